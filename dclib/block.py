@@ -1,0 +1,91 @@
+"""The collaborative block: Eq. 1-3 of the paper, and nothing else."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def central_aggregation(incoming: int, central: int) -> nn.Sequential:
+    """H of Eq. 2: the features of all tasks become `central` global feature maps."""
+    return nn.Sequential(
+        nn.Conv2d(incoming, central, kernel_size=1, bias=False),
+        nn.BatchNorm2d(central),
+        nn.ReLU(),
+        nn.Conv2d(central, central, kernel_size=3, padding=1, bias=False),
+        nn.BatchNorm2d(central),
+        nn.ReLU(),
+    )
+
+
+def task_specific_aggregation(incoming: int, channels: int) -> nn.Sequential:
+    """F_t of Eq. 3: one task's features and the global ones become `channels` feature maps."""
+    return nn.Sequential(
+        nn.Conv2d(incoming, channels, kernel_size=1, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(),
+        nn.Conv2d(channels, channels, kernel_size=3, padding=1, bias=False),
+        nn.BatchNorm2d(channels),
+    )
+
+
+class CollaborativeBlock(nn.Module):
+    """Connects T task-specific CNNs at one depth (Eq. 1).
+
+        z   = H([x_1, ..., x_T])
+        y_t = ReLU(x_t + F_t([x_t, z]))
+
+    H divides the total number of feature maps by 4, rounding down (section 3). Columns may differ
+    in channels and in spatial size: H then works at the smallest size present, to which larger maps
+    are average-pooled, and z is enlarged bilinearly to each column's size. With equal columns both
+    steps do nothing.
+
+    Args:
+        channels: feature maps of each column, one entry per task.
+        outer_relu: the ReLU of Eq. 1; the authors' first code, of 2017, did without it.
+
+    Raises:
+        ValueError: when a column has no channels, or all together have fewer than 4.
+    """
+
+    def __init__(self, channels: Sequence[int], outer_relu: bool = True) -> None:
+        super().__init__()
+        if not channels or min(channels) < 1 or sum(channels) < 4:
+            raise ValueError(
+                f"channels={list(channels)}: give one positive number per column, at least 4 in all"
+                " (the central aggregation divides their sum by 4)"
+            )
+        self.channels = tuple(channels)
+        self.outer_relu = outer_relu
+        total = sum(channels)
+        central = total // 4
+        self.central = central_aggregation(total, central)
+        self.specific = nn.ModuleList(task_specific_aggregation(c + central, c) for c in channels)
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Maps x_t (B, C_t, h_t, w_t) of all columns to y_t of the same shapes, in order."""
+        if len(maps) != len(self.channels):
+            raise ValueError(
+                f"{len(maps)} feature maps for a block of {len(self.channels)} columns"
+            )
+        h = min(x.shape[-2] for x in maps)
+        w = min(x.shape[-1] for x in maps)
+        together = torch.cat([_shrink(x, h, w) for x in maps], dim=1)  # (B, sum C_t, h, w)
+        z = self.central(together)  # (B, Z, h, w)
+        outputs = []
+        for x, aggregate in zip(maps, self.specific, strict=True):
+            both = torch.cat([x, _enlarge(z, x.shape[-2], x.shape[-1])], dim=1)  # (B, C_t + Z, ...)
+            y = x + aggregate(both)  # (B, C_t, h_t, w_t)
+            outputs.append(functional.relu(y) if self.outer_relu else y)
+        return outputs
+
+
+def _shrink(x: Tensor, h: int, w: int) -> Tensor:
+    return x if x.shape[-2:] == (h, w) else functional.adaptive_avg_pool2d(x, (h, w))
+
+
+def _enlarge(z: Tensor, h: int, w: int) -> Tensor:
+    if z.shape[-2:] == (h, w):
+        return z
+    return functional.interpolate(z, size=(h, w), mode="bilinear", align_corners=False)

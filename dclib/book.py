@@ -1,0 +1,147 @@
+"""What notebooks show: figures, tables, and the line below them that says where they come from.
+
+Every figure and table is also saved, under `DCLIB_OUTPUT`, for readers to take along.
+"""
+
+import html
+import io
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import pandas as pd
+from IPython.display import Image, display
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from dclib import paths
+
+if TYPE_CHECKING:
+    from dclib.runs import Record
+
+OUTPUT = "_static/output"  # where a book keeps its figures and tables, below its pages
+
+_saved: list[str] = []  # files since the last provenance line, which links them
+
+
+def output() -> Path:
+    """The folder of saved figures and tables (`DCLIB_OUTPUT`)."""
+    named = os.environ.get("DCLIB_OUTPUT")
+    folder = Path(named).expanduser().resolve() if named else paths.root() / "build" / "output"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def photos_allowed() -> bool:
+    """Whether a page may show pixels of real faces: not if it is to be published."""
+    return os.environ.get("DCLIB_PUBLISH") != "1"
+
+
+def _keep(name: str, suffix: str, content: bytes) -> None:
+    if not re.fullmatch(r"[a-z0-9_]+", name):
+        raise ValueError(f"name {name!r}: small letters, digits and underscores only")
+    (output() / f"{name}.{suffix}").write_bytes(content)
+    _saved.append(f"{name}.{suffix}")
+
+
+def figure(fig: Figure, name: str) -> None:
+    """Save a figure as `name`.svg and `name`.png, and show it.
+
+    The same figure always gives the same bytes. The background is white and opaque, for dark pages.
+    Caption, alternative text and number come from the cell's `mystnb` metadata.
+    """
+    drawn = {}
+    with mpl.rc_context({"svg.hashsalt": name}):
+        for suffix, about in (("svg", {"Date": None}), ("png", {"Software": None})):
+            buffer = io.BytesIO()
+            fig.savefig(
+                buffer,
+                format=suffix,
+                dpi=160,
+                bbox_inches="tight",
+                facecolor="white",
+                transparent=False,
+                metadata=about,
+            )
+            drawn[suffix] = buffer.getvalue()
+            _keep(name, suffix, drawn[suffix])
+    plt.close(fig)
+    display(Image(data=drawn["png"]))
+
+
+def table(frame: pd.DataFrame, name: str, digits: int = 2) -> None:
+    """Save a table in full precision as `name`.csv, and show it with `digits` decimals."""
+    _keep(name, "csv", frame.to_csv(lineterminator="\n").encode())
+    shown = frame.to_html(
+        border=0, classes="dclib", float_format=f"{{:,.{digits}f}}".format, na_rep="–"
+    )
+    text = frame.to_string(float_format=f"{{:,.{digits}f}}".format, na_rep="–")
+    display({"text/html": shown, "text/plain": text}, raw=True)
+
+
+def provenance(records: Sequence["Record"], command: str) -> None:
+    """Show which data, preset, runs, device and commit are behind what stands above.
+
+    Args:
+        records: the runs; none where code alone was computed.
+        command: what makes it again, from the top folder of the repository.
+    """
+    facts = _facts(records) or {"Runs": "none: computed from the code alone"}
+    facts["Made by"] = command
+    if _saved:
+        facts["Files"] = ", ".join(dict.fromkeys(_saved))
+        _saved.clear()
+    text = " · ".join(f"{label}: {value}" for label, value in facts.items())
+    display({"text/html": _as_html(facts), "text/plain": text}, raw=True)
+
+
+def _facts(records: Sequence["Record"]) -> dict[str, str]:
+    if not records:
+        return {}
+
+    def each(values: Sequence[str]) -> str:
+        return ", ".join(dict.fromkeys(values))
+
+    where = [record.environment for record in records]
+    return {
+        "Data": each(
+            [f"{r.experiment.dataset} ({r.experiment.fingerprint[:12]})" for r in records]
+        ),
+        "Preset": each([r.experiment.preset for r in records]),
+        "Runs": f"{len(records)}: " + each([r.id for r in records]),
+        "Device": each([str(w["device"]) for w in where]),
+        "Commit": each(
+            [f"{str(w['commit'])[:10]}{'' if w['clean'] else ' with changes'}" for w in where]
+        ),
+    }
+
+
+def _as_html(facts: dict[str, str]) -> str:
+    parts = []
+    for label, value in facts.items():
+        shown = html.escape(value)
+        if label == "Made by":
+            shown = f"<code>{shown}</code>"
+        if label == "Files":
+            links = (f'<a href="{OUTPUT}/{name}">{name}</a>' for name in value.split(", "))
+            shown = ", ".join(links)
+        if label == "Runs" and len(value) > 80:
+            count, _, ids = shown.partition(": ")
+            shown = f"<details><summary>{count}</summary>{ids}</details>"
+        parts.append(f"<span><b>{label}</b> {shown}</span>")
+    return f'<div class="provenance">{" ".join(parts)}</div>'
+
+
+def run(
+    preset: str,
+    publish: bool = False,
+    notebooks: Sequence[str] | None = None,
+    parameters: dict[str, object] | None = None,
+) -> Path:
+    """Execute notebooks and build the book: see `dclib.report.run`, which needs papermill."""
+    from dclib import report
+
+    return report.run(preset, publish, notebooks, parameters)

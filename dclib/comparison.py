@@ -1,0 +1,113 @@
+"""Run records compared: the score of each method, the gap between two, the verdict on a claim."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+
+from dclib.errors import RunError
+from dclib.experiment import Experiment
+from dclib.metrics import THRESHOLD
+from dclib.paper import Claim, Metric
+from dclib.runs import Record
+from dclib.stats import (
+    DECODERS,
+    Floats,
+    Interval,
+    Verdict,
+    all_of,
+    bootstrap,
+    failures,
+    mcnemar,
+    paired_bootstrap,
+    verdict,
+)
+
+
+def _protocol(experiment: Experiment) -> Experiment:
+    """An experiment without what is each method's own."""
+    return replace(experiment, method="", try_=0, lr=1.0, unit_rate=1.0, related=())
+
+
+class Comparison:
+    """The runs of several methods on the same faces, under the same protocol.
+
+    Rates, errors and their differences are in % and points: of faces, or of the interocular
+    distance.
+
+    Args:
+        records: every try of every method, in any order.
+
+    Raises:
+        RunError: the records differ in more than method, try and learning rate, or hold one try
+            of a method twice.
+    """
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.tries: dict[str, list[Record]] = {}  # by method as figures name it
+        for record in sorted(records, key=lambda r: r.experiment.try_):
+            self.tries.setdefault(record.experiment.label, []).append(record)
+        if len({_protocol(r.experiment) for r in records}) > 1:
+            raise RunError(
+                "these runs cannot be compared, they differ in more than the method: "
+                + ", ".join(f"{r.id} ({r.experiment.title})" for r in records)
+            )
+        for label, own in self.tries.items():
+            if len({r.experiment.try_ for r in own}) < len(own):
+                raise RunError(
+                    f"{label}: a try is there twice: {', '.join(r.id for r in own)}; give one run"
+                    " for each try"
+                )
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods that were run, in the order in which their first record was given."""
+        return list(self.tries)
+
+    @cached_property
+    def about(self) -> Experiment:
+        """One experiment, whose settings other than method and try are those of all."""
+        return next(iter(self.tries.values()))[0].experiment
+
+    def scores(self, method: str, metric: Metric, decoder: str) -> Floats:
+        """Scores of a method's tries on each face, over its last epochs: (tries, faces), in %."""
+        errors = np.stack([r.outcomes.errors[decoder] for r in self.tries[method]])  # (T, E, N)
+        return 100 * (failures(errors) if metric == "failure rate" else errors.mean(axis=1))
+
+    def score(self, method: str, metric: Metric = "failure rate", decoder: str = "bin") -> Interval:
+        """The paper's number, over the last epochs and the tries, and its 95 % interval."""
+        return bootstrap(self.scores(method, metric, decoder))
+
+    def difference(
+        self, first: str, second: str, metric: Metric = "failure rate", decoder: str = "bin"
+    ) -> Interval:
+        """Score of the first method minus the second, and its paired 95 % interval."""
+        return paired_bootstrap(
+            self.scores(first, metric, decoder), self.scores(second, metric, decoder)
+        )
+
+    def mcnemar(self, first: str, second: str, decoder: str = "bin") -> list[float]:
+        """McNemar's p-value in the last epoch of each try that both methods have."""
+        return [
+            mcnemar(*(r.outcomes.errors[decoder][-1] > THRESHOLD for r in (one, other)))
+            for one in self.tries[first]
+            for other in self.tries[second]
+            if one.experiment.try_ == other.experiment.try_
+        ]
+
+    def verdict(self, first: str, second: str, metric: Metric = "failure rate") -> Verdict:
+        """Whether the first method is lower, by the rule of `dclib.stats.verdict`."""
+        if not {first, second} <= self.tries.keys():
+            return Verdict.NOT_RUN
+        gaps = {d: self.difference(first, second, metric, d) for d in DECODERS}
+        return verdict(gaps, self.about.preset)
+
+    def judge(self, claim: Claim) -> Verdict:
+        """The verdict on a claim of the paper; *not run* on another underlying network."""
+        if not self.tries or (claim.underlying, claim.pretrained) != (
+            self.about.underlying,
+            self.about.pretrained,
+        ):
+            return Verdict.NOT_RUN
+        return all_of(self.verdict(*pair, claim.metric) for pair in claim.comparisons)

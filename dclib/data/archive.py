@@ -1,0 +1,118 @@
+"""Official archives: read in place, never unpacked, and downloaded where they are missing."""
+
+import os
+import stat
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any, NoReturn
+
+from dclib.data.progress import progress
+from dclib.data.whole import disk
+from dclib.errors import DataError
+
+LARGEST = 4 << 30  # bytes an archive may hold when decompressed
+PIECE = 1 << 20
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+
+Folder = Path | zipfile.Path  # both have `/`, read_bytes, read_text, exists
+
+
+def find(names: Sequence[str], places: Iterable[Path]) -> Path | None:
+    """The first that exists of some relative paths in some folders, folder by folder."""
+    candidates = (place / name for place in places for name in names)
+    return next((path for path in candidates if path.exists()), None)
+
+
+def folder_of(place: Path, name: str) -> Folder:
+    """The folder that holds a file of some name, in a zip archive or in an unpacked one.
+
+    Nothing of an archive is written to the disk, so its names cannot reach outside; an archive
+    that tries is refused nevertheless.
+
+    Raises:
+        DataError: the archive is damaged, encrypted or larger than `LARGEST` when decompressed;
+            a member leads out of its folder, is a link, or is there twice; or there is no such
+            file.
+    """
+    if place.is_dir():
+        found = next(iter(sorted(place.rglob(name))), None)
+        if found is not None:
+            return found.parent
+    else:
+        with sound(place):
+            source = zipfile.ZipFile(place)
+            _refuse_dangerous(place, source.infolist())
+            for member in source.namelist():
+                if PurePosixPath(member).name == name:
+                    return zipfile.Path(source, member).parent
+    raise DataError(f"{place}: there is no {name} in it; get the official archive")
+
+
+@contextmanager
+def sound(archive: Path) -> Iterator[None]:
+    """Turn what reading a damaged archive can raise into an error that names it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError(f"{archive}: there is no such archive") from None
+    except DAMAGE as fault:
+        raise DataError(f"{archive}: damaged or not a zip archive ({fault}); get it anew") from None
+
+
+def _refuse_dangerous(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
+    def refuse(what: str) -> NoReturn:
+        raise DataError(f"{archive}: {what}; it is not to be trusted, get the official archive")
+
+    seen: set[PurePosixPath] = set()
+    for member in members:
+        path = PurePosixPath(member.filename.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+            refuse(f"member {member.filename!r} leads out of its folder")
+        if stat.S_ISLNK(member.external_attr >> 16):
+            refuse(f"member {member.filename!r} is a link")
+        if path in seen:
+            refuse(f"member {member.filename!r} is there twice")
+        seen.add(path)
+    if sum(member.file_size for member in members) > LARGEST:
+        refuse(f"it holds more than {LARGEST >> 30} GiB when decompressed")
+
+
+def download(url: str, target: Path) -> None:
+    """Fetch a zip archive, which takes the name `target` only when it is whole.
+
+    What an interrupted download left in `target.part` is continued if the server allows it.
+
+    Raises:
+        DataError: the address cannot be reached, the disk is full, or what came is not a whole
+            zip archive.
+    """
+    part = target.with_name(target.name + ".part")
+    with disk(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            _receive(answer, part, have if answer.status == 206 else 0)
+    except OSError as fault:
+        raise DataError(f"{url}: the download failed ({fault}); call again to go on") from None
+    if not zipfile.is_zipfile(part):
+        part.unlink()
+        raise DataError(f"{url}: what came is not a zip archive")
+    os.replace(part, target)
+
+
+def _receive(answer: Any, part: Path, have: int) -> None:
+    """Add the rest of a download to the `have` bytes that are there."""
+    rest = int(answer.headers.get("Content-Length") or 0)
+    pieces = iter(lambda: answer.read(PIECE), b"")
+    with part.open("ab" if have else "wb") as copy:
+        for piece in progress(pieces, f"download {part.stem}", -(-rest // PIECE)):
+            with disk(part):
+                copy.write(piece)
+    if rest and part.stat().st_size != have + rest:
+        raise OSError(f"cut short at {part.stat().st_size:,} of {have + rest:,} bytes")

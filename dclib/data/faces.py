@@ -1,0 +1,120 @@
+"""A face set: pictures of faces, their landmarks and labels, and how to split them.
+
+Pixel convention, everywhere: coordinates are continuous, pixel i covers [i, i + 1) and its centre
+is i + 0.5, an image is [0, S). A mirror sends x to S - x, resizing by s sends x to s x.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """What a mirror and a rotation of the picture do to the labels."""
+
+    points: tuple[int, ...]  # point i of the mirrored face was point points[i]
+    classes: dict[str, tuple[int, ...]]  # class c of a face is class permutation[c] of its mirror
+    negated: tuple[str, ...] = ()  # angles that a mirror negates
+    rolled: tuple[str, ...] = ()  # angles to which a rotation in the picture adds
+
+
+@dataclass(frozen=True, eq=False)
+class FaceSet:
+    """N faces of S x S pixels; the network sees the centred window of `resolution` pixels."""
+
+    images: np.ndarray  # uint8 (N, 3, S, S), may be memory-mapped
+    landmarks: np.ndarray  # float32 (N, L, 2), x then y, pixels of `images`; NaN where not visible
+    labels: dict[str, np.ndarray]  # int64 (N,), -1 missing; or float32 (N,) degrees, NaN missing
+    names: tuple[str, ...]
+    groups: np.ndarray  # int64 (N,): faces of one photo or one person share a number
+    resolution: int
+    symmetry: Symmetry
+    fingerprint: str  # of the source data, whatever the resolution
+
+    def __post_init__(self) -> None:
+        count, channels, height, width = self.images.shape
+        if self.images.dtype != np.uint8 or channels != 3 or height != width:
+            raise ValueError(f"images must be uint8 (N, 3, S, S), not {self.images.shape}")
+        if width < self.resolution or (width - self.resolution) % 2:
+            raise ValueError(f"no centred window of {self.resolution} pixels in {width}")
+        if self.landmarks.shape != (count, len(self.symmetry.points), 2):
+            raise ValueError(f"landmarks {self.landmarks.shape} do not fit {count} faces")
+        columns = {"groups": self.groups, **self.labels}
+        if wrong := [name for name, column in columns.items() if column.shape != (count,)]:
+            raise ValueError(f"{wrong} do not have one entry for each of {count} faces")
+        if len(self.names) != count or len(set(self.names)) != count:
+            raise ValueError(f"{count} faces need as many distinct names")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def subset(self, index: Sequence[int] | np.ndarray) -> "FaceSet":
+        """The faces of `index`, in its order."""
+        chosen = np.asarray(index, dtype=np.int64)
+        return replace(
+            self,
+            images=self.images[chosen],
+            landmarks=self.landmarks[chosen],
+            labels={name: column[chosen] for name, column in self.labels.items()},
+            names=tuple(self.names[i] for i in chosen),
+            groups=self.groups[chosen],
+        )
+
+
+def group(*keys: Sequence[str]) -> np.ndarray:
+    """One number (N,) per face; faces that share any of their keys, however indirectly, share it.
+
+    Each argument gives one key per face: its photo, its person, the photo's content.
+    """
+    leader = list(range(len(keys[0])))
+
+    def first(face: int) -> int:
+        while leader[face] != face:
+            face = leader[face]
+        return face
+
+    for column in keys:
+        seen: dict[str, int] = {}
+        for face, key in enumerate(column):
+            one, other = sorted((first(seen.setdefault(key, face)), first(face)))
+            leader[other] = one
+    return np.unique([first(face) for face in range(len(leader))], return_inverse=True)[1]
+
+
+def split_validation(
+    faces: FaceSet, share: float = 0.10, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """A training and a validation index that have no photo and no person in common.
+
+    The training index is in a seeded order of its own: its first n entries are the n-face subset,
+    so smaller subsets lie within larger ones. Both depend on the names and the seed only, not on
+    the order of the faces or on any random number generator.
+
+    Raises:
+        ValueError: a share outside [0, 1).
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f"the share of validation faces must lie in [0, 1), not {share}")
+    order = _shuffled(faces.names, seed)
+    members: dict[int, list[int]] = {}  # groups in the order of their first member
+    for face in order:
+        members.setdefault(int(faces.groups[face]), []).append(face)
+    wanted, validation = round(share * len(faces)), []
+    for together in members.values():
+        if len(validation) + len(together) <= wanted:
+            validation += together
+    held_out = set(validation)
+    training = [face for face in _shuffled(faces.names, seed, "training") if face not in held_out]
+    return np.array(training, dtype=np.int64), np.array(validation, dtype=np.int64)
+
+
+def _shuffled(names: Sequence[str], seed: int, purpose: str = "groups") -> list[int]:
+    """Positions sorted by a hash of seed and name: the same on every machine and version."""
+
+    def key(face: int) -> bytes:
+        return hashlib.sha256(f"{seed} {purpose} {names[face]}".encode()).digest()
+
+    return sorted(range(len(names)), key=key)

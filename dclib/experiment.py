@@ -1,0 +1,123 @@
+"""An experiment: everything that decides what a run means, and nothing that does not."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from dclib.tasks import WEIGHTINGS
+
+PROTOCOL = 1  # raised whenever the code changes what a run means
+
+SPLITS = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One training run, named by the hash of what it holds.
+
+    Attributes:
+        dataset: a key of `dclib.data.DATASETS`.
+        fingerprint: of the source data.
+        split: whose faces the outcomes are on. For "validation" these are the tenth of the training
+            faces that is held out, always, from training; see `holdout`.
+        holdout: also a run scored on the test set leaves out the validation faces.
+        train_faces: trains on the first so many of the seeded order of faces; None for all.
+        method, underlying, width, resolution, pretrained: arguments of `dclib.build`.
+        epochs, batch: length of training, and faces per step.
+        lr, unit_rate: the peak learning rate, and what it is multiplied by in Cross-Stitch units.
+        momentum, weight_decay: of stochastic gradient descent with Nesterov's momentum.
+        schedule: "one-cycle", a linear warm-up over 30 % and a cosine to zero; or "constant".
+        augmentation: "standard" (scale, shift, rotation, mirror) or "none".
+        weighting, related: arguments of `dclib.tasks.task_weights`; related as pairs.
+        try_: counts the tries from 0; it seeds initialisation, face order and augmentation.
+        preset: the preset that the run belongs to.
+        protocol: the meaning of all the above, see `PROTOCOL`.
+
+    Raises:
+        ValueError: an impossible value, named with the field.
+    """
+
+    dataset: str
+    fingerprint: str
+    split: str
+    holdout: bool
+    train_faces: int | None
+    method: str
+    underlying: str
+    width: float
+    resolution: int
+    pretrained: bool
+    epochs: int
+    batch: int
+    lr: float
+    unit_rate: float
+    momentum: float
+    weight_decay: float
+    schedule: str
+    augmentation: str
+    weighting: str
+    related: tuple[tuple[str, float], ...]
+    try_: int
+    preset: str
+    protocol: int = PROTOCOL
+
+    def __post_init__(self) -> None:
+        def demand(condition: bool, field: str, rule: str) -> None:
+            if not condition:
+                raise ValueError(f"{field}={getattr(self, field)!r}: {rule}")
+
+        demand(self.split in SPLITS, "split", f"choose from {list(SPLITS)}")
+        demand(self.holdout or self.split == "test", "holdout", "validation faces are held out")
+        demand(self.train_faces is None or self.train_faces >= 2, "train_faces", "at least 2")
+        demand(self.width > 0, "width", "must be positive")
+        demand(self.resolution >= 16, "resolution", "at least 16 px")
+        demand(self.epochs >= 1, "epochs", "at least 1")
+        demand(self.batch >= 2, "batch", "at least 2, for BatchNorm")
+        demand(0 < self.lr < float("inf"), "lr", "must be positive and finite")
+        demand(0 < self.unit_rate < float("inf"), "unit_rate", "must be positive and finite")
+        demand(0 <= self.momentum < 1, "momentum", "between 0 and 1")
+        demand(0 <= self.weight_decay < float("inf"), "weight_decay", "must not be negative")
+        demand(self.schedule in ("one-cycle", "constant"), "schedule", "one-cycle or constant")
+        demand(self.augmentation in ("standard", "none"), "augmentation", "standard or none")
+        demand(self.weighting in WEIGHTINGS, "weighting", f"choose from {list(WEIGHTINGS)}")
+        demand(self.try_ >= 0, "try_", "counts from 0")
+        object.__setattr__(self, "related", tuple((str(n), float(w)) for n, w in self.related))
+
+    @property
+    def id(self) -> str:
+        """12 hexadecimal digits, the same on every machine."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+    @property
+    def label(self) -> str:
+        """The method as figures name it; a control without related tasks is marked."""
+        alone = bool(self.related) and not any(weight for _, weight in self.related)
+        return f"{self.method} (related 0)" if alone else self.method
+
+    @property
+    def title(self) -> str:
+        """A line for people: method, underlying network, data, preset, try."""
+        return (
+            f"{self.label} on {self.underlying} (width {self.width:g}, {self.resolution} px),"
+            f" {self.dataset}, {self.preset}, {self.split}, lr {self.lr:g}, try {self.try_}"
+        )
+
+    def to_json(self) -> str:
+        """The canonical form: keys sorted, no spaces."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Experiment":
+        """The inverse of `to_json`, after `json.loads`.
+
+        Raises:
+            ValueError: fields are missing or unknown.
+        """
+        names = {field.name for field in fields(cls)}
+        if values.keys() != names:
+            raise ValueError(
+                f"not an experiment of this version: missing {sorted(names - values.keys())},"
+                f" unknown {sorted(values.keys() - names)}"
+            )
+        return cls(**values)

@@ -1,0 +1,102 @@
+"""A trained network on a photo of one face."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from dclib.data.augment import normalise
+from dclib.errors import DataError, RunError
+from dclib.networks import Network
+from dclib.runs import Record
+from dclib.tasks import Landmarks
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Landmarks (L, 2) in pixels of the photo, x then y, and the probabilities of each label."""
+
+    landmarks: np.ndarray
+    labels: dict[str, list[float]]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"landmarks": np.round(self.landmarks, 2).tolist(), "labels": self.labels}
+
+
+def network(record: Record) -> Network:
+    """The trained network of a run, ready to predict.
+
+    Raises:
+        RunError: its weights are not on this machine, or not those of its network.
+    """
+    from dclib.train import make_network
+
+    path = record.weights
+    if path is None:
+        raise RunError(
+            f"the weights of run {record.id} are not here (records are kept without them): train it"
+            f" by `python -m dclib train --run {record.id}`"
+        )
+    net = make_network(record.experiment)
+    try:
+        net.load_state_dict(load_file(path))
+    except Exception as error:  # safetensors and torch each raise kinds of their own
+        raise RunError(f"{path} does not fit run {record.id} ({error}): train it again") from error
+    return net.eval()
+
+
+def open_photo(path: Path) -> Image.Image:
+    """A photo as RGB, upright.
+
+    Raises:
+        DataError: missing, truncated, or no image.
+    """
+    from PIL import ImageOps
+
+    try:
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, SyntaxError) as error:
+        raise DataError(f"{path} is no readable photo ({error}): give a JPEG or PNG") from error
+
+
+@torch.no_grad()
+def predict(
+    record: Record, photo: Image.Image, box: tuple[float, float, float, float] | None = None
+) -> Prediction:
+    """Landmarks and labels of the face in a photo.
+
+    Args:
+        photo: RGB.
+        box: left, top, right, bottom of the face square in pixels, by default the whole photo's
+            central square. Training faces fill about 60 % of their square.
+
+    Raises:
+        RunError: no weights.
+        ValueError: an empty box, or one outside the photo.
+    """
+    if box is None:
+        side = min(photo.size)
+        left, top = (photo.width - side) / 2, (photo.height - side) / 2
+        box = (left, top, left + side, top + side)
+    left, top, right, bottom = box
+    if not (0 <= left < right <= photo.width and 0 <= top < bottom <= photo.height):
+        raise ValueError(f"box {box} does not lie inside the photo of {photo.width}x{photo.height}")
+    net = network(record)
+    size = record.experiment.resolution
+    crop = photo.resize((size, size), Image.Resampling.BICUBIC, box=box)
+    pixels = torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None].float()  # (1, 3, R, R)
+    logits = net(normalise(pixels))
+    landmarks, labels = np.zeros((0, 2)), {}
+    for task in net.tasks:
+        if isinstance(task, Landmarks):
+            landmarks = task.decode(logits[task.name], "soft")[0].numpy()
+        else:
+            shares = logits[task.name].softmax(dim=1)[0]
+            labels[task.name] = [round(float(share), 4) for share in shares]
+    scale = np.array([right - left, bottom - top]) / size
+    return Prediction(landmarks * scale + np.array([left, top]), labels)

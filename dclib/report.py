@@ -1,0 +1,266 @@
+"""From notebooks to a book: papermill executes them, jupyter-book builds the pages, strictly.
+
+build/<preset>/executed/   pages made by notebooks, their figures and tables, how they ran
+build/<preset>/book/       all pages: those of book/, under the executed ones
+build/<preset>/_build/html the built book
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+from filelock import FileLock, Timeout
+
+from dclib import paths
+from dclib.book import OUTPUT
+from dclib.errors import RunError
+
+LOGS = "_generated"  # how each notebook ran, and the page fragment that tells it
+PACKAGES = ("torch", "torchvision", "numpy", "pandas", "matplotlib", "papermill", "jupyter-book")
+BANNERS = {
+    "smoke": "Smoke build: tiny networks trained for seconds on synthetic faces, to show that"
+    " everything runs. No number in it says anything about the paper."
+}
+
+
+def run(
+    preset: str,
+    publish: bool = False,
+    notebooks: Sequence[str] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> Path:
+    """Execute notebooks with a preset and build the book around them.
+
+    Interrupt it and call again: notebooks that were executed and runs that were trained stay.
+
+    Args:
+        preset: given to every notebook.
+        publish: also copy the executed pages into book/, where the committed ones live; without
+            any pixel of a real face, and only for the preset "cpu".
+        notebooks: names, such as "04_2_mtfl"; all of them when left out. Other pages come from an
+            earlier call, or are the committed ones.
+        parameters: further parameters, which every chosen notebook must have.
+
+    Returns:
+        The front page of the built book.
+
+    Raises:
+        RunError: an unknown notebook or parameter, before anything is executed; a notebook failed;
+            the book has warnings or lacks pages; another process is at the same build.
+    """
+    chosen = [_source(name) for name in notebooks] if notebooks else sources()
+    values = {**(parameters or {}), "preset": preset}
+    for source in chosen:
+        _refuse_unknown(source, values)
+    if publish and preset != "cpu":
+        raise RunError(f"preset {preset!r} cannot be published: the committed pages are of 'cpu'")
+    build = paths.root() / "build" / ("published" if publish else preset)
+    build.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(build / ".lock", timeout=0):
+            for number, source in enumerate(chosen, 1):
+                print(f"[{number}/{len(chosen)}] {source.name}", flush=True)
+                _execute(source, build, values, publish)
+            print("building the book", flush=True)
+            index = _build(build, preset)
+            if publish:
+                shutil.copytree(build / "executed", paths.root() / "book", dirs_exist_ok=True)
+                write_status(paths.root() / "book")
+    except Timeout:
+        raise RunError(f"{build} is in use by another process: wait for it") from None
+    return index
+
+
+def sources() -> list[Path]:
+    """The source notebooks, in the order of the book."""
+    return sorted((paths.root() / "notebooks").glob("*.ipynb"))
+
+
+def _source(name: str) -> Path:
+    known = {path.stem: path for path in sources()}
+    stem = Path(name).name.removesuffix(".ipynb")
+    if stem not in known:
+        raise RunError(f"no notebook {name!r}; there are {', '.join(known)}")
+    return known[stem]
+
+
+def _refuse_unknown(source: Path, values: Mapping[str, Any]) -> None:
+    """Papermill itself only warns, and goes on."""
+    from papermill import inspect_notebook
+
+    known = inspect_notebook(source)
+    unknown = [name for name in values if name not in known]
+    if unknown:
+        raise RunError(
+            f"{source.name} has no parameter {', '.join(map(repr, unknown))};"
+            f" it has {', '.join(known) or 'none'}"
+        )
+
+
+def _execute(source: Path, build: Path, values: Mapping[str, Any], publish: bool) -> None:
+    """One notebook to build/executed/, whole or not at all."""
+    from nbclient.exceptions import DeadKernelError
+    from papermill import PapermillExecutionError, execute_notebook
+
+    executed, partial = build / "executed", build / "running" / source.name
+    for folder in (executed / OUTPUT, executed / LOGS, partial.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    began = time.time()
+    try:
+        with _environment(
+            DCLIB_OUTPUT=str(executed / OUTPUT), DCLIB_PUBLISH="1" if publish else "0"
+        ):
+            execute_notebook(
+                source,
+                partial,
+                dict(values),
+                kernel_name="python3",
+                progress_bar=False,
+                stderr_file=sys.stderr,
+                cwd=str(partial.parent),
+            )
+    except PapermillExecutionError as error:
+        line = error.source.strip().partition("\n")[0]
+        raise RunError(
+            f"{source.name} failed in cell [{error.exec_count}], `{line}`:"
+            f" {error.ename}: {error.evalue}\n  as far as it got: {partial}"
+        ) from error
+    except DeadKernelError as error:
+        raise RunError(
+            f"{source.name}: its process was ended from outside, most often for lack of memory;"
+            f" finished runs are kept\n  as far as it got: {partial}"
+        ) from error
+    page = nbformat.read(partial, as_version=4)
+    log = {
+        "notebook": source.name,
+        "parameters": dict(values),
+        "seconds": round(time.time() - began),
+        "when": time.strftime("%Y-%m-%d", time.gmtime(began)),
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "packages": {name: version(name) for name in PACKAGES},
+    }
+    tidy(page)
+    nbformat.write(page, partial)
+    (executed / LOGS / f"{source.stem}.json").write_text(json.dumps(log, indent=1) + "\n")
+    partial.replace(executed / source.name)
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Environment variables for the notebook's process, which inherits those of this one."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def tidy(page: nbformat.NotebookNode) -> None:
+    """Leave only what a reader sees, so that the same results give the same file.
+
+    Times and paths go; progress goes, but not warnings, at which the strict build stops. The cell
+    that papermill injects is hidden as the parameters cell is.
+    """
+    page.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+        }
+    )
+    hiding: list[str] = []
+    for cell in page.cells:
+        tags = cell.metadata.get("tags", [])
+        if "parameters" in tags:
+            hiding = [tag for tag in tags if tag != "parameters"]
+        if "injected-parameters" in tags:
+            cell.id = "injected-parameters"
+            cell.metadata["tags"] = [*tags, *hiding]
+        for noise in ("papermill", "execution"):
+            cell.metadata.pop(noise, None)
+        if cell.cell_type == "code":
+            cell.outputs = [out for out in cell.outputs if not _is_progress(out)]
+
+
+def _is_progress(out: nbformat.NotebookNode) -> bool:
+    return out.get("name") == "stderr" and "Warning" not in out.text
+
+
+def _build(build: Path, preset: str) -> Path:
+    """Gather all pages and build them."""
+    pages = build / "book"
+    shutil.rmtree(pages, ignore_errors=True)
+    shutil.copytree(paths.root() / "book", pages)
+    shutil.copytree(build / "executed", pages, dirs_exist_ok=True)
+    write_status(pages)
+    config = yaml.safe_load((paths.root() / "_config.yml").read_text())
+    config["sphinx"]["config"]["autoapi_dirs"] = [str(paths.root() / "dclib")]
+    config["html"]["announcement"] = BANNERS.get(preset, "")
+    (build / "_config.yml").write_text(yaml.safe_dump(config, allow_unicode=True))
+    return build_strictly(pages)
+
+
+def build_strictly(pages: Path) -> Path:
+    """Build the pages of a folder; its front page.
+
+    Raises:
+        RunError: a warning, or a page of the table of contents that was not built.
+    """
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", "--all"]
+    done = subprocess.run(
+        [*command, "-n", "-W", "--keep-going", pages], capture_output=True, text=True, check=False
+    )
+    log = pages.parent / "jupyter-book.log"
+    log.write_text(done.stdout + done.stderr)
+    if done.returncode:
+        told = [line for line in done.stderr.splitlines() if "WARNING" in line or "ERROR" in line]
+        raise RunError("the book has warnings:\n" + "\n".join(told[:20]) + f"\n  all of it: {log}")
+    built = pages.parent / "_build" / "html"
+    missing = [name for name in contents(pages) if not (built / f"{name}.html").exists()]
+    if missing:
+        raise RunError(f"pages that were not built: {', '.join(missing)}; see {log}")
+    return built / "index.html"
+
+
+def contents(pages: Path) -> list[str]:
+    """The pages that the table of contents names, in order."""
+
+    def names(entries: list[dict[str, Any]]) -> Iterator[str]:
+        for entry in entries:
+            if "file" in entry:
+                yield entry["file"]
+            yield from names(entry.get("sections", []))
+
+    toc = yaml.safe_load((pages / "_toc.yml").read_text())
+    return [toc["root"], *(name for part in toc["parts"] for name in names(part["chapters"]))]
+
+
+def write_status(pages: Path) -> None:
+    """The fragment of the status page: when and how each notebook was executed."""
+    logs = [json.loads(path.read_text()) for path in sorted((pages / LOGS).glob("*.json"))]
+    lines = [
+        "| page | preset | executed | seconds | Python | packages |",
+        "|---|---|---|---:|---|---|",
+    ]
+    for log in logs:
+        name, packages = log["notebook"], ", ".join(f"{k} {v}" for k, v in log["packages"].items())
+        lines.append(
+            f"| [{name.removesuffix('.ipynb')}](../{name}) | {log['parameters']['preset']}"
+            f" | {log['when']} | {log['seconds']} | {log['python']} | {packages} |"
+        )
+    (pages / LOGS).mkdir(exist_ok=True)
+    (pages / LOGS / "status.md").write_text("\n".join(lines) + "\n")

@@ -1,0 +1,312 @@
+"""Run records: what a run left behind, where it is kept, and how it is read."""
+
+import io
+import json
+import lzma
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dclib import paths
+from dclib.errors import RunError
+from dclib.experiment import Experiment
+
+FORMAT = 1
+RECORD, OUTCOMES, WEIGHTS = "record.json", "outcomes.npz.xz", "weights.safetensors"
+
+ERROR_UNITS = 2000  # errors are kept in steps of 1/2000 of the inter-ocular distance
+OFFSET_UNITS = 16  # sub-pixel offsets in steps of 1/16 pixel
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What a run made of each test face in its last epochs; E is five, or fewer in shorter runs.
+
+    Nothing here holds the truth of a data set: points, labels and pixels stay where the data are.
+
+    Attributes:
+        errors: decoder -> landmark errors (E, N) as shares of the inter-ocular distance.
+        correct: task -> whether the predicted label was right (E, N); False where it is unknown.
+        classes: task -> predicted labels (E, N).
+        bins: predicted landmark bins (E, N, L, 2).
+        offsets: soft-argmax minus bin centre in the last epoch, pixels (N, L, 2).
+    """
+
+    errors: dict[str, np.ndarray]
+    correct: dict[str, np.ndarray]
+    classes: dict[str, np.ndarray]
+    bins: np.ndarray
+    offsets: np.ndarray
+
+    def points(self, decoder: str = "bin") -> np.ndarray:
+        """Predicted landmarks (N, L, 2) of the last epoch, in pixels of the network's input."""
+        centres = self.bins[-1].astype(np.float64) + 0.5
+        return centres if decoder == "bin" else centres + self.offsets
+
+    def to_bytes(self) -> bytes:
+        """Compressed: integers, later epochs as differences to the last one."""
+        arrays: dict[str, np.ndarray] = {
+            "bins": _differences(self.bins.astype(np.int16)),
+            "offsets": np.round(self.offsets * OFFSET_UNITS).astype(np.int8),
+        }
+        for decoder, errors in self.errors.items():
+            arrays[f"errors.{decoder}"] = _error_steps(errors)
+        for task, labels in self.classes.items():
+            arrays[f"classes.{task}"] = labels.astype(np.uint8)
+            arrays[f"correct.{task}"] = np.packbits(self.correct[task], axis=1)
+        raw = io.BytesIO()
+        np.savez(raw, **arrays)  # type: ignore[arg-type]
+        return lzma.compress(raw.getvalue(), preset=9)
+
+    @classmethod
+    def from_bytes(cls, packed: bytes) -> "Outcomes":
+        with np.load(io.BytesIO(lzma.decompress(packed)), allow_pickle=False) as stored:
+            arrays = dict(stored)
+
+        def of(kind: str) -> dict[str, np.ndarray]:
+            start = f"{kind}."
+            return {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
+
+        faces = arrays["offsets"].shape[0]
+        return cls(
+            errors={k: _from_steps(v) for k, v in of("errors").items()},
+            correct={
+                k: np.unpackbits(v, axis=1, count=faces).astype(bool)
+                for k, v in of("correct").items()
+            },
+            classes={k: v.astype(np.int64) for k, v in of("classes").items()},
+            bins=_undo_differences(arrays["bins"]).astype(np.uint16),
+            offsets=arrays["offsets"].astype(np.float64) / OFFSET_UNITS,
+        )
+
+
+def _differences(epochs: np.ndarray) -> np.ndarray:
+    return np.concatenate([epochs[-1:], epochs[:-1] - epochs[-1:]])
+
+
+def _undo_differences(stored: np.ndarray) -> np.ndarray:
+    return np.concatenate([stored[1:] + stored[:1], stored[:1]])
+
+
+def _error_steps(errors: np.ndarray) -> np.ndarray:
+    """Rounded up, so that an error above 0.10 stays above it and one of 0.10 does not."""
+    steps = np.ceil(errors * ERROR_UNITS - 1e-9)
+    return np.minimum(steps, np.iinfo(np.uint16).max).astype(np.uint16)
+
+
+def _from_steps(steps: np.ndarray) -> np.ndarray:
+    """The middle of each step."""
+    return np.maximum(steps.astype(np.float64) - 0.5, 0) / ERROR_UNITS
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished run.
+
+    Attributes:
+        experiment: what was run.
+        environment: versions, device, threads, execution, commit, parameters, seconds.
+        history: one row per epoch: losses by task, learning rate, seconds.
+        folder: where it is kept.
+    """
+
+    experiment: Experiment
+    environment: dict[str, Any]
+    history: list[dict[str, Any]]
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        return self.experiment.id
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """The outcomes on every face.
+
+        Raises:
+            RunError: the file is missing or corrupt.
+        """
+        path = self.folder / OUTCOMES
+        try:
+            return Outcomes.from_bytes(path.read_bytes())
+        except (OSError, lzma.LZMAError, ValueError, KeyError, EOFError) as error:
+            raise RunError(
+                f"{path} cannot be read ({error}): restore it, or remove its folder and run again"
+            ) from error
+
+    @property
+    def weights(self) -> Path | None:
+        """The trained weights, where they were kept."""
+        for folder in (self.folder, paths.store() / self.id):
+            if (folder / WEIGHTS).exists():
+                return folder / WEIGHTS
+        return None
+
+
+def save(
+    folder: Path,
+    experiment: Experiment,
+    environment: dict[str, Any],
+    history: list[dict[str, Any]],
+    outcomes: Outcomes,
+) -> Record:
+    """Write a record and read it back; `folder` must exist.
+
+    The record file comes last, so that a folder with one is complete.
+    """
+    write_atomically(folder / OUTCOMES, outcomes.to_bytes())
+    text = {
+        "format": FORMAT,
+        "experiment": asdict(experiment),
+        "environment": environment,
+        "history": history,
+    }
+    lines = json.dumps(text, indent=1)
+    write_atomically(folder / RECORD, (lines + "\n").encode())
+    return read(folder)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        RunError: it cannot be written, a full disk for instance; what was there stays.
+    """
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise RunError(
+            f"{path} cannot be written ({error}): free space or change DCLIB_STORE, then"
+            " run again; finished work is kept"
+        ) from error
+
+
+def read(folder: Path) -> Record:
+    """The record in a folder.
+
+    Raises:
+        RunError: it is unreadable, of another version, or not the experiment its folder names.
+    """
+    path = folder / RECORD
+    try:
+        text = json.loads(path.read_text())
+        version = text.get("format")
+        if version != FORMAT:
+            raise RunError(
+                f"{path} has format {version}, this version reads {FORMAT}: use the code that wrote"
+                " it, or remove the folder and run again"
+            )
+        record = Record(
+            Experiment.from_dict(text["experiment"]), text["environment"], text["history"], folder
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{path} is no run record of this version ({error}): restore it, or remove the folder"
+            " and run again"
+        ) from error
+    if record.id != folder.name:
+        raise RunError(f"{path} holds run {record.id}, not what its folder names: move it back")
+    return record
+
+
+def places() -> tuple[Path, Path]:
+    """Where records are looked for, first the committed ones."""
+    return paths.results() / "runs", paths.store()
+
+
+def load(run: str) -> Record:
+    """The record of a run by its id, or by the start of it.
+
+    Raises:
+        RunError: none or several match.
+    """
+    found = {
+        folder.name: folder
+        for place in reversed(places())
+        for folder in sorted(place.glob(f"{run}*"))
+        if (folder / RECORD).exists()
+    }
+    if len(found) != 1:
+        known = f"several runs: {', '.join(found)}" if found else "no run"
+        raise RunError(f"{run!r} names {known}; `python -m dclib runs list` shows all")
+    return read(found.popitem()[1])
+
+
+def existing(experiment: Experiment) -> Record | None:
+    """The record of an experiment, if it has been run."""
+    for place in places():
+        if (place / experiment.id / RECORD).exists():
+            return read(place / experiment.id)
+    return None
+
+
+def find(experiments: Iterable[Experiment]) -> list[Record]:
+    """The records, of those experiments that have been run, in the given order."""
+    return [record for e in experiments if (record := existing(e)) is not None]
+
+
+def every() -> Iterator[Record]:
+    """All records, committed ones first, each once."""
+    seen = set()
+    for place in places():
+        for folder in sorted(place.glob("[0-9a-f]*")):
+            if (folder / RECORD).exists() and folder.name not in seen:
+                seen.add(folder.name)
+                yield read(folder)
+
+
+def publish(record: Record) -> Record:
+    """Copy a record, without its weights, to the committed results."""
+    folder = paths.results() / "runs" / record.id
+    if record.folder == folder:
+        return record
+    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    partial.mkdir(parents=True)
+    for name in (OUTCOMES, RECORD):
+        shutil.copyfile(record.folder / name, partial / name)
+    if folder.exists():
+        shutil.rmtree(folder)
+    partial.replace(folder)
+    return read(folder)
+
+
+def table(records: Sequence[Record]) -> pd.DataFrame:
+    """One row per run: what it was, where it ran, its failure rate and mean error."""
+    rows = []
+    for record in records:
+        e, environment = record.experiment, record.environment
+        errors = record.outcomes.errors["bin"]
+        rows.append(
+            {
+                "run": record.id,
+                "method": e.method,
+                "underlying": e.underlying,
+                "dataset": e.dataset,
+                "preset": e.preset,
+                "split": e.split,
+                "lr": e.lr,
+                "weighting": e.weighting,
+                "try": e.try_,
+                "epochs": e.epochs,
+                "parameters": environment["parameters"],
+                "failure rate": float((errors > 0.10).mean()),
+                "mean error": float(errors.mean()),
+                "minutes": environment["seconds"] / 60,
+                "device": environment["device"],
+            }
+        )
+    return pd.DataFrame(rows)

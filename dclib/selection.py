@@ -1,0 +1,94 @@
+"""The choice of learning rates, made on validation faces and kept in a table."""
+
+import csv
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from dclib import paths
+from dclib.errors import RunError
+from dclib.runs import Record
+
+FAILURE = 0.10
+
+
+def path() -> Path:
+    """The committed table."""
+    return paths.results() / "selection.csv"
+
+
+def table(records: Sequence[Record]) -> pd.DataFrame:
+    """One row per run of the grid, the best of each method marked.
+
+    The best has the lowest landmark failure rate under the paper's decoder, averaged over the last
+    five epochs; ties go to the lower mean error.
+    """
+    rows = []
+    for record in records:
+        e, errors = record.experiment, record.outcomes.errors
+        if e.split != "validation":
+            raise RunError(f"run {e.id} is scored on {e.split} faces: nothing is chosen on those")
+        rows.append(
+            {
+                "preset": e.preset,
+                "underlying": e.underlying,
+                "method": e.label,
+                "lr": e.lr,
+                "unit_rate": e.unit_rate,
+                "failure_rate": round(float((errors["bin"] > FAILURE).mean()), 5),
+                "failure_rate_soft": round(float((errors["soft"] > FAILURE).mean()), 5),
+                "mean_error": round(float(errors["bin"].mean()), 5),
+                "run": e.id,
+            }
+        )
+    frame = pd.DataFrame(rows)
+    groups = frame.groupby(["preset", "underlying", "method"], sort=False)
+    order = frame.sort_values(["failure_rate", "mean_error"], kind="stable")
+    best = order.groupby(["preset", "underlying", "method"], sort=False).head(1).index
+    return frame.assign(chosen=frame.index.isin(best)).loc[
+        [i for _, group in groups for i in group.index]
+    ]
+
+
+def write(records: Sequence[Record]) -> pd.DataFrame:
+    """Make the table of these runs and keep it; rows of other grids stay."""
+    new = table(records)
+    if path().exists():
+        old = pd.read_csv(path())
+        keys = set(zip(new["preset"], new["underlying"], new["method"], strict=True))
+        stay = [
+            key not in keys
+            for key in zip(old["preset"], old["underlying"], old["method"], strict=True)
+        ]
+        new = pd.concat([old[stay], new], ignore_index=True)
+    path().parent.mkdir(parents=True, exist_ok=True)
+    new.to_csv(path(), index=False)
+    _rows.cache_clear()
+    return new
+
+
+@lru_cache(maxsize=4)
+def _rows(file: Path) -> tuple[dict[str, str], ...]:
+    if not file.exists():
+        return ()
+    with file.open(newline="") as lines:
+        return tuple(csv.DictReader(lines))
+
+
+def chosen(preset: str, method: str, underlying: str) -> tuple[float, float]:
+    """The learning rate and unit rate chosen for a method.
+
+    Raises:
+        RunError: none has been chosen yet.
+    """
+    for row in _rows(path()):
+        named = (row["preset"], row["method"], row["underlying"])
+        if named == (preset, method, underlying) and row["chosen"] == "True":
+            return float(row["lr"]), float(row["unit_rate"])
+    raise RunError(
+        f"no learning rate is chosen for {method} on {underlying} at preset {preset}: run"
+        f" `python -m dclib train --plan rates --preset {preset}`, then `python -m dclib select`,"
+        " or name one by --lr"
+    )

@@ -1,0 +1,44 @@
+"""Whether a record says what its raw predictions say, recomputed where the data are."""
+
+import numpy as np
+
+from dclib import metrics
+from dclib.runs import ERROR_UNITS, OFFSET_UNITS, Record
+from dclib.tasks import Landmarks
+
+
+def verify(record: Record) -> list[str]:
+    """Recompute every outcome from raw predictions and the truth; what differs, in words.
+
+    Landmark errors under the paper's decoder are recomputed for all kept epochs, those of the
+    soft decoder for the last one (its offsets are kept for that one only), labels for all.
+
+    Raises:
+        DataError: the data set is not here, or not the one that the run used.
+    """
+    from dclib import data
+    from dclib.train import face_sets
+
+    e, outcomes = record.experiment, record.outcomes
+    _, _, scored = face_sets(e)
+    margin = (scored.images.shape[-1] - scored.resolution) / 2
+    truth = np.asarray(scored.landmarks, dtype=np.float64) - margin
+    wrong = []
+    step = 0.5 / ERROR_UNITS + 1e-6
+    for epoch, bins in enumerate(outcomes.bins):
+        errors = metrics.landmark_errors(bins + 0.5, truth)
+        stored = outcomes.errors["bin"][epoch]
+        if (abs(errors - stored) > step).any() or ((errors > 0.10) != (stored > 0.10)).any():
+            wrong.append(f"landmark errors (bin) of kept epoch {epoch}")
+    soft = metrics.landmark_errors(outcomes.points("soft"), truth)
+    eyes = np.linalg.norm(truth[:, 0] - truth[:, 1], axis=-1)
+    rounding = np.sqrt(2) * 0.5 / OFFSET_UNITS / eyes
+    if (abs(soft - outcomes.errors["soft"][-1]) > step + rounding).any():
+        wrong.append("landmark errors (soft) of the last epoch")
+    for task in data.DATASETS[e.dataset].tasks(e.resolution):
+        if isinstance(task, Landmarks) or task.name not in outcomes.classes:
+            continue
+        right = outcomes.classes[task.name] == np.asarray(scored.labels[task.name])
+        if (right != outcomes.correct[task.name]).any():
+            wrong.append(f"{task.name} labels")
+    return wrong
