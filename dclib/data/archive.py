@@ -5,11 +5,13 @@ import stat
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
+from dclib import paths
 from dclib.data.progress import progress
 from dclib.data.whole import disk
 from dclib.errors import DataError
@@ -18,38 +20,63 @@ LARGEST = 4 << 30  # bytes an archive may hold when decompressed
 PIECE = 1 << 20
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 
-Folder = Path | zipfile.Path  # both have `/`, read_bytes, read_text, exists
+Folder = Path | zipfile.Path  # either way: `/`, read_bytes, read_text
 
 
-def find(names: Sequence[str], places: Iterable[Path]) -> Path | None:
-    """The first that exists of some relative paths in some folders, folder by folder."""
-    candidates = (place / name for place in places for name in names)
-    return next((path for path in candidates if path.exists()), None)
+@dataclass(frozen=True)
+class Official:
+    """An archive as its makers publish it."""
+
+    name: str  # of the zip file
+    marker: str  # a file in it; the folder that holds it is the archive's top
+    also: tuple[str, ...]  # where else `marker` may lie, relative to a place that is searched
+    page: str  # where it is described
+    address: str  # of the zip file
+
+    def open(self, places: Sequence[Path], fetch: bool = False) -> Folder:
+        """Its top folder, in the first place that has it; downloaded if it is in none and `fetch`.
+
+        Raises:
+            DataError: it is nowhere and cannot be downloaded, or it is damaged or dangerous.
+        """
+        candidates = [place / name for place in places for name in (self.name, *self.also)]
+        found = next((path for path in candidates if path.exists()), None)
+        if found is None:
+            missing = self._missing(places)
+            if not fetch:
+                raise DataError(missing)
+            found = paths.data() / self.name
+            try:
+                download(self.address, found)
+            except DataError as fault:
+                raise DataError(f"{fault}. {missing}") from None
+        return top(found, self.marker) if found.name == self.name else found.parent
+
+    def _missing(self, places: Sequence[Path]) -> str:
+        return (
+            f"{self.name} is not in {' or '.join(str(place) for place in places)}. "
+            f"Get it from {self.page} and put it into {paths.data()}, "
+            "or name the folder that holds it in DCLIB_MIRROR"
+        )
 
 
-def folder_of(place: Path, name: str) -> Folder:
-    """The folder that holds a file of some name, in a zip archive or in an unpacked one.
+def top(archive: Path, marker: str) -> zipfile.Path:
+    """The folder within a zip archive that holds a file called `marker`.
 
-    Nothing of an archive is written to the disk, so its names cannot reach outside; an archive
-    that tries is refused nevertheless.
+    Nothing is written to the disk, so that no member can reach outside; an archive that tries to
+    is refused nevertheless.
 
     Raises:
-        DataError: the archive is damaged, encrypted or larger than `LARGEST` when decompressed;
-            a member leads out of its folder, is a link, or is there twice; or there is no such
-            file.
+        DataError: the archive is damaged, or larger than `LARGEST` when decompressed; a member
+            leads out of its folder, is a link, or is there twice; or `marker` is missing.
     """
-    if place.is_dir():
-        found = next(iter(sorted(place.rglob(name))), None)
-        if found is not None:
-            return found.parent
-    else:
-        with sound(place):
-            source = zipfile.ZipFile(place)
-            _refuse_dangerous(place, source.infolist())
-            for member in source.namelist():
-                if PurePosixPath(member).name == name:
-                    return zipfile.Path(source, member).parent
-    raise DataError(f"{place}: there is no {name} in it; get the official archive")
+    with sound(archive):
+        source = zipfile.ZipFile(archive)
+        _refuse_dangerous(archive, source.infolist())
+        for member in source.namelist():
+            if PurePosixPath(member).name == marker:
+                return zipfile.Path(source, member).parent
+    raise DataError(f"{archive}: there is no {marker} in it; get the official archive")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ appears whole or not at all. A damaged one is noticed by its checksum and built 
 """
 
 import json
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -22,17 +23,27 @@ FORMAT = 1  # raise it whenever the cached pixels or their layout change
 Faces = tuple[FaceSet, FaceSet]
 
 
-def cached(name: str, resolution: int, fingerprint: str, build: Callable[[], Faces]) -> Faces:
+def cached(
+    name: str, resolution: int, fingerprint: str, build: Callable[[], Faces], renew: bool = False
+) -> Faces:
     """Training and test faces from the cache, where `build` puts them if they are missing.
+
+    Args:
+        renew: build them even if they are there.
 
     Raises:
         DataError: the disk is full, or what `build` raises.
     """
     folder = paths.data() / "cache" / f"{name}-{resolution}-{fingerprint}-v{FORMAT}"
-    if (faces := _read(folder)) is None:
-        if folder.exists():
-            print(f"{folder} is damaged and will be built again")
-        make_folder(folder, lambda part: _write(part, build()), lambda: _read(folder) is not None)
+    faces = None if renew else _read(folder)
+    if faces is None:
+        if folder.exists() and not renew:
+            print(f"{folder} is damaged: building it again", file=sys.stderr)
+        make_folder(
+            folder,
+            lambda part: _write(part, build()),
+            usable=lambda: not renew and _read(folder) is not None,
+        )
         faces = _read(folder)
     if faces is None:
         raise DataError(f"{folder}: damaged as soon as written; check the disk or set DCLIB_DATA")

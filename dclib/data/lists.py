@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from dclib.data.archive import Folder
+from dclib.data.archive import DAMAGE, Folder
 from dclib.errors import DataError
 
 
@@ -60,14 +60,14 @@ def read(path: Folder) -> tuple[list[Line], int]:
     """The lines of a list and the number of blank lines that were skipped.
 
     Raises:
-        DataError: there is no such list, it is not text, or it has no line.
+        DataError: there is no such list, it cannot be read, or it has no line.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such annotation list") from None
-    except UnicodeDecodeError as fault:
-        raise DataError(f"{path}: not a text file ({fault}); get it anew") from None
+    except (*DAMAGE, OSError, UnicodeDecodeError) as fault:
+        raise DataError(f"{path}: cannot be read ({fault}); get it anew") from None
     found = [Line(path, at, tuple(row.split())) for at, row in enumerate(text.splitlines(), 1)]
     lines = [line for line in found if line.fields]
     if not lines:

@@ -1,85 +1,80 @@
-"""MTFL, the faces of section 4.2: 10,000 photos to train on, 2,995 face crops to test on.
+"""MTFL, the data set of section 4.2: 10,000 faces to train on and 2,995 to test on.
 
-Source: Zhang et al., "Facial landmark detection by deep multi-task learning", ECCV 2014. A test
-photo is the square around a face box, which fills it; in a training photo a face is smaller. So
-training crops are cut to the scale of the test photos, around the face boxes of Sun et al., "Deep
-convolutional network cascade for facial point detection", CVPR 2013, whose photos these are.
-
-The lists count pixels from 1, so half a pixel is taken off every point. Evidence: the mean darkest
-spot of 4,119 frontal training faces' eyes lies 1.0 pixels left of the annotation if pixel centres
-are counted from 0, and CVPR 2013's list of the same points is lower by exactly 1. The annotations
-of the test photos, made by others, lie 1.5 pixels further right and 1.0 further down (of 150): a
-property of the data, kept as it is.
+Source: Zhang et al., "Facial landmark detection by deep multi-task learning", ECCV 2014; for
+non-commercial research only. `dclib.data.mtfl_faces` says how its photos become faces.
 """
 
-import hashlib
 import os
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from dclib import paths
-from dclib.data import archive, lists, pack, photo
+from dclib.data import pack
+from dclib.data.archive import Folder, Official
 from dclib.data.cache import Faces, cached
-from dclib.data.faces import FaceSet, Symmetry, group
-from dclib.data.progress import progress
-from dclib.errors import DataError
+from dclib.data.faces import FaceSet
+from dclib.data.mtfl_faces import LISTS, build, read_annotations
 
-FINGERPRINT = "f0c2ff2fcc2f1a0b"  # of both lists, the photos they name and the face boxes
-PAGE, ADDRESS = (
-    "http://mmlab.ie.cuhk.edu.hk/projects/TCDCN.html",
-    "http://mmlab.ie.cuhk.edu.hk/projects/TCDCN/data/MTFL.zip",
+PUBLISHED = "f0c2ff2fcc2f1a0b"  # fingerprint of both lists, the photos they name, the face boxes
+ARCHIVE = Official(
+    name="MTFL.zip",
+    marker="training.txt",
+    also=("training.txt", "MTFL/training.txt", "mtfl/training.txt"),
+    page="http://mmlab.ie.cuhk.edu.hk/projects/TCDCN.html",
+    address="http://mmlab.ie.cuhk.edu.hk/projects/TCDCN/data/MTFL.zip",
 )
-BOXES_PAGE, BOXES_ADDRESS = (
-    "http://mmlab.ie.cuhk.edu.hk/archive/CNN_FacePoint.htm",
-    "http://mmlab.ie.cuhk.edu.hk/archive/CNN/data/train.zip",
+BOXES = Official(
+    name="train.zip",
+    marker="trainImageList.txt",
+    also=("trainImageList.txt", "cnn_facepoint/trainImageList.txt"),
+    page="http://mmlab.ie.cuhk.edu.hk/archive/CNN_FacePoint.htm",
+    address="http://mmlab.ie.cuhk.edu.hk/archive/CNN/data/train.zip",
 )
-CLASSES = {"gender": 2, "smile": 2, "glasses": 2, "profile": 5}
-SYMMETRY = Symmetry(points=(1, 0, 2, 4, 3), classes={"profile": (4, 3, 2, 1, 0)})
-SIDE = 1.65  # width of a test photo in widths of its face box (median of the 2,995)
-RIGHT, DOWN = 0.06, 0.04  # from the box's centre to the photo's, in widths of the box (medians)
-
-Square = tuple[float, float, float]  # left, top, side, in pixels of a photo
-
-
-@dataclass(frozen=True)
-class Annotations:
-    """One annotation list, points already in the pixel convention of `dclib.data.faces`."""
-
-    lines: tuple[lists.Line, ...]
-    names: tuple[str, ...]
-    landmarks: np.ndarray  # float64 (N, 5, 2), x then y, pixels of the photo
-    labels: dict[str, np.ndarray]  # int64 (N,), from 0
-    skipped: int  # blank lines
 
 
 @dataclass(frozen=True)
 class Report:
-    """What `prepare` found."""
+    """What `prepare` found; its text is for a terminal."""
 
     source: str
-    boxes: str
-    resolution: int
     train: FaceSet
     test: FaceSet
     skipped: int
 
     def __str__(self) -> str:
-        rows = [
-            f"MTFL from {self.source}",
-            f"face boxes from {self.boxes}",
-            f"content verified, fingerprint {self.train.fingerprint}",
-            f"{self.skipped} blank lines skipped",
-        ]
+        rows = [f"MTFL from {self.source}: verified, fingerprint {self.train.fingerprint}"]
         for part, faces in (("training", self.train), ("test", self.test)):
-            rows.append(f"{len(faces):,} {part} faces, {faces.images.shape[-1]} px")
+            rows.append(f"{len(faces):,} {part} faces in {len(np.unique(faces.groups)):,} groups")
             for name, column in faces.labels.items():
                 rows.append(f"  {name}: {' / '.join(f'{n:,}' for n in np.bincount(column))}")
-        rows.append(f"decoded for {self.resolution} px under {paths.data() / 'cache'}")
+        rows.append(f"{self.skipped} blank lines skipped")
+        rows.append(f"decoded for {self.train.resolution} pixels under {paths.data() / 'cache'}")
         return "\n".join(rows)
+
+
+def prepare(source: Path | None = None, resolution: int = 48) -> Report:
+    """Find the archive or download it, verify it, decode it, and report what it holds.
+
+    Args:
+        source: MTFL.zip or a folder that has it or its content, to be verified and decoded anew;
+            without it `DCLIB_MIRROR` and the data folder are searched.
+        resolution: of the faces that are put into the cache.
+
+    Raises:
+        DataError: it cannot be had, or is not what it should be.
+    """
+    folder, boxes = _official(source, fetch=source is None)
+    train, test = cached(
+        "mtfl",
+        resolution,
+        PUBLISHED,
+        lambda: build(folder, boxes, resolution, PUBLISHED),
+        renew=source is not None,
+    )
+    skipped = sum(read_annotations(folder / name).skipped for name in LISTS)
+    return Report(str(folder), train, test, skipped)
 
 
 def load(resolution: int) -> Faces:
@@ -91,41 +86,36 @@ def load(resolution: int) -> Faces:
     Raises:
         DataError: the data are nowhere to be found, or not what they should be.
     """
-    if packed := os.environ.get("DCLIB_MTFL_PACK"):
-        path = Path(packed).expanduser()
-        return cached(
-            "mtfl", resolution, pack.fingerprint(path), lambda: pack.read(path, resolution)
-        )
-    return cached("mtfl", resolution, FINGERPRINT, lambda: build(*sources(), resolution))
+
+    def decode() -> Faces:
+        packed = _packed()
+        if packed:
+            return pack.read(packed, resolution)
+        return build(*_official(None), resolution, PUBLISHED)
+
+    return cached("mtfl", resolution, fingerprint(), decode)
 
 
 def fingerprint() -> str:
-    """The fingerprint of the faces that `load` gives."""
-    packed = os.environ.get("DCLIB_MTFL_PACK")
-    return pack.fingerprint(Path(packed).expanduser()) if packed else FINGERPRINT
+    """Which faces `load` gives: the published ones, or those of the pack that is named."""
+    packed = _packed()
+    return pack.fingerprint(packed) if packed else PUBLISHED
 
 
-def prepare(source: Path | None = None, resolution: int = 48) -> Report:
-    """Find the archive, or download it; verify it; decode it; report what it holds.
+def _packed() -> Path | None:
+    named = os.environ.get("DCLIB_MTFL_PACK")
+    return Path(named).expanduser().resolve() if named else None
 
-    Args:
-        source: MTFL.zip, or a folder with it or its content; else `DCLIB_MIRROR` and the data
-            folder are searched. What is named here is verified and decoded even if that was
-            done before.
 
-    Raises:
-        DataError: it cannot be had, or is not what it should be.
-    """
-    try:
-        content, boxes = sources(source)
-    except FileNotFoundError:
-        ...
-    faces = cached(
-        "mtfl",
-        resolution,
-        FINGERPRINT,
-        lambda: build(content, boxes, resolution),
-        renew=source is not None,
-    )
-    skipped = sum(read_annotations(content / f"{part}.txt").skipped for part in PARTS)
-    return Report(str(content), str(boxes), resolution, *faces, skipped)
+def _official(source: Path | None, fetch: bool = False) -> tuple[Folder, Folder]:
+    """The top of MTFL's archive and the list of face boxes."""
+    mirror = paths.mirror()
+    searched = [mirror, paths.data()] if mirror else [paths.data()]
+    if source is None:
+        folder = ARCHIVE.open(searched, fetch)
+    elif source.is_dir():
+        folder = ARCHIVE.open([source])
+    else:
+        folder = ARCHIVE.top(source)
+    near = [] if source is None else [source if source.is_dir() else source.parent]
+    return folder, BOXES.open([*near, *searched], fetch) / BOXES.marker

@@ -1,4 +1,4 @@
-"""From a photo to a square of pixels."""
+"""From a photo to a square of pixels and the points in it."""
 
 import math
 from io import BytesIO
@@ -11,7 +11,7 @@ from dclib.errors import DataError
 
 
 def read(content: bytes | Path, name: str) -> Image.Image:
-    """A photo as RGB, whether it was grey or colour.
+    """A photo as RGB, whether it is grey or in colour.
 
     Raises:
         DataError: it is not a photo, or is cut short; `name` says which.
@@ -25,17 +25,34 @@ def read(content: bytes | Path, name: str) -> Image.Image:
         raise DataError(f"{name}: the photo cannot be read whole ({fault}); get it anew") from None
 
 
-def crop(photo: Image.Image, left: float, top: float, side: float, size: int) -> np.ndarray:
-    """The square [left, left + side) x [top, top + side) of a photo, uint8 (3, size, size).
+def crop(
+    photo: Image.Image,
+    points: np.ndarray,
+    square: tuple[float, float, float],
+    resolution: int,
+    margin: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """A square (left, top, side) of a photo at `resolution` pixels, with pixels around it.
 
-    Exact to the fraction of a pixel: a point (x, y) of the photo comes to lie at
-    (x - left, y - top) * size / side. What lies beyond the photo repeats its edge.
+    Exact to the fraction of a pixel. What lies beyond the photo repeats its edge.
+
+    Args:
+        points: (L, 2), x then y, pixels of the photo.
+        margin: pixels that width and height grow by, half of them on each side; even.
+
+    Returns:
+        uint8 (3, S, S) and points (L, 2) in its pixels, where S is `resolution` + `margin`.
     """
-    first = math.floor(left), math.floor(top)
-    columns = np.arange(first[0], math.ceil(left + side)).clip(0, photo.width - 1)
-    rows = np.arange(first[1], math.ceil(top + side)).clip(0, photo.height - 1)
+    left, top, side = square
+    size = resolution + margin
+    scale = resolution / side
+    left, top, side = left - margin / 2 / scale, top - margin / 2 / scale, size / scale
+    first_column, first_row = math.floor(left), math.floor(top)
+    columns = np.arange(first_column, math.ceil(left + side)).clip(0, photo.width - 1)
+    rows = np.arange(first_row, math.ceil(top + side)).clip(0, photo.height - 1)
     region = Image.fromarray(np.asarray(photo)[rows[:, None], columns])
-    x, y = left - first[0], top - first[1]
-    # the filter grows with the scale, so shrinking does not alias
-    square = region.resize((size, size), Image.Resampling.LANCZOS, (x, y, x + side, y + side))
-    return np.asarray(square).transpose(2, 0, 1)  # (size, size, 3) -> (3, size, size)
+    x, y = left - first_column, top - first_row
+    # resize widens its filter when it shrinks, so nothing aliases
+    picture = region.resize((size, size), Image.Resampling.LANCZOS, (x, y, x + side, y + side))
+    pixels = np.asarray(picture).transpose(2, 0, 1)  # (S, S, 3) -> (3, S, S)
+    return pixels, (points - (left, top)) * scale
