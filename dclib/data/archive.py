@@ -50,7 +50,25 @@ class Official:
                 download(self.address, found)
             except DataError as fault:
                 raise DataError(f"{fault}. {missing}") from None
-        return top(found, self.marker) if found.name == self.name else found.parent
+        return self.top(found) if found.name == self.name else found.parent
+
+    def top(self, archive: Path) -> Folder:
+        """The folder within a zip archive that holds `marker`.
+
+        Nothing is written to the disk, so that no member can reach outside; an archive that tries
+        to is refused nevertheless.
+
+        Raises:
+            DataError: the archive is damaged, or larger than `LARGEST` when decompressed; a member
+                leads out of its folder, is a link, or is there twice; or `marker` is missing.
+        """
+        with _sound(archive):
+            source = zipfile.ZipFile(archive)
+            _refuse_dangerous(archive, source.infolist())
+            for member in source.namelist():
+                if PurePosixPath(member).name == self.marker:
+                    return zipfile.Path(source, member).parent
+        raise DataError(f"{archive}: there is no {self.marker} in it; get the official archive")
 
     def _missing(self, places: Sequence[Path]) -> str:
         return (
@@ -60,27 +78,8 @@ class Official:
         )
 
 
-def top(archive: Path, marker: str) -> zipfile.Path:
-    """The folder within a zip archive that holds a file called `marker`.
-
-    Nothing is written to the disk, so that no member can reach outside; an archive that tries to
-    is refused nevertheless.
-
-    Raises:
-        DataError: the archive is damaged, or larger than `LARGEST` when decompressed; a member
-            leads out of its folder, is a link, or is there twice; or `marker` is missing.
-    """
-    with sound(archive):
-        source = zipfile.ZipFile(archive)
-        _refuse_dangerous(archive, source.infolist())
-        for member in source.namelist():
-            if PurePosixPath(member).name == marker:
-                return zipfile.Path(source, member).parent
-    raise DataError(f"{archive}: there is no {marker} in it; get the official archive")
-
-
 @contextmanager
-def sound(archive: Path) -> Iterator[None]:
+def _sound(archive: Path) -> Iterator[None]:
     """Turn what reading a damaged archive can raise into an error that names it."""
     try:
         yield

@@ -20,7 +20,8 @@ from dclib.data.whole import make_folder
 from dclib.errors import DataError
 
 FORMAT = 1  # raise it whenever the cached pixels or their layout change
-Faces = tuple[FaceSet, FaceSet]
+DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+Faces = tuple[FaceSet, FaceSet]  # training, test
 
 
 def cached(
@@ -63,8 +64,10 @@ def describe(faces: FaceSet) -> dict[str, np.ndarray]:
     return {**arrays, **labels, "told": np.array(json.dumps(told))}
 
 
-def restore(images: np.ndarray, arrays: dict[str, np.ndarray]) -> FaceSet:
-    """The face set of some pixels and of what `describe` said."""
+def restore(
+    images: np.ndarray, arrays: dict[str, np.ndarray], resolution: int | None = None
+) -> FaceSet:
+    """The face set of some pixels and of what `describe` said, `resolution` excepted if given."""
     told = json.loads(str(arrays["told"]))
     symmetry = told["symmetry"]
     return FaceSet(
@@ -73,7 +76,7 @@ def restore(images: np.ndarray, arrays: dict[str, np.ndarray]) -> FaceSet:
         labels={name: arrays[f"label {name}"] for name in told["labels"]},
         names=tuple(arrays["names"].tolist()),
         groups=arrays["groups"],
-        resolution=told["resolution"],
+        resolution=resolution or told["resolution"],
         symmetry=Symmetry(
             points=tuple(symmetry["points"]),
             classes={name: tuple(order) for name, order in symmetry["classes"].items()},
@@ -94,7 +97,7 @@ def _read(folder: Path) -> Faces | None:
     """The cached faces, or None where there are none that are sound."""
     try:
         return _read_half(folder, "train"), _read_half(folder, "test")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+    except DAMAGE:
         return None
 
 

@@ -15,10 +15,11 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from PIL import Image
 
 from dclib.data import photo
-from dclib.data.cache import DAMAGED, Faces, describe, restore
+from dclib.data.cache import DAMAGE, Faces, describe, restore
 from dclib.data.faces import FaceSet
 from dclib.data.progress import progress
 from dclib.data.whole import disk
@@ -50,3 +51,62 @@ def write(path: Path, faces: Faces, quality: int = 80) -> str:
         np.savez_compressed(file, fingerprint=np.array(mark), **arrays)
     os.replace(part, path)
     return mark
+
+
+def fingerprint(path: Path) -> str:
+    """The fingerprint of the faces in a pack.
+
+    Raises:
+        DataError: there is no such pack, or it is damaged.
+    """
+    with _opened(path) as table:
+        return str(table["fingerprint"])
+
+
+def read(path: Path, resolution: int) -> Faces:
+    """Training and test faces of a pack at any resolution up to its own.
+
+    Raises:
+        DataError: there is no such pack, it is damaged, or the resolution is above its own.
+    """
+    if resolution > RESOLUTION:
+        raise DataError(
+            f"{path}: holds faces of {RESOLUTION} pixels, {resolution} are asked for; "
+            "use the archive (unset DCLIB_MTFL_PACK) or a lower resolution"
+        )
+    with _opened(path) as table:
+        train, test = (_half(table, half, resolution) for half in HALVES)
+        mark = str(table["fingerprint"])
+    return replace(train, fingerprint=mark), replace(test, fingerprint=mark)
+
+
+def _half(table: NpzFile, half: str, resolution: int) -> FaceSet:
+    arrays = {name.removeprefix(f"{half} "): table[name] for name in table.files if half in name}
+    coded, ends = arrays.pop("pixels").tobytes(), arrays.pop("ends").tolist()
+    landmarks, images = arrays["landmarks"], []
+    for at, end in enumerate(progress(ends, f"unpack {half}", len(ends))):
+        face = photo.read(coded[ends[at - 1] if at else 0 : end], f"face {at} of {half}")
+        edge = (face.width - RESOLUTION) / 2
+        margin = 2 * round(resolution / 8) if edge else 0
+        pixels, landmarks[at] = photo.crop(
+            face, landmarks[at], (edge, edge, RESOLUTION), resolution, margin
+        )
+        images.append(pixels)
+    return restore(np.stack(images), arrays, resolution)
+
+
+def _encode(image: np.ndarray, quality: int) -> bytes:
+    """One face, uint8 (3, S, S), as WebP."""
+    code = BytesIO()
+    picture = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
+    picture.save(code, "webp", quality=quality, method=6)
+    return code.getvalue()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[NpzFile]:
+    try:
+        with np.load(path) as table:
+            yield table
+    except DAMAGE as fault:
+        raise DataError(f"{path}: not a whole pack ({fault}); make or copy it anew") from None

@@ -1,0 +1,238 @@
+"""Section 4.2: Fig. 3, Fig. 4 and what belongs to them, drawn from run records."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from dclib import metrics, paper
+from dclib.comparison import Comparison
+from dclib.data.faces import FaceSet
+from dclib.figures import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION, WIDTH
+from dclib.paper import Metric
+from dclib.runs import Record
+from dclib.stats import DECODERS
+
+# From a single task to the paper's approach, as in its Fig. 3, each control beside its like.
+ORDER = (
+    *("RN-S", "AN-S", "RN-Sx", "AN-Sx", "RN", "AN", "RNx", "ANx", "XS", "XSx"),
+    *("DCNet (related 0)", "DCNet"),
+)
+DATA_NAMES = {"mtfl": "MTFL", "synthetic": "synthetic faces"}
+AXES: dict[Metric, str] = {
+    "failure rate": "landmark failure rate (% of faces)",
+    "mean error": "mean error (% of interocular distance)",
+}
+LOOKS = {"bin": (BLUE, "o", -0.17), "soft": (VERMILION, "s", 0.17)}  # colour, marker, offset
+DECODER_NAMES = {"bin": "bin, the paper's decoder", "soft": "soft-argmax, our addition"}
+
+
+def in_order(methods: Sequence[str]) -> list[str]:
+    """Methods in the order of figures and tables; those it does not know come first."""
+    return sorted(set(methods), key=lambda m: (ORDER.index(m) if m in ORDER else -1, m))
+
+
+def fig3(reference: Sequence[Record], records: Sequence[Record]) -> Figure:
+    """Fig. 3: landmark failure rate and mean error of each method, with tries and intervals.
+
+    Args:
+        reference: the runs of the reference results.
+        records: the runs of this page; the same ones, or a second column of panels.
+
+    The paper's failure rates stand beside runs on MTFL only, never beside synthetic faces.
+
+    Raises:
+        ValueError: there is no run at all.
+    """
+    groups = [("Reference", Comparison(reference))] if reference else []
+    if {r.id for r in records} != {r.id for r in reference}:
+        groups.append(("This run", Comparison(records)))
+    if not groups:
+        raise ValueError("Fig. 3 needs at least one run")
+    methods = in_order([m for _, group in groups for m in group.methods])
+
+    side_by_side = len(groups) == 1  # both metrics fit one row
+    fig = Figure(figsize=(WIDTH, (0.33 * len(methods) + 1.0) * (1 if side_by_side else 2) + 0.5))
+    fig.set_layout_engine("constrained")
+    panels = fig.subplots(1, 2, sharey=True) if side_by_side else fig.subplots(2, 2, sharey=True)
+    grid = np.asarray(panels).reshape(2, len(groups))  # (metric, group)
+    for row, metric in zip(grid, AXES, strict=True):
+        for ax, (name, group) in zip(row, groups, strict=True):
+            _scores(ax, group, methods, metric)
+            ax.set_title(f"{name}: {_about(group)}", fontsize="small")
+    fig.legend(handles=_key(), loc="outside lower center", ncols=2, frameon=False)
+    return fig
+
+
+def _about(group: Comparison) -> str:
+    e, own = group.about, list(group.tries.values())
+    faces = own[0][0].outcomes.bins.shape[1]
+    counts = sorted({len(tries) for tries in own})
+    many = "1 try" if counts == [1] else f"{'–'.join(map(str, counts))} tries"
+    return (
+        f"{DATA_NAMES.get(e.dataset, e.dataset)}, preset {e.preset}\n"
+        f"{many}, {faces:,} faces, {e.resolution} px"
+    )
+
+
+def _scores(ax: Axes, group: Comparison, methods: list[str], metric: Metric) -> None:
+    """One panel: a row per method, with each try, the mean, its interval, the paper's number."""
+    for y, method in enumerate(methods):
+        if y % 2 == 0:
+            ax.axhspan(y - 0.5, y + 0.5, color="#f5f5f5", zorder=0)
+        for decoder in DECODERS if method in group.tries else ():
+            colour, marker, offset = LOOKS[decoder]
+            each = group.scores(method, metric, decoder).mean(axis=1)
+            mean = group.score(method, metric, decoder)
+            at = y + offset
+            ax.plot([mean.low, mean.high], [at, at], color=colour, linewidth=1.6)
+            ax.plot(each, [at] * len(each), "|", color=colour, markersize=7, markeredgewidth=1.0)
+            ax.plot(mean.value, at, marker, color=colour, markersize=4.5, zorder=3)
+        if metric == "failure rate" and group.about.dataset == "mtfl":
+            printed = paper.failure_rate(method, group.about.underlying)
+            if printed is not None:
+                ax.plot(printed, y, "D", markeredgecolor=BLACK, markerfacecolor="white", zorder=4)
+    ax.set_yticks(range(len(methods)), methods)
+    ax.set_ylim(len(methods) - 0.5, -0.5)
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel(AXES[metric])
+
+
+def _key() -> list[Line2D]:
+    """What the marks mean."""
+    marks = [
+        Line2D([], [], color=colour, marker=marker, markersize=4.5, label=DECODER_NAMES[decoder])
+        for decoder, (colour, marker, _) in LOOKS.items()
+    ]
+    diamond: dict[str, Any] = {"marker": "D", "markerfacecolor": "white", "color": BLACK}
+    return [
+        *marks,
+        Line2D([], [], **diamond, linestyle="", label="printed in the paper"),
+        Line2D([], [], color=GREY, marker="|", linestyle="", label="one try"),
+    ]
+
+
+FAMILIES = {"-S": GREY, "XS": ORANGE, "DCNet": GREEN}  # colour by how tasks share; hard: blue
+
+
+def look(method: str) -> dict[str, Any]:
+    """Colour by how the tasks share, dashes for widened networks, dots without related tasks."""
+    colour = next((c for part, c in FAMILIES.items() if part in method), BLUE)
+    dashes = ":" if "related 0" in method else "--" if method.endswith("x") else "-"
+    return {"color": colour, "linestyle": dashes, "linewidth": 1.5}
+
+
+def ced(records: Sequence[Record], decoder: str = "bin", limit: float = 0.20) -> Figure:
+    """Cumulative error distribution of each method, over its tries and last epochs."""
+    fig = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+    ax = fig.subplots()
+    at = np.linspace(0, limit, 401)
+    group = Comparison(records)
+    for method in in_order(group.methods):
+        errors = np.stack([r.outcomes.errors[decoder] for r in group.tries[method]])
+        ax.plot(100 * at, 100 * metrics.ced(errors, at), label=method, **look(method))
+    ax.axvline(100 * metrics.THRESHOLD, color=BLACK, linewidth=0.8)
+    ax.text(100 * metrics.THRESHOLD, 1, " failure →", ha="left", va="bottom", fontsize="small")
+    ax.set(xlim=(0, 100 * limit), ylim=(0, 100))
+    ax.set_xlabel("error (% of interocular distance)")
+    ax.set_ylabel("faces with at most this error (%)")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    return fig
+
+
+def history(records: Sequence[Record]) -> Figure:
+    """Training loss of each task over the epochs, averaged over the tries of each method."""
+    group = Comparison(records)
+    tasks = list(
+        dict.fromkeys(
+            key.removeprefix("loss.")
+            for record in records
+            for key in record.history[0]
+            if key.startswith("loss.")
+        )
+    )
+    fig = Figure(figsize=(WIDTH, 3.8), layout="constrained")
+    columns = len(tasks) // 2 + 1  # one panel is left for the key
+    panels = fig.subplots(2, columns, sharex=True)
+    for ax, task in zip(panels.flat, tasks, strict=False):
+        for method in in_order(group.methods):
+            rows = [[row.get(f"loss.{task}") for row in r.history] for r in group.tries[method]]
+            if rows[0][0] is not None:
+                loss = np.asarray(rows, dtype=float).mean(axis=0)
+                ax.plot(np.arange(1, len(loss) + 1), loss, **look(method))
+        ax.set_title(task)
+        ax.set_ylim(bottom=0)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.set_xlabel("epoch")
+    for ax in panels.flat[len(tasks) :]:
+        ax.set_axis_off()
+    for ax in panels[:, 0]:
+        ax.set_ylabel("cross-entropy")
+    handles = [Line2D([], [], label=m, **look(m)) for m in in_order(group.methods)]
+    panels.flat[-1].legend(handles=handles, loc="center", frameon=False)
+    return fig
+
+
+def at_quantiles(record: Record, quantiles: Sequence[float] = (0.1, 0.5, 0.9, 0.99)) -> list[int]:
+    """Faces at fixed quantiles of the error in the last epoch: the rule that selects Fig. 4."""
+    order = np.argsort(record.outcomes.errors["bin"][-1], kind="stable")
+    return [int(order[round(q * (len(order) - 1))]) for q in quantiles]
+
+
+# The values of MTFL's labels, from its own description.
+LABELS = {
+    "gender": ("male", "female"),
+    "smile": ("smiling", "not smiling"),
+    "glasses": ("glasses", "no glasses"),
+    "profile": ("left profile", "left", "frontal", "right", "right profile"),
+}
+
+
+def fig4(
+    record: Record, chosen: Sequence[int], faces: FaceSet | None = None, photos: bool = False
+) -> Figure:
+    """Fig. 4: predicted landmarks and labels of some faces, in the last epoch of a run.
+
+    Args:
+        record: the run.
+        chosen: which of the faces it was scored on.
+        faces: those faces, for the true landmarks; the prediction alone where they are not here.
+        photos: also show the pictures of `faces`.
+    """
+    fig = Figure(figsize=(WIDTH, WIDTH / len(chosen) + 1.3), layout="constrained")
+    panels = np.ravel(fig.subplots(1, len(chosen)))
+    size = record.experiment.resolution
+    for ax, face in zip(panels, chosen, strict=True):
+        if faces is not None:
+            margin = (faces.images.shape[-1] - size) // 2
+            if photos:
+                window = faces.images[face][:, margin : margin + size, margin : margin + size]
+                ax.imshow(window.transpose(1, 2, 0), extent=(0, size, size, 0))
+            truth = np.asarray(faces.landmarks[face], dtype=float) - margin
+            ax.plot(*truth.T, "o", color=GREEN, markersize=6, markeredgecolor="white")
+        points = record.outcomes.points()[face]
+        ax.plot(*points.T, "x", color=BLUE, markersize=6, markeredgewidth=2)
+        ax.set(xlim=(0, size), ylim=(size, 0), aspect="equal", xticks=[], yticks=[])
+        ax.set_xlabel(_told(record, face), fontsize="small", linespacing=1.4)
+    marks = [Line2D([], [], marker="x", color=BLUE, linestyle="", label="predicted")]
+    if faces is not None:
+        marks.append(Line2D([], [], marker="o", color=GREEN, linestyle="", label="true"))
+    fig.legend(handles=marks, loc="outside upper center", ncols=2, frameon=False)
+    return fig
+
+
+def _told(record: Record, face: int) -> str:
+    """Error and predicted labels of a face, each marked right or wrong."""
+    outcomes = record.outcomes
+    error = outcomes.errors["bin"][-1][face]
+    lines = [f"error {100 * error:.1f} %, {'failure' if error > metrics.THRESHOLD else 'success'}"]
+    for task, labels in outcomes.classes.items():
+        value = int(labels[-1][face])
+        word = LABELS[task][value] if task in LABELS else f"{task} {value}"
+        lines.append(f"{word} {'✓' if outcomes.correct[task][-1][face] else '✗'}")
+    return "\n".join(lines)
