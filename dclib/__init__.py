@@ -1,9 +1,16 @@
-"""dclib: the reproducible companion of "Multi-Task Learning by Deep Collaboration"."""
+"""dclib: the reproducible companion of "Multi-Task Learning by Deep Collaboration".
 
-from dclib import metrics
-from dclib.block import CollaborativeBlock
-from dclib.networks import METHODS, build, count_parameters
-from dclib.tasks import mtfl_tasks
+The public names load on first use, so that commands which need no network start at once.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dclib import metrics
+    from dclib.block import CollaborativeBlock
+    from dclib.networks import METHODS, build, count_parameters
+    from dclib.tasks import mtfl_tasks
 
 __all__ = [
     "METHODS",
@@ -14,3 +21,23 @@ __all__ = [
     "mtfl_tasks",
 ]
 __version__ = "0.1.0"
+
+_HOME = {
+    "METHODS": "dclib.networks",
+    "CollaborativeBlock": "dclib.block",
+    "build": "dclib.networks",
+    "count_parameters": "dclib.networks",
+    "mtfl_tasks": "dclib.tasks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "metrics":
+        return import_module("dclib.metrics")
+    if name not in _HOME:
+        raise AttributeError(f"module 'dclib' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -73,19 +74,22 @@ def train(options: argparse.Namespace) -> None:
 
 
 def select(options: argparse.Namespace) -> None:
-    from dclib import plan, runs, selection
+    from dclib import data, plan, runs, selection
+    from dclib.batches import face_sets
 
-    grid = plan.experiments("rates", options.preset)
-    records = runs.find(grid)
+    records = runs.find(plan.experiments("rates", options.preset))
     if not records:
         raise RunError(
             f"no run of the grid is there: `python -m dclib train --plan rates --preset"
             f" {options.preset}` makes them"
         )
-    table = selection.write(records)
-    units = runs.find(plan.experiments("unit-rates", options.preset))
-    if units:
-        table = selection.write([*(r for r in records if r.experiment.method == "XS"), *units])
+    e = records[0].experiment
+    weights = selection.pose_weights(face_sets(e)[2], data.load(e.dataset, e.resolution)[1])
+    table = selection.write(records, weights)
+    if any(e.method == "XS" for e in (r.experiment for r in records)):
+        units = runs.find(plan.experiments("unit-rates", options.preset))
+        stitched = {r.id: r for r in [*records, *units] if r.experiment.method == "XS"}
+        table = selection.write(list(stitched.values()), weights)
     print(table.to_string(index=False))
 
 
@@ -215,6 +219,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except (DataError, RunError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # the reader of our lines has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return 0
     except KeyboardInterrupt:
         print("interrupted: finished work is kept, the same command goes on", file=sys.stderr)
         return 130

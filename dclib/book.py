@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -53,6 +53,7 @@ def figure(fig: Figure, name: str) -> None:
     The same figure always gives the same bytes. The background is white and opaque, for dark pages.
     Caption, alternative text and number come from the cell's `mystnb` metadata.
     """
+    fig.patch.set(facecolor="white", alpha=1)
     drawn = {}
     with mpl.rc_context({"svg.hashsalt": name}):
         for suffix, about in (("svg", {"Date": None}), ("png", {"Software": None})):
@@ -62,8 +63,7 @@ def figure(fig: Figure, name: str) -> None:
                 format=suffix,
                 dpi=160,
                 bbox_inches="tight",
-                facecolor="white",
-                transparent=False,
+                facecolor="auto",
                 metadata=about,
             )
             drawn[suffix] = buffer.getvalue()
@@ -75,21 +75,27 @@ def figure(fig: Figure, name: str) -> None:
 def table(frame: pd.DataFrame, name: str, digits: int = 2) -> None:
     """Save a table in full precision as `name`.csv, and show it with `digits` decimals."""
     _keep(name, "csv", frame.to_csv(lineterminator="\n").encode())
-    shown = frame.to_html(
-        border=0, classes="dclib", float_format=f"{{:,.{digits}f}}".format, na_rep="–"
-    )
-    text = frame.to_string(float_format=f"{{:,.{digits}f}}".format, na_rep="–")
-    display({"text/html": shown, "text/plain": text}, raw=True)
+    shown = frame.reset_index() if frame.index.name else frame
+    how: dict[str, Any] = {
+        "float_format": f"{{:,.{digits}f}}".format,
+        "na_rep": "–",
+        "index": shown is frame,
+    }
+    page, text = shown.to_html(border=0, classes="dclib", **how), shown.to_string(**how)
+    display({"text/html": page, "text/plain": text}, raw=True)
 
 
-def provenance(records: Sequence["Record"], command: str) -> None:
+def provenance(records: Sequence["Record"], command: str, data: str | None = None) -> None:
     """Show which data, preset, runs, device and commit are behind what stands above.
 
     Args:
-        records: the runs; none where code alone was computed.
+        records: the runs; none where nothing was trained.
         command: what makes it again, from the top folder of the repository.
+        data: what was looked at, where there are no runs to name it.
     """
-    facts = _facts(records) or {"Runs": "none: computed from the code alone"}
+    facts = _facts(records)
+    if not records:
+        facts = {"Data": data, "Runs": "none"} if data else {"Runs": "none, only code"}
     facts["Made by"] = command
     if _saved:
         facts["Files"] = ", ".join(dict.fromkeys(_saved))
@@ -99,9 +105,6 @@ def provenance(records: Sequence["Record"], command: str) -> None:
 
 
 def _facts(records: Sequence["Record"]) -> dict[str, str]:
-    if not records:
-        return {}
-
     def each(values: Sequence[str]) -> str:
         return ", ".join(dict.fromkeys(values))
 

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from dclib import paths, plan, runs
 from dclib.errors import RunError
 from dclib.experiment import Experiment
 from dclib.metrics import THRESHOLD
@@ -24,10 +25,22 @@ from dclib.stats import (
     verdict,
 )
 
+REFERENCE = "cpu"  # the preset of the committed results
+
 
 def _protocol(experiment: Experiment) -> Experiment:
     """An experiment without what is each method's own."""
     return replace(experiment, method="", try_=0, lr=1.0, unit_rate=1.0, related=())
+
+
+def reference(figure: str) -> list[Record]:
+    """The committed runs of a figure, those at `cpu`; none before learning rates are chosen."""
+    try:
+        wanted = plan.experiments(figure, REFERENCE)
+    except RunError:
+        return []
+    committed = paths.results() / "runs"
+    return [record for record in runs.find(wanted) if record.folder.parent == committed]
 
 
 class Comparison:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -71,8 +72,9 @@ class Network(nn.Module):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Normalised images (B, 3, R, R) to {task name: logits}; landmarks (B, L, 2, bins)."""
         maps = [images] * len(self.columns)
-        for depth, mixer in enumerate(self.mixers):
-            maps = mixer([column[depth](x) for column, x in zip(self.columns, maps, strict=True)])
+        columns = cast(Sequence[nn.ModuleList], self.columns)
+        for blocks, mixer in zip(zip(*columns, strict=True), self.mixers, strict=True):
+            maps = mixer([block(x) for block, x in zip(blocks, maps, strict=True)])
         pooled = [x.mean(dim=(2, 3)) for x in maps]  # (B, C) each
         return {
             task.name: task.shape(head(pooled[column]))

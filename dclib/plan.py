@@ -53,7 +53,7 @@ PRESETS = {
         tries=1,
         resolution={"resnet18": 64, "alexnet": 64},
         settings=COMMON
-        | {"holdout": True, "train_faces": 256, "width": 0.125, "epochs": 3, "batch": 32},
+        | {"holdout": True, "train_faces": 256, "width": 0.125, "epochs": 6, "batch": 32},
     ),
     "cpu": Preset(
         "cpu",

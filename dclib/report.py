@@ -21,11 +21,10 @@ import nbformat
 import yaml
 from filelock import FileLock, Timeout
 
-from dclib import paths
+from dclib import fragments, paths
 from dclib.book import OUTPUT
 from dclib.errors import RunError
 
-LOGS = "_generated"  # how each notebook ran, and the page fragment that tells it
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "matplotlib", "papermill", "jupyter-book")
 BANNERS = {
     "smoke": "Smoke build: tiny networks trained for seconds on synthetic faces, to show that"
@@ -75,7 +74,8 @@ def run(
             index = _build(build, preset)
             if publish:
                 shutil.copytree(build / "executed", paths.root() / "book", dirs_exist_ok=True)
-                write_status(paths.root() / "book")
+                fragments.write(paths.root() / "book")
+            print(f"the book is at {index}", flush=True)
     except Timeout:
         raise RunError(f"{build} is in use by another process: wait for it") from None
     return index
@@ -111,9 +111,10 @@ def _execute(source: Path, build: Path, values: Mapping[str, Any], publish: bool
     """One notebook to build/executed/, whole or not at all."""
     from nbclient.exceptions import DeadKernelError
     from papermill import PapermillExecutionError, execute_notebook
+    from traitlets.config import Config
 
     executed, partial = build / "executed", build / "running" / source.name
-    for folder in (executed / OUTPUT, executed / LOGS, partial.parent):
+    for folder in (executed / OUTPUT, executed / fragments.FOLDER, partial.parent):
         folder.mkdir(parents=True, exist_ok=True)
     began = time.time()
     try:
@@ -128,6 +129,7 @@ def _execute(source: Path, build: Path, values: Mapping[str, Any], publish: bool
                 progress_bar=False,
                 stderr_file=sys.stderr,
                 cwd=str(partial.parent),
+                config=Config({"KernelManager": {"transport_encryption": "auto"}}),
             )
     except PapermillExecutionError as error:
         line = error.source.strip().partition("\n")[0]
@@ -151,7 +153,8 @@ def _execute(source: Path, build: Path, values: Mapping[str, Any], publish: bool
     }
     tidy(page)
     nbformat.write(page, partial)
-    (executed / LOGS / f"{source.stem}.json").write_text(json.dumps(log, indent=1) + "\n")
+    how = executed / fragments.FOLDER / f"{source.stem}.json"
+    how.write_text(json.dumps(log, indent=1) + "\n")
     partial.replace(executed / source.name)
 
 
@@ -206,7 +209,7 @@ def _build(build: Path, preset: str) -> Path:
     shutil.rmtree(pages, ignore_errors=True)
     shutil.copytree(paths.root() / "book", pages)
     shutil.copytree(build / "executed", pages, dirs_exist_ok=True)
-    write_status(pages)
+    fragments.write(pages)
     config = yaml.safe_load((paths.root() / "_config.yml").read_text())
     config["sphinx"]["config"]["autoapi_dirs"] = [str(paths.root() / "dclib")]
     config["html"]["announcement"] = BANNERS.get(preset, "")
@@ -220,9 +223,12 @@ def build_strictly(pages: Path) -> Path:
     Raises:
         RunError: a warning, or a page of the table of contents that was not built.
     """
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", "--all"]
+    builder = str(Path(sys.executable).with_name("jupyter-book"))
     done = subprocess.run(
-        [*command, "-n", "-W", "--keep-going", pages], capture_output=True, text=True, check=False
+        [builder, "build", "--all", "-n", "-W", "--keep-going", str(pages)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     log = pages.parent / "jupyter-book.log"
     log.write_text(done.stdout + done.stderr)
@@ -247,20 +253,3 @@ def contents(pages: Path) -> list[str]:
 
     toc = yaml.safe_load((pages / "_toc.yml").read_text())
     return [toc["root"], *(name for part in toc["parts"] for name in names(part["chapters"]))]
-
-
-def write_status(pages: Path) -> None:
-    """The fragment of the status page: when and how each notebook was executed."""
-    logs = [json.loads(path.read_text()) for path in sorted((pages / LOGS).glob("*.json"))]
-    lines = [
-        "| page | preset | executed | seconds | Python | packages |",
-        "|---|---|---|---:|---|---|",
-    ]
-    for log in logs:
-        name, packages = log["notebook"], ", ".join(f"{k} {v}" for k, v in log["packages"].items())
-        lines.append(
-            f"| [{name.removesuffix('.ipynb')}](../{name}) | {log['parameters']['preset']}"
-            f" | {log['when']} | {log['seconds']} | {log['python']} | {packages} |"
-        )
-    (pages / LOGS).mkdir(exist_ok=True)
-    (pages / LOGS / "status.md").write_text("\n".join(lines) + "\n")

@@ -1,6 +1,5 @@
 """Run records: what a run left behind, where it is kept, and how it is read."""
 
-import io
 import json
 import lzma
 import os
@@ -12,99 +11,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from dclib import paths
 from dclib.errors import RunError
 from dclib.experiment import Experiment
+from dclib.outcomes import Outcomes
 
 FORMAT = 1
 RECORD, OUTCOMES, WEIGHTS = "record.json", "outcomes.npz.xz", "weights.safetensors"
-
-ERROR_UNITS = 2000  # errors are kept in steps of 1/2000 of the inter-ocular distance
-OFFSET_UNITS = 16  # sub-pixel offsets in steps of 1/16 pixel
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """What a run made of each test face in its last epochs; E is five, or fewer in shorter runs.
-
-    Nothing here holds the truth of a data set: points, labels and pixels stay where the data are.
-
-    Attributes:
-        errors: decoder -> landmark errors (E, N) as shares of the inter-ocular distance.
-        correct: task -> whether the predicted label was right (E, N); False where it is unknown.
-        classes: task -> predicted labels (E, N).
-        bins: predicted landmark bins (E, N, L, 2).
-        offsets: soft-argmax minus bin centre in the last epoch, pixels (N, L, 2).
-    """
-
-    errors: dict[str, np.ndarray]
-    correct: dict[str, np.ndarray]
-    classes: dict[str, np.ndarray]
-    bins: np.ndarray
-    offsets: np.ndarray
-
-    def points(self, decoder: str = "bin") -> np.ndarray:
-        """Predicted landmarks (N, L, 2) of the last epoch, in pixels of the network's input."""
-        centres = self.bins[-1].astype(np.float64) + 0.5
-        return centres if decoder == "bin" else centres + self.offsets
-
-    def to_bytes(self) -> bytes:
-        """Compressed: integers, later epochs as differences to the last one."""
-        arrays: dict[str, np.ndarray] = {
-            "bins": _differences(self.bins.astype(np.int16)),
-            "offsets": np.round(self.offsets * OFFSET_UNITS).astype(np.int8),
-        }
-        for decoder, errors in self.errors.items():
-            arrays[f"errors.{decoder}"] = _error_steps(errors)
-        for task, labels in self.classes.items():
-            arrays[f"classes.{task}"] = labels.astype(np.uint8)
-            arrays[f"correct.{task}"] = np.packbits(self.correct[task], axis=1)
-        raw = io.BytesIO()
-        np.savez(raw, **arrays)  # type: ignore[arg-type]
-        return lzma.compress(raw.getvalue(), preset=9)
-
-    @classmethod
-    def from_bytes(cls, packed: bytes) -> "Outcomes":
-        with np.load(io.BytesIO(lzma.decompress(packed)), allow_pickle=False) as stored:
-            arrays = dict(stored)
-
-        def of(kind: str) -> dict[str, np.ndarray]:
-            start = f"{kind}."
-            return {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
-
-        faces = arrays["offsets"].shape[0]
-        return cls(
-            errors={k: _from_steps(v) for k, v in of("errors").items()},
-            correct={
-                k: np.unpackbits(v, axis=1, count=faces).astype(bool)
-                for k, v in of("correct").items()
-            },
-            classes={k: v.astype(np.int64) for k, v in of("classes").items()},
-            bins=_undo_differences(arrays["bins"]).astype(np.uint16),
-            offsets=arrays["offsets"].astype(np.float64) / OFFSET_UNITS,
-        )
-
-
-def _differences(epochs: np.ndarray) -> np.ndarray:
-    return np.concatenate([epochs[-1:], epochs[:-1] - epochs[-1:]])
-
-
-def _undo_differences(stored: np.ndarray) -> np.ndarray:
-    return np.concatenate([stored[1:] + stored[:1], stored[:1]])
-
-
-def _error_steps(errors: np.ndarray) -> np.ndarray:
-    """Rounded up, so that an error above 0.10 stays above it and one of 0.10 does not."""
-    steps = np.ceil(errors * ERROR_UNITS - 1e-9)
-    return np.minimum(steps, np.iinfo(np.uint16).max).astype(np.uint16)
-
-
-def _from_steps(steps: np.ndarray) -> np.ndarray:
-    """The middle of each step."""
-    return np.maximum(steps.astype(np.float64) - 0.5, 0) / ERROR_UNITS
 
 
 @dataclass(frozen=True)

@@ -220,11 +220,18 @@ def _face_counts(faces: int, seed: int) -> NDArray[np.float32]:
     return np.concatenate(counts).reshape(RESAMPLES, faces).astype(np.float32)
 
 
+@lru_cache(maxsize=256)  # the tables and figures of a page ask for the same scores many times
+def _resampled_tries(scores: bytes, tries: int, seed: int) -> NDArray[np.float32]:
+    """Mean score of each try under every resample of faces: (resamples, tries)."""
+    matrix = np.frombuffer(scores, dtype=np.float64).reshape(tries, -1)  # (tries, faces)
+    counts = _face_counts(matrix.shape[1], seed)
+    return counts @ matrix.T.astype(np.float32) / np.float32(matrix.shape[1])
+
+
 def _resampled(matrix: Floats, seed: int, tries: np.random.Generator) -> Floats:
     """Mean score under every resample of faces and, inside, of tries: (resamples,)."""
-    count, faces = matrix.shape
-    per_try = _face_counts(faces, seed) @ matrix.T.astype(np.float32) / faces  # (resamples, tries)
-    drawn = tries.integers(count, size=(RESAMPLES, count))
+    per_try = _resampled_tries(matrix.tobytes(), len(matrix), seed)
+    drawn = tries.integers(len(matrix), size=per_try.shape)  # (resamples, tries)
     return np.take_along_axis(per_try, drawn, axis=1).mean(axis=1, dtype=np.float64)
 
 

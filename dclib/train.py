@@ -3,9 +3,6 @@
 import json
 import math
 import os
-import platform
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,18 +11,18 @@ from typing import Any
 
 import numpy as np
 import torch
-import torchvision
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
-from dclib import data, metrics, paths, runs
-from dclib.data.augment import DRAWS, Augmentation, augment, centre, normalise
-from dclib.data.faces import FaceSet, split_validation
-from dclib.errors import DataError, RunError
+from dclib import data, environment, paths, runs
+from dclib.batches import Faces, draws_of_epoch, face_sets
+from dclib.data.augment import Augmentation, centre, normalise
+from dclib.errors import RunError
 from dclib.experiment import Experiment
 from dclib.networks import METHODS, Network, build, count_parameters
-from dclib.runs import Outcomes, Record
-from dclib.tasks import Landmarks, Task, task_weights
+from dclib.outcomes import Outcomes, judge
+from dclib.runs import Record
+from dclib.tasks import Landmarks, task_weights
 
 LAST = 5  # the paper averages over the last five epochs
 CHECKPOINT = "checkpoint.pt"
@@ -43,72 +40,6 @@ def execution(device: torch.device) -> dict[str, Any]:
 def default_device() -> torch.device:
     """A GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def face_sets(experiment: Experiment) -> tuple[FaceSet, np.ndarray, FaceSet]:
-    """The training faces, which of them are trained on, and the faces that outcomes are on.
-
-    Raises:
-        DataError: the data are not those that the experiment names.
-    """
-    train, test = data.load(experiment.dataset, experiment.resolution)
-    if train.fingerprint != experiment.fingerprint:
-        raise DataError(
-            f"{experiment.dataset} has fingerprint {train.fingerprint}, the experiment names"
-            f" {experiment.fingerprint}: obtain the same data, or make a new experiment"
-        )
-    order, validation = split_validation(train)
-    if not experiment.holdout:
-        order = np.concatenate([order, validation])
-    if experiment.train_faces is not None:
-        if experiment.train_faces > len(order):
-            raise RunError(
-                f"train_faces={experiment.train_faces}, but {experiment.dataset} has only"
-                f" {len(order)} to train on"
-            )
-        order = order[: experiment.train_faces]
-    return train, order, train.subset(validation) if experiment.split == "validation" else test
-
-
-class Faces:
-    """A face set on the training device, as network inputs and targets."""
-
-    def __init__(self, faces: FaceSet, tasks: tuple[Task, ...], device: torch.device) -> None:
-        self.resolution = faces.resolution
-        self.symmetry = faces.symmetry
-        self.tasks = tasks
-        self.images = torch.from_numpy(np.array(faces.images)).to(device)
-        self.landmarks = torch.from_numpy(np.array(faces.landmarks)).to(device)
-        self.labels = {
-            name: torch.from_numpy(np.array(values)).to(device)
-            for name, values in faces.labels.items()
-        }
-
-    def targets(self, landmarks: Tensor, labels: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {
-            task.name: task.encode(landmarks if isinstance(task, Landmarks) else labels[task.name])
-            for task in self.tasks
-        }
-
-    def batch(
-        self, index: Tensor, draws: Tensor, augmentation: Augmentation | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Images (B, 3, R, R), normalised, and targets of the faces at `index` (B,)."""
-        images, landmarks = self.images[index], self.landmarks[index]
-        labels = {name: values[index] for name, values in self.labels.items()}
-        if augmentation is None:
-            seen, landmarks = centre(images, landmarks, self.resolution)
-        else:
-            seen, landmarks, labels = augment(
-                images,
-                landmarks,
-                labels,
-                draws,
-                resolution=self.resolution,
-                symmetry=self.symmetry,
-                augmentation=augmentation,
-            )
-        return normalise(seen), self.targets(landmarks, labels)
 
 
 def make_network(experiment: Experiment) -> Network:
@@ -154,17 +85,6 @@ def rate(schedule: str, progress: float) -> float:
     if progress < warm:
         return 0.04 + 0.96 * progress / warm
     return 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm)))
-
-
-def draws_of_epoch(try_: int, epoch: int, faces: int) -> tuple[np.ndarray, np.ndarray]:
-    """Order and augmentation of an epoch, from (try, epoch, face) alone: the same for all methods.
-
-    Returns:
-        A key (faces,) by whose size faces are ordered, and uniform draws (faces, DRAWS).
-    """
-    stream = np.random.Generator(np.random.Philox(key=[try_, epoch]))
-    uniforms = stream.random((faces, DRAWS + 1), dtype=np.float32)
-    return uniforms[:, 0], uniforms[:, 1:]
 
 
 class Run:
@@ -262,7 +182,19 @@ class Run:
 
     def outcomes(self) -> Outcomes:
         """Compare the predictions of the last epochs with the truth."""
-        return outcomes(self.last, self.scored, self.net.tasks)
+        return judge(self.last, self.scored, self.net.tasks)
+
+    def describe(self) -> dict[str, Any]:
+        """What the record says of where and how the run was made."""
+        return {
+            **self.how,
+            **environment.machine(),
+            "parameters": count_parameters(self.net),
+            "trained_on": len(self.order),
+            "scored_on": len(self.scored),
+            "seconds": round(sum(row["seconds"] for row in self.history), 1),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
 
     def state(self) -> dict[str, Any]:
         return {
@@ -281,31 +213,6 @@ class Run:
         self.last = [{k: v.numpy() for k, v in p.items()} for p in state["last"]]
 
 
-def outcomes(
-    last: list[dict[str, np.ndarray]], scored: FaceSet, tasks: tuple[Task, ...]
-) -> Outcomes:
-    """Outcomes from raw predictions, one dict per epoch: points by decoder, labels by task."""
-    start = (scored.images.shape[-1] - scored.resolution) / 2
-    truth = np.asarray(scored.landmarks) - start  # pixels of the network's input
-    classes, correct = {}, {}
-    for task in tasks:
-        if isinstance(task, Landmarks):
-            continue
-        labels = task.encode(torch.from_numpy(np.array(scored.labels[task.name]))).numpy()
-        classes[task.name] = np.stack([p[task.name] for p in last])
-        correct[task.name] = classes[task.name] == labels
-    return Outcomes(
-        errors={
-            decoder: np.stack([metrics.landmark_errors(p[decoder], truth) for p in last])
-            for decoder in ("bin", "soft")
-        },
-        correct=correct,
-        classes=classes,
-        bins=np.stack([np.floor(p["bin"]) for p in last]).astype(np.uint16),
-        offsets=last[-1]["soft"] - last[-1]["bin"],
-    )
-
-
 def read_checkpoint(path: Path, experiment: Experiment) -> dict[str, Any]:
     """The state of an interrupted run.
 
@@ -314,9 +221,9 @@ def read_checkpoint(path: Path, experiment: Experiment) -> dict[str, Any]:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged file
+    except Exception as error:  # torch raises many kinds, and advises to load unsafely
         raise RunError(
-            f"{path} cannot be read ({error}): remove it, and the run starts anew"
+            f"{path} cannot be read ({type(error).__name__}): remove it, and the run starts anew"
         ) from error
     if state.get("experiment") != experiment.to_json():
         raise RunError(
@@ -324,48 +231,6 @@ def read_checkpoint(path: Path, experiment: Experiment) -> dict[str, Any]:
             " starts anew"
         )
     return state
-
-
-def _commit() -> dict[str, Any]:
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", *words], cwd=paths.root(), capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        return {"commit": git("rev-parse", "HEAD"), "clean": not git("status", "-s", "dclib")}
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": "unknown", "clean": False}
-
-
-def _processor() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    cpuinfo = Path("/proc/cpuinfo")
-    for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else []:
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def environment(run: Run, code: dict[str, Any]) -> dict[str, Any]:
-    """What a record says of where and how it was made."""
-    return {
-        **code,
-        **run.how,
-        "processor": _processor(),
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "numpy": np.__version__,
-        "system": sys.platform,
-        "parameters": count_parameters(run.net),
-        "trained_on": len(run.order),
-        "scored_on": len(run.scored),
-        "seconds": round(sum(row["seconds"] for row in run.history), 1),
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
 
 
 def train(experiment: Experiment, report: Report = lambda row: None) -> Record:
@@ -380,7 +245,7 @@ def train(experiment: Experiment, report: Report = lambda row: None) -> Record:
     """
     folder = paths.store() / experiment.id
     folder.mkdir(parents=True, exist_ok=True)
-    code = _commit()
+    code = environment.code()
     checkpoint = folder / CHECKPOINT
     state = read_checkpoint(checkpoint, experiment) if checkpoint.exists() else None
     run = Run(experiment, state["how"] if state else execution(default_device()))
@@ -396,7 +261,8 @@ def train(experiment: Experiment, report: Report = lambda row: None) -> Record:
     weights = {name: t.detach().cpu().contiguous() for name, t in run.net.state_dict().items()}
     about = {"experiment": json.dumps(asdict(experiment))}
     runs.write_atomically(folder / runs.WEIGHTS, safetensors_bytes(weights, about))
-    record = runs.save(folder, experiment, environment(run, code), run.history, run.outcomes())
+    about_run = code | run.describe()
+    record = runs.save(folder, experiment, about_run, run.history, run.outcomes())
     checkpoint.unlink()
     return record
 

@@ -1,9 +1,11 @@
 """Whether a record says what its raw predictions say, recomputed where the data are."""
 
 import numpy as np
+import torch
 
 from dclib import metrics
-from dclib.runs import ERROR_UNITS, OFFSET_UNITS, Record
+from dclib.outcomes import ERROR_UNITS, OFFSET_UNITS
+from dclib.runs import Record
 from dclib.tasks import Landmarks
 
 
@@ -17,7 +19,7 @@ def verify(record: Record) -> list[str]:
         DataError: the data set is not here, or not the one that the run used.
     """
     from dclib import data
-    from dclib.train import face_sets
+    from dclib.batches import face_sets
 
     e, outcomes = record.experiment, record.outcomes
     _, _, scored = face_sets(e)
@@ -38,7 +40,8 @@ def verify(record: Record) -> list[str]:
     for task in data.DATASETS[e.dataset].tasks(e.resolution):
         if isinstance(task, Landmarks) or task.name not in outcomes.classes:
             continue
-        right = outcomes.classes[task.name] == np.asarray(scored.labels[task.name])
-        if (right != outcomes.correct[task.name]).any():
+        labels = task.encode(torch.from_numpy(np.array(scored.labels[task.name]))).numpy()
+        right = np.array([metrics.accuracy(p, labels) for p in outcomes.classes[task.name]])
+        if abs(right - outcomes.accuracy[task.name]).max() > 1e-9:
             wrong.append(f"{task.name} labels")
     return wrong

@@ -176,7 +176,7 @@ def test_pretrained_columns_are_copies_of_the_official_weights(tmp_path, monkeyp
 
 
 def test_cross_stitch_by_hand():
-    """T=3, own 0.9, others 0.05: (1, 2, 3) becomes (1.15, 2, 2.85), and no gradient is transposed."""
+    """T=3, own 0.9, others 0.05: (1, 2, 3) becomes (1.15, 2, 2.85); no gradient transposed."""
     unit = CrossStitch([1, 1, 1])
     maps = [torch.full((1, 1, 1, 1), float(v)) for v in (1, 2, 3)]
     values = unit(maps)

@@ -1,53 +1,68 @@
-"""Data sets by name; each gives a training and a test face set at any resolution."""
+"""Data sets by name; each gives a training and a test face set at any resolution.
+
+A data set's module is imported when it is first used.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dclib.data.faces import FaceSet
 from dclib.errors import DataError
-from dclib.tasks import Task, mtfl_tasks
+
+if TYPE_CHECKING:
+    from dclib.tasks import Task
+
+Faces = tuple[FaceSet, FaceSet]  # training, test
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """What the rest of the library needs to know of a data set; its module is imported late."""
+    """What the rest of the library needs to know of a data set."""
 
     name: str
     description: str
-    tasks: Callable[[int], tuple[Task, ...]]  # resolution -> tasks
-
-    @property
-    def _module(self) -> Any:
-        return import_module(f"dclib.data.{self.name}")
+    load: Callable[[int], Faces]  # by resolution
+    tasks: Callable[[int], "tuple[Task, ...]"]  # by resolution
+    identify: Callable[[], str]
+    prepare: Callable[[Path | None], object]  # from an archive or folder; prints as a report
 
     @property
     def fingerprint(self) -> str:
-        """Which source data `load` gives."""
-        return str(self._module.fingerprint())
+        """The fingerprint of the faces that `load` gives, known without loading them."""
+        return self.identify()
 
-    def load(self, resolution: int) -> tuple[FaceSet, FaceSet]:
-        """Training and test faces; raises DataError where they cannot be had."""
-        train, test = self._module.load(resolution)
-        return train, test
 
-    def prepare(self, source: Path | None = None) -> Any:
-        """Find, verify and decode the official archive; the answer prints as a report."""
-        return self._module.prepare(source)
+def _late(module: str, name: str) -> Callable[..., Any]:
+    return lambda *arguments: getattr(import_module(module), name)(*arguments)
 
 
 DATASETS = {
     data.name: data
     for data in (
-        DataSet("mtfl", "MTFL: 10,000 photos and 2,995 AFLW crops (section 4.2)", mtfl_tasks),
-        DataSet("synthetic", "rendered heads, every label known exactly", mtfl_tasks),
+        DataSet(
+            name="mtfl",
+            description="MTFL: 10,000 training photos and 2,995 test crops (section 4.2)",
+            load=_late("dclib.data.mtfl", "load"),
+            tasks=_late("dclib.tasks", "mtfl_tasks"),
+            identify=_late("dclib.data.mtfl", "fingerprint"),
+            prepare=_late("dclib.data.mtfl", "prepare"),
+        ),
+        DataSet(
+            name="synthetic",
+            description="drawn heads whose every label is known exactly",
+            load=_late("dclib.data.synthetic", "load"),
+            tasks=_late("dclib.tasks", "mtfl_tasks"),
+            identify=lambda: str(import_module("dclib.data.synthetic").FINGERPRINT),
+            prepare=lambda source: "drawn by dclib itself when first used: nothing to obtain",
+        ),
     )
 }
 
 
-def load(name: str, resolution: int) -> tuple[FaceSet, FaceSet]:
+def load(name: str, resolution: int) -> Faces:
     """Training and test faces of a data set.
 
     Raises:

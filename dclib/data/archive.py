@@ -8,6 +8,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
@@ -16,7 +18,7 @@ from dclib.data.progress import progress
 from dclib.data.whole import disk
 from dclib.errors import DataError
 
-LARGEST = 4 << 30  # bytes an archive may hold when decompressed
+LARGEST = 2 << 30  # bytes an archive may hold when decompressed
 PIECE = 1 << 20
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 
@@ -67,7 +69,7 @@ class Official:
             _refuse_dangerous(archive, source.infolist())
             for member in source.namelist():
                 if PurePosixPath(member).name == self.marker:
-                    return zipfile.Path(source, member).parent
+                    return zipfile.Path(source, member.removesuffix(self.marker))
         raise DataError(f"{archive}: there is no {self.marker} in it; get the official archive")
 
     def _missing(self, places: Sequence[Path]) -> str:
@@ -119,21 +121,29 @@ def download(url: str, target: Path) -> None:
     part = target.with_name(target.name + ".part")
     with disk(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            _receive(answer, part, have if answer.status == 206 else 0)
-    except OSError as fault:
-        raise DataError(f"{url}: the download failed ({fault}); call again to go on") from None
+    if not zipfile.is_zipfile(part):
+        _receive(url, part)
     if not zipfile.is_zipfile(part):
         part.unlink()
         raise DataError(f"{url}: what came is not a zip archive")
     os.replace(part, target)
 
 
-def _receive(answer: Any, part: Path, have: int) -> None:
-    """Add the rest of a download to the `have` bytes that are there."""
+def _receive(url: str, part: Path) -> None:
+    """Add to a file what it lacks of a download."""
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            resumed = answer.status == HTTPStatus.PARTIAL_CONTENT
+            _copy(answer, part, have if resumed else 0)
+    except (OSError, HTTPException) as fault:
+        if getattr(fault, "code", None) == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            part.unlink()  # not the beginning of what the server has
+        raise DataError(f"{url}: the download failed ({fault}); call again to go on") from None
+
+
+def _copy(answer: Any, part: Path, have: int) -> None:
     rest = int(answer.headers.get("Content-Length") or 0)
     pieces = iter(lambda: answer.read(PIECE), b"")
     with part.open("ab" if have else "wb") as copy:

@@ -24,27 +24,18 @@ DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.erro
 Faces = tuple[FaceSet, FaceSet]  # training, test
 
 
-def cached(
-    name: str, resolution: int, fingerprint: str, build: Callable[[], Faces], renew: bool = False
-) -> Faces:
+def cached(name: str, resolution: int, fingerprint: str, build: Callable[[], Faces]) -> Faces:
     """Training and test faces from the cache, where `build` puts them if they are missing.
-
-    Args:
-        renew: build them even if they are there.
 
     Raises:
         DataError: the disk is full, or what `build` raises.
     """
     folder = paths.data() / "cache" / f"{name}-{resolution}-{fingerprint}-v{FORMAT}"
-    faces = None if renew else _read(folder)
+    faces = _read(folder)
     if faces is None:
-        if folder.exists() and not renew:
+        if folder.exists():
             print(f"{folder} is damaged: building it again", file=sys.stderr)
-        make_folder(
-            folder,
-            lambda part: _write(part, build()),
-            usable=lambda: not renew and _read(folder) is not None,
-        )
+        make_folder(folder, lambda part: _write(part, build()), lambda: _read(folder) is not None)
         faces = _read(folder)
     if faces is None:
         raise DataError(f"{folder}: damaged as soon as written; check the disk or set DCLIB_DATA")
@@ -90,7 +81,8 @@ def restore(
 def _write(folder: Path, faces: Faces) -> None:
     for part, half in zip(("train", "test"), faces, strict=True):
         np.save(folder / f"{part}.npy", half.images)
-        np.savez(folder / f"{part}.npz", checksum=_checksum(half.images), **describe(half))
+        table = {"checksum": _checksum(half.images), **describe(half)}
+        np.savez(folder / f"{part}.npz", allow_pickle=False, **table)
 
 
 def _read(folder: Path) -> Faces | None:
@@ -103,7 +95,7 @@ def _read(folder: Path) -> Faces | None:
 
 def _read_half(folder: Path, part: str) -> FaceSet:
     images = np.load(folder / f"{part}.npy", mmap_mode="r")
-    with np.load(folder / f"{part}.npz") as table:
+    with (folder / f"{part}.npz").open("rb") as file, np.load(file) as table:
         arrays = dict(table)
     if arrays.pop("checksum") != _checksum(images):
         raise ValueError("the pixels are not those that were written")
@@ -111,4 +103,4 @@ def _read_half(folder: Path, part: str) -> FaceSet:
 
 
 def _checksum(images: np.ndarray) -> np.ndarray:
-    return np.array(zlib.crc32(np.ascontiguousarray(images)), dtype=np.uint32)
+    return np.array(zlib.crc32(np.ascontiguousarray(images).data), dtype=np.uint32)

@@ -102,7 +102,8 @@ def split_validation(
     members: dict[int, list[int]] = {}  # groups in the order of their first member
     for face in order:
         members.setdefault(int(faces.groups[face]), []).append(face)
-    wanted, validation = round(share * len(faces)), []
+    wanted = round(share * len(faces))
+    validation: list[int] = []
     for together in members.values():
         if len(validation) + len(together) <= wanted:
             validation += together

@@ -6,6 +6,7 @@ non-commercial research only. `dclib.data.mtfl_faces` says how its photos become
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from dclib.data import pack
 from dclib.data.archive import Folder, Official
 from dclib.data.cache import Faces, cached
 from dclib.data.faces import FaceSet
-from dclib.data.mtfl_faces import LISTS, build, read_annotations
+from dclib.data.mtfl_faces import LISTS, build, content_fingerprint, read_annotations
 
 PUBLISHED = "f0c2ff2fcc2f1a0b"  # fingerprint of both lists, the photos they name, the face boxes
 ARCHIVE = Official(
@@ -44,7 +45,7 @@ class Report:
     skipped: int
 
     def __str__(self) -> str:
-        rows = [f"MTFL from {self.source}: verified, fingerprint {self.train.fingerprint}"]
+        rows = [f"MTFL from {self.source}: content verified, fingerprint {self.train.fingerprint}"]
         for part, faces in (("training", self.train), ("test", self.test)):
             rows.append(f"{len(faces):,} {part} faces in {len(np.unique(faces.groups)):,} groups")
             for name, column in faces.labels.items():
@@ -58,23 +59,20 @@ def prepare(source: Path | None = None, resolution: int = 48) -> Report:
     """Find the archive or download it, verify it, decode it, and report what it holds.
 
     Args:
-        source: MTFL.zip or a folder that has it or its content, to be verified and decoded anew;
-            without it `DCLIB_MIRROR` and the data folder are searched.
+        source: MTFL.zip, or a folder that has it or its content; without it `DCLIB_MIRROR` and
+            the data folder are searched.
         resolution: of the faces that are put into the cache.
 
     Raises:
         DataError: it cannot be had, or is not what it should be.
     """
     folder, boxes = _official(source, fetch=source is None)
-    train, test = cached(
-        "mtfl",
-        resolution,
-        PUBLISHED,
-        lambda: build(folder, boxes, resolution, PUBLISHED),
-        renew=source is not None,
-    )
+    decode = partial(build, folder, boxes, resolution, PUBLISHED)
+    if content_fingerprint(folder, boxes) != PUBLISHED:
+        decode()  # raises, and says where the fault is
+    train, test = cached("mtfl", resolution, PUBLISHED, decode)
     skipped = sum(read_annotations(folder / name).skipped for name in LISTS)
-    return Report(str(folder), train, test, skipped)
+    return Report(str(folder).rstrip("/"), train, test, skipped)
 
 
 def load(resolution: int) -> Faces:

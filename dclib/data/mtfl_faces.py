@@ -133,18 +133,36 @@ def build(folder: Folder, boxes: Folder, resolution: int, published: str) -> Fac
     train, train_photos = _decode(folder, training, face_boxes, resolution, margin)
     test, test_photos = _decode(folder, testing, None, resolution, 0)
 
-    content = hashlib.sha256()
     lines = training.lines + testing.lines
-    for line, digest in zip(lines, train_photos + test_photos, strict=True):
-        name, rest = line.photo(), " ".join(line.fields[1:])
-        content.update(f"{name} {rest} {face_boxes.get(name)} {digest}\n".encode())
-    fingerprint = content.hexdigest()[:16]
+    fingerprint = _fingerprint(lines, train_photos + test_photos, face_boxes)
     if fingerprint != published:
         raise DataError(
             f"{folder}: the content is not that of the published MTFL (fingerprint {fingerprint}, "
             f"expected {published}); get the official archive and try again"
         )
     return replace(train, fingerprint=fingerprint), replace(test, fingerprint=fingerprint)
+
+
+def content_fingerprint(folder: Folder, boxes: Folder) -> str:
+    """The fingerprint of an archive's content: every line, box and photo, but nothing is decoded.
+
+    Raises:
+        DataError: a fault in a list, or a photo is missing.
+    """
+    lines = [line for name in LISTS for line in read_annotations(folder / name).lines]
+    photos = [
+        hashlib.sha256(_content(folder, line, line.photo())).hexdigest()
+        for line in progress(lines, "verify photos", len(lines))
+    ]
+    return _fingerprint(lines, photos, read_boxes(boxes))
+
+
+def _fingerprint(lines: Sequence[lists.Line], photos: Sequence[str], boxes: dict[str, Box]) -> str:
+    content = hashlib.sha256()
+    for line, photo_digest in zip(lines, photos, strict=True):
+        name, rest = line.photo(), " ".join(line.fields[1:])
+        content.update(f"{name} {rest} {boxes.get(name)} {photo_digest}\n".encode())
+    return content.hexdigest()[:16]
 
 
 def _decode(
@@ -155,18 +173,14 @@ def _decode(
     images = np.empty((len(told.names), 3, size, size), dtype=np.uint8)
     landmarks = np.empty(told.landmarks.shape, dtype=np.float32)
     digests = []
-    for at, line in enumerate(progress(told.lines, f"decode {told.lines[0].path.name}", len(images))):
+    part = "decode test photos" if boxes is None else "decode training photos"
+    for at, line in enumerate(progress(told.lines, part, len(images))):
         name, points = told.names[at], told.landmarks[at]
         content = _content(folder, line, name)
         picture = photo.read(content, f"{line.where}: {name}")
         if not ((points >= 0) & (points <= picture.size)).all():
             line.fail(f"a point lies outside {name}, {picture.width} x {picture.height} pixels")
-        if boxes is None:
-            square = (0.0, 0.0, float(picture.width))
-        elif name in boxes:
-            square = training_square(boxes[name])
-        else:
-            line.fail(f"no face box is known for {name}")
+        square = _square(line, name, picture.size, boxes)
         images[at], landmarks[at] = photo.crop(picture, points, square, resolution, margin)
         digests.append(hashlib.sha256(content).hexdigest())
     faces = FaceSet(
@@ -180,6 +194,21 @@ def _decode(
         fingerprint="",
     )
     return faces, digests
+
+
+def _square(
+    line: lists.Line, name: str, size: tuple[int, int], boxes: dict[str, Box] | None
+) -> Square:
+    if boxes is None:
+        if size[0] != size[1]:
+            line.fail(f"{name} is no square: {size[0]} x {size[1]} pixels")
+        return 0.0, 0.0, float(size[0])
+    if name not in boxes:
+        line.fail(f"no face box is known for {name}")
+    x, y, width = boxes[name]
+    if not (width <= min(size) and 0 <= x <= size[0] and 0 <= y <= size[1]):
+        line.fail(f"the face box of {name} does not lie in its photo")
+    return training_square(boxes[name])
 
 
 def _content(folder: Folder, line: lists.Line, name: str) -> bytes:

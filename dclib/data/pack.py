@@ -7,7 +7,6 @@ digest of the compressed pixels.
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -36,7 +35,7 @@ def write(path: Path, faces: Faces, quality: int = 80) -> str:
         ValueError: faces of another resolution.
         DataError: the disk is full.
     """
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for half, of in zip(HALVES, faces, strict=True):
         if of.resolution != RESOLUTION:
             raise ValueError(f"a pack holds faces of {RESOLUTION} pixels, not {of.resolution}")
@@ -48,7 +47,7 @@ def write(path: Path, faces: Faces, quality: int = 80) -> str:
     mark = f"{faces[0].fingerprint}+pack{digest.hexdigest()[:8]}"
     part = path.with_name(path.name + ".part")
     with disk(path), part.open("wb") as file:
-        np.savez_compressed(file, fingerprint=np.array(mark), **arrays)
+        np.savez_compressed(file, allow_pickle=False, fingerprint=np.array(mark), **arrays)
     os.replace(part, path)
     return mark
 
@@ -106,7 +105,7 @@ def _encode(image: np.ndarray, quality: int) -> bytes:
 @contextmanager
 def _opened(path: Path) -> Iterator[NpzFile]:
     try:
-        with np.load(path) as table:
+        with path.open("rb") as file, np.load(file) as table:
             yield table
     except DAMAGE as fault:
         raise DataError(f"{path}: not a whole pack ({fault}); make or copy it anew") from None

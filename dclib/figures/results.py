@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from dclib import metrics, paper
+from dclib import data, metrics, paper
 from dclib.comparison import Comparison
 from dclib.data.faces import FaceSet
+from dclib.errors import DataError
 from dclib.figures import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION, WIDTH
 from dclib.paper import Metric
 from dclib.runs import Record
@@ -184,6 +185,15 @@ def at_quantiles(record: Record, quantiles: Sequence[float] = (0.1, 0.5, 0.9, 0.
     return [int(order[round(q * (len(order) - 1))]) for q in quantiles]
 
 
+def faces_of(record: Record) -> FaceSet | None:
+    """The faces that a run was scored on; None where the data are not on this machine."""
+    e = record.experiment
+    try:
+        return data.load(e.dataset, e.resolution)[1]
+    except DataError:
+        return None
+
+
 # The values of MTFL's labels, from its own description.
 LABELS = {
     "gender": ("male", "female"),
@@ -201,10 +211,11 @@ def fig4(
     Args:
         record: the run.
         chosen: which of the faces it was scored on.
-        faces: those faces, for the true landmarks; the prediction alone where they are not here.
+        faces: those faces, for the truth; the prediction alone where they are not here, or may
+            not be shown.
         photos: also show the pictures of `faces`.
     """
-    fig = Figure(figsize=(WIDTH, WIDTH / len(chosen) + 1.3), layout="constrained")
+    fig = Figure(figsize=(WIDTH, WIDTH / len(chosen) + 1.0), layout="constrained")
     panels = np.ravel(fig.subplots(1, len(chosen)))
     size = record.experiment.resolution
     for ax, face in zip(panels, chosen, strict=True):
@@ -218,7 +229,7 @@ def fig4(
         points = record.outcomes.points()[face]
         ax.plot(*points.T, "x", color=BLUE, markersize=6, markeredgewidth=2)
         ax.set(xlim=(0, size), ylim=(size, 0), aspect="equal", xticks=[], yticks=[])
-        ax.set_xlabel(_told(record, face), fontsize="small", linespacing=1.4)
+        ax.set_xlabel(_told(record, face, faces), fontsize="small", linespacing=1.4)
     marks = [Line2D([], [], marker="x", color=BLUE, linestyle="", label="predicted")]
     if faces is not None:
         marks.append(Line2D([], [], marker="o", color=GREEN, linestyle="", label="true"))
@@ -226,13 +237,15 @@ def fig4(
     return fig
 
 
-def _told(record: Record, face: int) -> str:
-    """Error and predicted labels of a face, each marked right or wrong."""
+def _told(record: Record, face: int, faces: FaceSet | None) -> str:
+    """Error and predicted labels of a face; right or wrong, where the truth is here."""
     outcomes = record.outcomes
     error = outcomes.errors["bin"][-1][face]
     lines = [f"error {100 * error:.1f} %, {'failure' if error > metrics.THRESHOLD else 'success'}"]
     for task, labels in outcomes.classes.items():
         value = int(labels[-1][face])
         word = LABELS[task][value] if task in LABELS else f"{task} {value}"
-        lines.append(f"{word} {'✓' if outcomes.correct[task][-1][face] else '✗'}")
+        if faces is not None and (true := faces.labels[task][face]) >= 0:
+            word += " ✓" if value == true else " ✗"
+        lines.append(word)
     return "\n".join(lines)

@@ -1,13 +1,14 @@
 """Section 4.2 in numbers: the tables beside Fig. 3, in % and points unless a column says else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dclib import metrics, paper
 from dclib.comparison import Comparison
-from dclib.figures.results import in_order
+from dclib.figures.results import DATA_NAMES, in_order
 from dclib.paper import Claim
 from dclib.runs import Record
 
@@ -41,7 +42,7 @@ def fig3(records: Sequence[Record]) -> pd.DataFrame:
                 "paper": paper.failure_rate(method, group.about.underlying) if on_mtfl else None,
             }
         )
-    return pd.DataFrame(rows).set_index("method") if rows else pd.DataFrame(rows)
+    return _frame(rows, "method")
 
 
 def against(records: Sequence[Record], method: str = "DCNet") -> pd.DataFrame:
@@ -75,12 +76,53 @@ def against(records: Sequence[Record], method: str = "DCNet") -> pd.DataFrame:
                 "verdict": str(group.verdict(method, other)),
             }
         )
-    return pd.DataFrame(rows).set_index(f"{method} minus") if rows else pd.DataFrame(rows)
+    return _frame(rows, f"{method} minus")
 
 
-def verdicts(records: Sequence[Record], claims: Sequence[Claim]) -> pd.DataFrame:
-    """One row per claim: whose it is, what these runs say of it."""
-    group = Comparison(records)
+def _frame(rows: list[dict[str, Any]], index: str) -> pd.DataFrame:
+    """Rows as a table; numbers that the paper does not print are NaN, not None."""
+    return pd.DataFrame(rows).astype({"paper": float}).set_index(index) if rows else pd.DataFrame()
+
+
+def named(reference: Sequence[Record], records: Sequence[Record]) -> dict[str, Sequence[Record]]:
+    """Reference and this run by names that say preset and data; one where they are the same."""
+    groups = {"reference": reference}
+    if {r.id for r in records} != {r.id for r in reference}:
+        groups["this run"] = records
+    return {
+        f"{name}: {own[0].experiment.preset}, {_data(own[0])}": own
+        for name, own in groups.items()
+        if own
+    }
+
+
+def _data(record: Record) -> str:
+    return DATA_NAMES.get(record.experiment.dataset, record.experiment.dataset)
+
+
+def side_by_side(groups: Mapping[str, Sequence[Record]]) -> pd.DataFrame:
+    """One row per method: the paper's failure rate, and that of each group of runs with interval.
+
+    Args:
+        groups: runs by what stands above their columns, such as `named` gives.
+    """
+    compared = {name: Comparison(records) for name, records in groups.items() if records}
+    methods = in_order([m for group in compared.values() for m in group.methods])
+    columns: dict[tuple[str, str], dict[str, float | None]] = {}
+    for name, group in compared.items():
+        if not columns:
+            printed = {m: paper.failure_rate(m, group.about.underlying) for m in methods}
+            columns["paper", "printed"] = printed
+        scores = {m: group.score(m) for m in methods if m in group.tries}
+        columns[name, "rate"] = {m: score.value for m, score in scores.items()}
+        columns[name, "low"] = {m: score.low for m, score in scores.items()}
+        columns[name, "high"] = {m: score.high for m, score in scores.items()}
+    return pd.DataFrame(columns, index=pd.Index(methods, name="method"), dtype=float)
+
+
+def verdicts(groups: Mapping[str, Sequence[Record]], claims: Sequence[Claim]) -> pd.DataFrame:
+    """One row per claim: whose it is, what it compares, and what each group of runs says of it."""
+    compared = {name: Comparison(records) for name, records in groups.items()}
     return pd.DataFrame(
         {
             "claim": [claim.statement for claim in claims],
@@ -89,9 +131,60 @@ def verdicts(records: Sequence[Record], claims: Sequence[Claim]) -> pd.DataFrame
                 ", ".join(f"{first} < {second}" for first, second in claim.comparisons)
                 for claim in claims
             ],
-            "verdict": [str(group.judge(claim)) for claim in claims],
+            **{
+                name: [str(group.judge(claim)) for claim in claims]
+                for name, group in compared.items()
+            },
         }
     ).set_index("claim")
+
+
+def printed(underlying: str = "resnet18") -> pd.DataFrame:
+    """What section 4.2 prints in its text: failure rate by method, from scratch and pre-trained."""
+    rows = paper.reported("fig3", underlying=underlying)
+    return pd.DataFrame(
+        {
+            name: rows[rows["pretrained"] == answer].set_index("method")["value"]
+            for name, answer in (("from scratch", "no"), ("pre-trained", "yes"), ("not said", ""))
+        }
+    ).rename_axis("method")
+
+
+def protocol(groups: Mapping[str, Sequence[Record]]) -> pd.DataFrame:
+    """How the runs were made, beside what the paper says; empty where it says nothing."""
+
+    def said(condition: str) -> str:
+        return f"{paper.number('protocol', section='4.2', condition=condition):,.0f}"
+
+    columns = {
+        "paper": {
+            "test faces": said("test faces"),
+            "training faces": said("training faces"),
+            "epochs": said("epochs"),
+            "tries": said("tries"),
+            "averaged over the last": f"{said('averaged over the last')} epochs",
+            "width of the networks": "1",
+        }
+    }
+    for name, records in groups.items():
+        if not records:
+            continue
+        e = Comparison(records).about
+        columns[name] = {
+            "data": e.dataset,
+            "test faces": f"{records[0].outcomes.bins.shape[1]:,}",
+            "training faces": f"{records[0].environment['trained_on']:,}",
+            "epochs": f"{e.epochs}",
+            "tries": f"{1 + max(r.experiment.try_ for r in records)}",
+            "averaged over the last": f"{len(records[0].outcomes.bins)} epochs",
+            "width of the networks": f"{e.width:g}",
+            "input": f"{e.resolution} px",
+            "batch": f"{e.batch}",
+            "weighting": e.weighting,
+            "pre-trained": "yes" if e.pretrained else "no",
+        }
+    names = dict.fromkeys(name for column in reversed(columns.values()) for name in column)
+    return pd.DataFrame(columns, index=list(names)).fillna("–")
 
 
 def related(records: Sequence[Record]) -> pd.DataFrame:
@@ -99,8 +192,8 @@ def related(records: Sequence[Record]) -> pd.DataFrame:
     group = Comparison(records)
     rows = {
         method: {
-            task: 100 * np.mean([r.outcomes.correct[task].mean() for r in group.tries[method]])
-            for task in group.tries[method][0].outcomes.correct
+            task: 100 * np.mean([r.outcomes.accuracy[task] for r in group.tries[method]])
+            for task in group.tries[method][0].outcomes.accuracy
         }
         for method in in_order(group.methods)
     }

@@ -5,7 +5,6 @@ yaw grows as the nose turns to the image's left, pitch as it rises, roll as the 
 counter-clockwise as seen.
 """
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +15,50 @@ PIVOT = np.array([0.0, 0.54, 0.05])  # the point of the head that the window is 
 SHARE = 0.305  # the average inter-ocular distance as a share of the window, as in MTFL's test faces
 
 Colour = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A disc or box; places and lengths in shares of the window, from its middle."""
+
+    x: float
+    y: float
+    radius: float
+    stretch: float
+    disc: bool
+    colour: Colour
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar with round ends, from one end; in shares of the window, from its middle."""
+
+    x: float
+    y: float
+    angle: float  # radians
+    length: float
+    radius: float
+    colour: Colour
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What the four related tasks of MTFL ask about a head."""
+
+    female: bool
+    smiling: bool
+    glasses: bool
+    yaw: float
+
+    def labels(self) -> dict[str, int]:
+        """With MTFL's meaning, from 0: male, smiling and wearing glasses are 0; the profile goes
+        from the image's left (0) to its right (4) in steps about 30 degrees apart."""
+        return {
+            "gender": int(self.female),
+            "smile": int(not self.smiling),
+            "glasses": int(not self.glasses),
+            "profile": int(np.searchsorted([-45, -15, 15, 45], -self.yaw, side="right")),
+        }
 
 
 @dataclass(frozen=True)
@@ -76,34 +119,12 @@ class Head:
     warmth: float
     exposure: float
     shirt: Colour
-    told: "Factors"
-    clutter: tuple[
-        tuple[float, ...], ...
-    ]  # x, y, radius in shares of the window, roundness, colour
-    occluder: tuple[float, ...]  # x, y, radians, length, radius, colour; or nothing
+    told: Factors  # by the backdrop: those of another head
+    clutter: tuple[Blob, ...]  # behind the head
+    occluder: tuple[Bar, ...]  # before the face
     grey: bool
     blur: float  # standard deviation, shares of the window
     noise: float  # standard deviation, shares of full scale
-
-
-@dataclass(frozen=True)
-class Factors:
-    """What the four related tasks of MTFL ask about a head."""
-
-    female: bool
-    smiling: bool
-    glasses: bool
-    yaw: float
-
-    def labels(self) -> dict[str, int]:
-        """With MTFL's meaning, from 0: male, smiling and wearing glasses are 0; the profile goes
-        from the image's left (0) to its right (4) in steps about 30 degrees apart."""
-        return {
-            "gender": int(self.female),
-            "smile": int(not self.smiling),
-            "glasses": int(not self.glasses),
-            "profile": int(np.searchsorted([-45, -15, 15, 45], -self.yaw, side="right")),
-        }
 
 
 def factors(head: Head) -> Factors:
@@ -141,7 +162,7 @@ def features(head: Head) -> dict[str, tuple[float, float]]:
 def anatomy(head: Head) -> Ellipsoids:
     """The ellipsoids of skull, face, nose and ears, in the head's frame."""
     wide = 1 + 0.035 * head.width
-    jaw = 0.83 + 0.03 * head.jaw - 0.07 * (head.femininity - 0.5)
+    jaw = 0.86 + 0.03 * head.jaw - 0.07 * (head.femininity - 0.5)
     chin = 0.04 * head.chin - 0.06 * (head.femininity - 0.5) + 0.05 * head.opening
     brow = 0.04 * (0.5 - head.femininity)
     mouth = features(head)["corner"][1] - 0.04
@@ -152,7 +173,7 @@ def anatomy(head: Head) -> Ellipsoids:
     ear = 0.02 * head.ears
     middle = [
         (0, -0.50, -1.32, 1.16 * wide, 1.30, 1.42, 0),  # skull
-        (0, 0.35, -0.80, 1.03 * wide, 1.05, 0.84, 0),  # face
+        (0, 0.40, -0.80, 1.03 * wide, 1.10, 0.84, 0),  # face
         (0, 0.93 + chin / 2, -0.80, jaw * wide, 0.93 + chin / 2, 0.77, 0),  # jaw
         (0, 1.49 + chin, -0.44, 0.38, 0.36, 0.43, 0),  # chin
         (0, mouth, -0.34, 0.50, 0.42, 0.46, 0),  # lips
@@ -160,10 +181,10 @@ def anatomy(head: Head) -> Ellipsoids:
         (0, tip, 0.33 + out, 0.145 * nose, 0.13, 0.17, 0),  # tip of nose
     ]
     right = [
-        (0.55, 0.46 - cheek, -0.43, 0.46, 0.46, 0.39 + cheek, 0),  # cheek
-        (0.42, -0.36, -0.37, 0.52, 0.24, 0.34 + brow, 0),  # brow
+        (0.54, 0.48 - cheek, -0.44, 0.46, 0.50, 0.39 + cheek, 0),  # cheek
+        (0.40, -0.36, -0.38, 0.47, 0.26, 0.34 + brow, 0),  # brow
         (0.155 * nose, tip + 0.06, 0.18, 0.115 * nose, 0.105, 0.16, 0),  # wing of nose
-        (1.06 * wide, 0.25, -1.05, 0.11 + ear, 0.32 + ear, 0.20, 12),  # ear
+        (1.08 * wide, 0.27, -1.02, 0.12 + ear, 0.32 + ear, 0.20, 12),  # ear
     ]
     return ellipsoids([*middle, *(row for x, *rest in right for row in ((-x, *rest), (x, *rest)))])
 

@@ -15,6 +15,7 @@ import numpy as np
 
 SHARPNESS = 13.0
 NEGLIGIBLE = 4.5  # a term below exp(-4.5) is left out
+TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def height(shape: Ellipsoids, points: np.ndarray) -> np.ndarray:
     under = b**2 - 4 * a * (c - 1)
     front = shape.centres[:, 2] + (np.sqrt(np.maximum(under, 0)) - b) / (2 * a)
     z = np.where(under > 0, front, -np.inf).max(axis=1)  # (m,)
-    for _ in range(20):
+    for _ in range(6):
         along = z[:, None] - shape.centres[:, 2]
         terms = np.exp(k * (1 - (a * along + b) * along - c))  # (m, n)
         slope = (-k * (2 * a * along + b) * terms).sum(axis=1)
@@ -80,30 +81,32 @@ class Seen:
 def cast(shape: Ellipsoids, x: np.ndarray, y: np.ndarray) -> Seen:
     """Follows the rays at `x` (w,) and `y` (h,), in the viewer's frame, to the skin.
 
-    The outermost single ellipsoid is the first guess; Newton steps on the logarithm of the sum,
-    which is nearly linear in depth, go from there.
+    The outermost single ellipsoid is the first guess. Two Newton steps on the logarithm of the sum,
+    which is nearly linear in depth, go from there; the second shares its terms with the normal.
     """
     pieces = _pieces(shape, x, y)
     z = np.full((len(y), len(x)), -np.inf, dtype=np.float32)
     for piece in pieces:
         np.maximum(z[piece.window], piece.front(), out=z[piece.window])
     missed = np.isneginf(z)
-    z[missed] = 0
-    for _ in range(2):
-        total, slope = np.full_like(z, 1e-12), np.zeros_like(z)
-        for piece in pieces:
-            piece.add_term(z[piece.window], total[piece.window], slope[piece.window])
-        _step(z, total, slope)
-    total, gradient = np.full_like(z, 1e-12), np.zeros((3, *z.shape), dtype=np.float32)
+    np.copyto(z, 0, where=missed)
+
+    total, slope = np.full_like(z, TINY), np.zeros_like(z)
+    for piece in pieces:
+        piece.add_term(z[piece.window], total[piece.window], slope[piece.window])
+    _step(z, total, slope)
+
+    total, gradient = np.full_like(z, TINY), np.zeros((3, *z.shape), dtype=np.float32)
     for piece in pieces:
         piece.add_gradient(z[piece.window], total[piece.window], gradient[:, *piece.window])
     _step(z, total, gradient[2])
-    z[missed] = -np.inf
-    gradient /= -np.sqrt(np.einsum("chw,chw->hw", gradient, gradient)) - 1e-9
+    np.copyto(z, -np.inf, where=missed)
+    gradient /= -np.sqrt(np.einsum("chw,chw->hw", gradient, gradient)) - TINY
     return Seen(z, gradient)
 
 
 def _step(z: np.ndarray, total: np.ndarray, slope: np.ndarray) -> None:
+    """Moves depths `z` towards a sum of 1, by a little at most: rays that graze have no slope."""
     step = np.log(total)
     step *= total
     step /= np.minimum(slope, -0.05 * total)
@@ -114,12 +117,12 @@ def _pieces(shape: Ellipsoids, x: np.ndarray, y: np.ndarray) -> list["_Piece"]:
     spread = shape.spreads[:, [0, 1], [0, 1]] * (1 + NEGLIGIBLE / shape.sharpness[:, None])
     reach = np.sqrt(spread)  # (n, 2)
     low, high = shape.centres[:, :2] - reach, shape.centres[:, :2] + reach
-    columns = np.searchsorted(x, [low[:, 0], high[:, 0]])  # (2, n)
-    rows = np.searchsorted(y, [low[:, 1], high[:, 1]])
+    left, right = np.searchsorted(x, [low[:, 0], high[:, 0]]).tolist()
+    top, bottom = np.searchsorted(y, [low[:, 1], high[:, 1]]).tolist()
     return [
-        _Piece(shape, i, (slice(*rows[:, i]), slice(*columns[:, i])), x, y)
+        _Piece(shape, i, (slice(top[i], bottom[i]), slice(left[i], right[i])), x, y)
         for i in range(len(reach))
-        if np.diff(columns[:, i]) and np.diff(rows[:, i])
+        if left[i] < right[i] and top[i] < bottom[i]
     ]
 
 
@@ -134,29 +137,30 @@ class _Piece:
         x: np.ndarray,
         y: np.ndarray,
     ) -> None:
-        self.window = window
+        rows, columns = self.window = window
         self.k = float(shape.sharpness[i])
-        self.z = float(shape.centres[i, 2])
-        self.form = shape.forms[i].astype(np.float32)
-        self.dx = dx = (x[window[1]] - shape.centres[i, 0]).astype(np.float32)[None, :]
-        self.dy = dy = (y[window[0]] - shape.centres[i, 1]).astype(np.float32)[:, None]
-        (xx, xy, xz), (_, yy, yz), (_, _, self.a) = self.form
-        self.b = 2 * xz * dx + 2 * yz * dy  # (h, w)
+        at_x, at_y, self.z = shape.centres[i].tolist()
+        form = shape.forms[i].astype(np.float32)
+        dx, dy = (x[columns] - at_x)[None, :], (y[rows] - at_y)[:, None]
+        (xx, xy, xz), (_, yy, yz), (_, _, self.a) = shape.forms[i].tolist()
+        self.b = (2 * xz) * dx + (2 * yz) * dy  # (h, w)
         self.c = (xx * dx * dx - 1) + yy * dy * dy  # (h, w)
         self.c += (2 * xy * dy) * dx
+        # the gradient of q is twice the form times the offset: its parts along x, y and z
+        self.by_x, self.by_y = form[:, 0, None, None] * dx, form[:, 1, None, None] * dy
+        self.by_z = form[:, 2, None, None]
 
     def front(self) -> np.ndarray:
         """Depth (h, w) of the ellipsoid itself, -inf beside it."""
-        under = self.b * self.b
-        under -= (4 * self.a) * self.c
-        beside = under < 0
-        under[beside] = np.inf
-        z = np.sqrt(under, out=under)
-        np.add(z, self.b, out=z, where=False)
+        z = self.b * self.b
+        z -= (4 * self.a) * self.c
+        beside = z < 0
+        np.maximum(z, 0, out=z)
+        np.sqrt(z, out=z)
         z -= self.b
-        z /= 2 * self.a
+        z *= 1 / (2 * self.a)
         z += self.z
-        z[beside] = -np.inf
+        np.copyto(z, -np.inf, where=beside)
         return z
 
     def add_term(self, z: np.ndarray, total: np.ndarray, slope: np.ndarray) -> None:
@@ -167,6 +171,7 @@ class _Piece:
         term = self._term(half, along)
         total += term
         half += self.a * along
+        term *= self.k
         half *= term
         slope -= half
 
@@ -174,17 +179,15 @@ class _Piece:
         along = z - self.z
         term = self._term(self.a * along + self.b, along)
         total += term
-        (xx, xy, xz), (_, yy, yz), (_, _, zz) = self.form
-        term *= -2
-        for row, (px, py, pz) in zip(gradient, self.form, strict=True):
-            change = pz * along
-            change += px * self.dx
-            change += py * self.dy
-            change *= term
-            row += change
+        term *= -2 * self.k
+        change = self.by_z * along  # (3, h, w)
+        change += self.by_x
+        change += self.by_y
+        change *= term
+        gradient += change
 
     def _term(self, half: np.ndarray, along: np.ndarray) -> np.ndarray:
-        """k exp(-k (q - 1)), with `half` = a z + b."""
+        """exp(-k (q - 1)), with `half` = a z + b."""
         term = half * along
         term += self.c
         term *= -self.k

@@ -1,0 +1,135 @@
+"""The synthetic faces: drawn heads, with landmarks and labels known exactly.
+
+They have MTFL's landmarks, labels and scale, and AFLW's three angles, so that everything that runs
+on real faces also runs without any. `relatedness` sets how strongly the labels are related to the
+head, on the very same pictures and landmarks:
+
+    Behind each head is a backdrop that tells, by its colour, light and stripes, the gender, smile,
+    glasses and profile of another head, drawn in the same way but nowhere to be seen. Each of the
+    four labels is the head's own with probability `relatedness`, else the one that the backdrop
+    tells, for each face and label independently.
+
+At 1 the labels are what the head determines. At 0 they can still be learnt, from the backdrop, and
+have the same distribution, but they have nothing to do with the landmarks: their mutual information
+is exactly 0. What the related tasks give to landmark detection at 1 and not at 0 comes from the
+relation. The three angles are always the head's own.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from dclib.data.cache import cached
+from dclib.data.faces import FaceSet, Symmetry
+from dclib.data.portrait import draw, factors, landmarks, paint, project, stream
+from dclib.data.progress import progress
+
+VERSION = 1  # raise it whenever the faces of a seed change
+SEED = 1
+TRAINING, TEST = 640, 256  # faces
+TEST_START = 1_000_000  # number of the first test face; training faces count from 0
+LABELS = {
+    **dict.fromkeys(("gender", "smile", "glasses", "profile"), np.int64),
+    **dict.fromkeys(("yaw", "pitch", "roll"), np.float32),
+}
+SYMMETRY = Symmetry(
+    points=(1, 0, 2, 4, 3),
+    classes={"profile": (4, 3, 2, 1, 0)},
+    negated=("yaw", "roll"),
+    rolled=("roll",),
+)
+
+
+def load(
+    resolution: int, relatedness: float = 1.0, training: int = TRAINING, test: int = TEST
+) -> tuple[FaceSet, FaceSet]:
+    """Training and test faces, from the cache once they have been drawn.
+
+    Training faces have a margin of an eighth of `resolution` all round, for augmentation to find
+    pixels in. More faces begin with the same faces.
+
+    Raises:
+        ValueError: relatedness outside [0, 1].
+        DataError: the cache cannot be written.
+    """
+    mark = fingerprint(relatedness, training, test)
+    size = resolution + 2 * round(resolution / 8)
+    return cached(
+        "synthetic",
+        resolution,
+        mark,
+        lambda: (
+            render(range(training), resolution, size, relatedness, mark),
+            render(range(TEST_START, TEST_START + test), resolution, resolution, relatedness, mark),
+        ),
+    )
+
+
+def fingerprint(relatedness: float = 1.0, training: int = TRAINING, test: int = TEST) -> str:
+    """Names the faces that `load` gives, whatever the resolution.
+
+    Raises:
+        ValueError: relatedness outside [0, 1].
+    """
+    if not 0 <= relatedness <= 1:
+        raise ValueError(f"relatedness must lie in [0, 1], not {relatedness}")
+    told = [VERSION, SEED, float(relatedness), training, test]
+    return hashlib.sha256(json.dumps(["synthetic", *told]).encode()).hexdigest()[:16]
+
+
+def render(
+    numbers: Sequence[int],
+    resolution: int,
+    size: int,
+    relatedness: float = 1.0,
+    fingerprint: str = "",
+    seed: int = SEED,
+) -> FaceSet:
+    """The faces of these numbers, each the same whichever others are drawn with it.
+
+    Args:
+        size: width of the pictures; the window of `resolution` pixels is in their middle.
+    """
+    images = np.empty((len(numbers), 3, size, size), dtype=np.uint8)
+    for image, number in zip(
+        images, progress(numbers, "synthetic faces", len(numbers)), strict=True
+    ):
+        grain = stream(seed, number, "grain")
+        image[:] = np.rint(paint(draw(seed, number), size, resolution, grain))
+    points, labels = truth(numbers, resolution, relatedness, seed)
+    return FaceSet(
+        images=images,
+        landmarks=points + np.float32((size - resolution) / 2),
+        labels=labels,
+        names=tuple(f"synthetic/{number:07d}" for number in numbers),
+        groups=np.array(numbers, dtype=np.int64),
+        resolution=resolution,
+        symmetry=SYMMETRY,
+        fingerprint=fingerprint,
+    )
+
+
+def truth(
+    numbers: Sequence[int], resolution: int, relatedness: float = 1.0, seed: int = SEED
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Landmarks (N, 5, 2), in pixels of the window, and labels (N,) of faces, without pictures."""
+    points = np.empty((len(numbers), len(SYMMETRY.points), 2), dtype=np.float32)
+    rows = []
+    for at, number in enumerate(numbers):
+        head = draw(seed, number)
+        points[at] = project(head, landmarks(head), resolution)
+        own, told = factors(head).labels(), head.told.labels()
+        related = stream(seed, number, "labels").random(len(own)) < relatedness
+        row = {
+            name: own[name] if is_own else told[name]
+            for name, is_own in zip(own, related, strict=True)
+        }
+        rows.append(row | {"yaw": head.yaw, "pitch": head.pitch, "roll": head.roll})
+    return points, {
+        name: np.array([row[name] for row in rows], dtype=kind) for name, kind in LABELS.items()
+    }
+
+
+FINGERPRINT = fingerprint()

@@ -1,0 +1,434 @@
+"""The source notebooks, the committed pages, the display helpers and the runner."""
+
+import ast
+import importlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dclib import book, fragments, paths, report
+from dclib.errors import RunError
+
+ROOT = paths.root()
+NOTEBOOKS = report.sources()
+PAGES = ROOT / "book"
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def code_cells(path):
+    return [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def shows(cell):
+    """What a cell shows through `dclib.book`: pairs of kind and file name."""
+    return [
+        (node.func.attr, ast.literal_eval(node.args[1]))
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and ast.unparse(node.func) in ("book.figure", "book.table")
+    ]
+
+
+# The source notebooks
+
+
+@each_notebook
+def test_source_notebook_carries_no_outputs(path):
+    for cell in code_cells(path):
+        assert not cell.outputs
+        assert cell.execution_count is None
+
+
+@each_notebook
+def test_parameters_are_typed_and_smoke_in_tests(path):
+    first = code_cells(path)[0]
+    assert "parameters" in tags(first)
+    statements = ast.parse(first.source).body
+    assert all(isinstance(s, ast.AnnAssign) for s in statements), "name: type = default"
+    defaults = {s.target.id: ast.literal_eval(s.value) for s in statements}
+    assert defaults["preset"] == "cpu"
+    assert first.metadata["nbmake"]["mock"]["preset"] == "smoke"
+
+
+@each_notebook
+def test_every_figure_has_number_caption_and_words_for_it(path):
+    for cell in code_cells(path):
+        figures = [name for kind, name in shows(cell) if kind == "figure"]
+        assert len(figures) <= 1, "one figure a cell: its caption is the cell's"
+        if figures:
+            shown = cell.metadata["mystnb"]
+            assert shown["figure"]["name"].startswith("fig-")
+            assert len(shown["figure"]["caption"]) > 40
+            assert len(shown["image"]["alt"]) > 40
+
+
+def test_names_of_figures_and_files_are_used_once():
+    sources = [(path.stem, cell) for path in NOTEBOOKS for cell in code_cells(path)]
+    labels = [
+        cell.metadata["mystnb"]["figure"]["name"]
+        for _, cell in sources
+        if "figure" in cell.metadata.get("mystnb", {})
+    ]
+    files = [name for _, cell in sources for _, name in shows(cell)]
+    for names in (labels, files):
+        assert names
+        assert len(names) == len(set(names))
+
+
+@each_notebook
+def test_every_figure_and_table_says_where_it_comes_from(path):
+    """No cell after the last figure or table of a notebook is left without a provenance line."""
+    waiting = False
+    for cell in code_cells(path):
+        waiting = waiting or bool(shows(cell))
+        waiting = waiting and not re.search(r"\bbook\.provenance\(", cell.source)
+    assert not waiting
+
+
+# The committed pages
+
+
+def test_table_of_contents_notebooks_and_pages_agree():
+    listed = {name for name in report.contents(PAGES) if not name.startswith("autoapi/")}
+    assert listed == {p.stem for p in PAGES.glob("*.md")} | {p.stem for p in NOTEBOOKS}
+    assert {p.name for p in PAGES.glob("*.ipynb")} == {p.name for p in NOTEBOOKS}
+
+
+@each_notebook
+def test_committed_page_is_the_source_notebook_executed(path):
+    source = nbformat.read(path, as_version=4).cells
+    page = nbformat.read(PAGES / path.name, as_version=4).cells
+    (injected,) = [cell for cell in page if "injected-parameters" in tags(cell)]
+    assert 'preset = "cpu"' in injected.source
+    kept = [cell for cell in page if cell is not injected]
+    assert [(c.cell_type, c.source, c.metadata) for c in kept] == [
+        (c.cell_type, c.source, c.metadata) for c in source
+    ]
+    for cell in page:
+        if cell.cell_type == "code":
+            assert cell.execution_count is not None
+            assert not [o for o in cell.outputs if o.get("name") == "stderr"]
+            assert not [o for o in cell.outputs if o.output_type == "error"]
+
+
+def test_computed_parts_of_pages_are_what_the_records_say():
+    assert fragments.presets() == (PAGES / "_generated/presets.md").read_text().splitlines()
+    assert fragments.claims() == (PAGES / "_generated/claims.md").read_text().splitlines()
+    assert fragments.rates() == (PAGES / "_generated/rates.md").read_text().splitlines()
+
+
+def test_names_of_code_on_pages_exist():
+    named = set()
+    for page in PAGES.glob("*.md"):
+        text = page.read_text()
+        named |= set(re.findall(r"\{py:\w+\}`(?:[^`<]*<)?~?(dclib[\w.]*)>?`", text))
+    assert len(named) > 20
+    for name in sorted(named):
+        assert _exists(name), name
+
+
+def _exists(name: str) -> bool:
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        try:
+            thing = importlib.import_module(".".join(parts[:end]))
+        except ModuleNotFoundError:
+            continue
+        for attribute in parts[end:]:
+            if not hasattr(thing, attribute):
+                return False
+            thing = getattr(thing, attribute)
+        return True
+    return False
+
+
+def test_no_measured_number_stands_in_prose():
+    """Rates with decimals are computed, or quoted from the ledger in code; never typed."""
+    texts = {page.name: page.read_text() for page in PAGES.glob("*.md")}
+    for path in NOTEBOOKS:
+        cells = nbformat.read(path, as_version=4).cells
+        texts[path.name] = "\n".join(c.source for c in cells if c.cell_type == "markdown")
+    allowed = {"3.25 %"}  # what the paper misnames, on the page of deviations
+    found = {
+        (name, number)
+        for name, text in texts.items()
+        for number in re.findall(r"\b\d+\.\d+ ?\\?%", text)
+        if number not in allowed
+    }
+    assert not found
+
+
+@pytest.mark.slow
+def test_committed_pages_build_without_a_warning(tmp_path):
+    for name in ("book", "dclib"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "_config.yml", tmp_path)
+    index = report.build_strictly(tmp_path / "book")
+    assert index == tmp_path / "_build" / "html" / "index.html"
+    assert "Deep Collaboration" in index.read_text()
+    for path in NOTEBOOKS:
+        built = (index.parent / f"{path.stem}.html").read_text()
+        assert built.count("<figcaption>") == sum(
+            "figure" in cell.metadata.get("mystnb", {}) for cell in code_cells(path)
+        )
+    leftovers = {p.name for p in (tmp_path / "book").iterdir()} - {p.name for p in PAGES.iterdir()}
+    assert not leftovers
+
+
+# What notebooks show
+
+
+@pytest.fixture
+def shown(tmp_path, monkeypatch):
+    """The MIME bundles that are displayed; files go to tmp_path."""
+    monkeypatch.setenv("DCLIB_OUTPUT", str(tmp_path))
+    monkeypatch.setattr(book, "_saved", [])
+    bundles = []
+    monkeypatch.setattr(book, "display", lambda thing, raw=False: bundles.append(thing))
+    return bundles
+
+
+def drawing():
+    fig, ax = plt.subplots()
+    ax.plot([0, 1], [1, 0], label="one")
+    ax.legend()
+    fig.patch.set_alpha(0)
+    return fig
+
+
+def test_figure_is_the_same_bytes_each_time_and_opaque(tmp_path, shown):
+    drawn = []
+    for _ in range(2):
+        book.figure(drawing(), "lines")
+        drawn.append([(tmp_path / f"lines.{suffix}").read_bytes() for suffix in ("svg", "png")])
+    assert drawn[0] == drawn[1]
+    assert shown[0].data == drawn[0][1]
+    pixels = np.asarray(Image.open(io.BytesIO(drawn[0][1])).convert("RGBA"))
+    assert pixels[0, 0].tolist() == [255, 255, 255, 255]
+    assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize("name", ["../up", "Fig 3", "", "a.b"])
+def test_names_of_files_stay_in_their_folder(tmp_path, shown, name):
+    with pytest.raises(ValueError, match="small letters"):
+        book.figure(drawing(), name)
+    assert not list(tmp_path.iterdir())
+    plt.close("all")
+
+
+def test_table_keeps_full_precision_and_shows_two_decimals(tmp_path, shown):
+    frame = pd.DataFrame({"rate": [1 / 3, None]}, index=pd.Index(["a", "b"], name="method"))
+    book.table(frame, "rates")
+    read = pd.read_csv(tmp_path / "rates.csv", index_col="method")
+    assert read["rate"].iloc[0] == 1 / 3
+    assert "0.33<" in shown[0]["text/html"]
+    assert "0.333" not in shown[0]["text/html"]
+
+
+def test_provenance_without_runs_links_what_was_saved(shown):
+    book.table(pd.DataFrame({"a": [1]}), "one")
+    book.provenance([], "python -m dclib report <x>")
+    line = shown[-1]["text/html"]
+    assert 'href="_static/output/one.csv"' in line
+    assert "&lt;x&gt;" in line
+    assert "none" in line
+    book.provenance([], "again")
+    assert "one.csv" not in shown[-1]["text/html"]
+
+
+def test_photos_are_not_shown_on_pages_to_be_published(monkeypatch):
+    monkeypatch.setenv("DCLIB_PUBLISH", "1")
+    assert not book.photos_allowed()
+    monkeypatch.delenv("DCLIB_PUBLISH")
+    assert book.photos_allowed()
+
+
+# The runner, on a small repository of its own
+
+
+def notebook(*cells, parameters='preset: str = "cpu"'):
+    made = nbformat.v4.new_notebook()
+    made.metadata = {"kernelspec": {"name": "python3", "language": "python", "display_name": "x"}}
+    first = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters", "hide-input"]})
+    heading = nbformat.v4.new_markdown_cell("# A page")
+    made.cells = [heading, first, *(nbformat.v4.new_code_cell(cell) for cell in cells)]
+    return made
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A repository with one page, to which tests add notebooks."""
+    for name in ("notebooks", "book", "dclib"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "dclib" / "__init__.py").write_text('"""A package."""\n')
+    shutil.copy(ROOT / "_config.yml", tmp_path)
+    (tmp_path / "book" / "index.md").write_text(
+        "# Front\n\n{cite}`key`\n\n```{bibliography}\n```\n"
+    )
+    (tmp_path / "book" / "references.bib").write_text("@misc{key, title={T}, author={A}, year=1}\n")
+    monkeypatch.setattr(paths, "root", lambda: tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def add(**notebooks):
+        for name, made in notebooks.items():
+            nbformat.write(made, tmp_path / "notebooks" / f"{name}.ipynb")
+        chapters = "".join(f"      - file: {name}\n" for name in notebooks)
+        (tmp_path / "book" / "_toc.yml").write_text(
+            "format: jb-book\nroot: index\nparts:\n  - caption: All\n    chapters:\n"
+            f"{chapters}      - file: autoapi/dclib/index\n"
+        )
+        return tmp_path
+
+    return add
+
+
+def test_unknown_parameter_is_refused_before_anything_runs(small):
+    root = small(one=notebook("raise SystemError('must not run')"))
+    with pytest.raises(RunError, match=r"one\.ipynb has no parameter 'prest'; it has preset"):
+        report.run("smoke", parameters={"prest": 1})
+    assert not (root / "build").exists()
+
+
+def test_unknown_notebook_is_named_with_those_that_exist(small):
+    small(one=notebook(), two=notebook())
+    with pytest.raises(RunError, match=r"no notebook 'three'; there are one, two"):
+        report.run("smoke", notebooks=["three"])
+
+
+def test_only_the_reference_preset_is_published(small):
+    small(one=notebook())
+    with pytest.raises(RunError, match="'smoke' cannot be published"):
+        report.run("smoke", publish=True)
+
+
+def test_failing_notebook_is_named_with_its_cell_and_error(small):
+    root = small(one=notebook("good = 1", "# why\n1 / 0"))
+    with pytest.raises(
+        RunError, match=r"one\.ipynb failed in cell \[4\].*ZeroDivisionError"
+    ) as told:
+        report.run("smoke")
+    assert len(str(told.value).splitlines()) <= 3
+    assert not (root / "build/smoke/executed/one.ipynb").exists()
+
+
+def test_ended_kernel_is_an_error_of_its_own(small):
+    small(one=notebook("import os, signal", "os.kill(os.getpid(), signal.SIGKILL)"))
+    with pytest.raises(RunError, match=r"one\.ipynb: its process was ended"):
+        report.run("smoke")
+
+
+def test_two_reports_of_one_preset_do_not_mix(small):
+    root = small(one=notebook())
+    (root / "build/smoke").mkdir(parents=True)
+    with report.FileLock(root / "build/smoke/.lock"), pytest.raises(RunError, match="in use"):
+        report.run("smoke")
+
+
+def test_tidy_hides_injected_parameters_and_drops_progress_but_not_warnings():
+    page = notebook("x")
+    injected = nbformat.v4.new_code_cell("preset = 1", metadata={"tags": ["injected-parameters"]})
+    page.cells.insert(2, injected)
+    page.metadata["papermill"] = {"input_path": "somewhere"}
+    for cell in page.cells:
+        cell.metadata["papermill"] = {"duration": 1.5}
+    stream = nbformat.v4.new_output
+    page.cells[3].outputs = [
+        stream("stream", name="stderr", text="run 1 of 2"),
+        stream("stream", name="stderr", text="x.py:1: FutureWarning: soon"),
+        stream("stream", name="stdout", text="kept"),
+    ]
+    report.tidy(page)
+    assert page.cells[2].metadata == {"tags": ["injected-parameters", "hide-input"]}
+    assert page.cells[2].id == "injected-parameters"
+    assert set(page.metadata) == {"kernelspec", "language_info"}
+    assert [o.text for o in page.cells[3].outputs] == ["x.py:1: FutureWarning: soon", "kept"]
+
+
+@pytest.mark.slow
+def test_report_from_any_folder_builds_and_publishes_the_same_page_twice(small, monkeypatch):
+    cells = [
+        "import os\nfrom pathlib import Path\nimport sys",
+        "print(preset, os.environ['DCLIB_PUBLISH'], factor)",
+        "Path(os.environ['DCLIB_OUTPUT'], 'x.csv').write_text('1')\nprint('hm', file=sys.stderr)",
+    ]
+    parameters = 'preset: str = "cpu"\nfactor: float = 0.5'
+    root = small(one=notebook(*cells, parameters=parameters))
+    (root / "elsewhere").mkdir()
+    monkeypatch.chdir(root / "elsewhere")
+    index = report.run("smoke", parameters={"factor": 2.5})
+    assert index == root / "build/smoke/_build/html/index.html"
+    assert "Smoke build" in index.read_text()
+    assert "smoke 0 2.5" in (index.parent / "one.html").read_text()
+    assert (index.parent / "_static/output/x.csv").read_text() == "1"
+    assert not list((root / "book").glob("*.ipynb"))
+
+    pages = []
+    for _ in range(2):
+        report.run("cpu", publish=True, notebooks=["one"])
+        pages.append((root / "book/one.ipynb").read_bytes())
+    assert pages[0] == pages[1]
+    assert b"cpu 1 0.5" in pages[0]
+    assert str(root).encode() not in pages[0]
+    assert (root / "book/_static/output/x.csv").exists()
+    assert "one" in (root / "book/_generated/status.md").read_text()
+
+
+@pytest.mark.slow
+def test_strict_build_stops_at_a_warning_and_shows_it(small):
+    root = small(one=notebook("import warnings\nwarnings.warn('look here')"))
+    with pytest.raises(RunError, match="the book has warnings"):
+        report.run("smoke")
+    assert "stderr" in (root / "build/smoke/jupyter-book.log").read_text()
+
+
+@pytest.mark.slow
+def test_report_leaves_the_working_tree_clean(tmp_path):
+    """The README's first command, in a fresh clone, with the runs that other tests share."""
+    from test_packaging import tracked
+
+    clone = tmp_path / "clone"
+    for path in tracked():
+        copy = clone / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+
+    def git(*words):
+        identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+        command = ["git", *identity, *words]
+        done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-qm", "all")
+    environment = os.environ | {"PYTHONPATH": str(clone), "DCLIB_STORE": str(paths.store())}
+    done = subprocess.run(
+        [sys.executable, "-m", "dclib", "report", "--preset", "smoke"],
+        cwd=clone,
+        env=environment,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stderr
+    printed = done.stdout.strip().splitlines()[-1].split()[-1]
+    assert Path(printed) == clone / "build/smoke/_build/html/index.html"
+    assert Path(printed).exists()
+    assert git("status", "--porcelain") == ""

@@ -1,0 +1,121 @@
+"""The command line, as a user types it."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dclib.__main__ import main
+
+TINY = ["--preset", "smoke", "--epochs", "1", "--train-faces", "32", "--batch", "16"]
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path, monkeypatch):
+    monkeypatch.setenv("DCLIB_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.chdir(tmp_path)
+
+
+def run_id(capsys) -> str:
+    assert main(["runs", "list"]) == 0
+    return capsys.readouterr().out.splitlines()[1].split()[0]
+
+
+def test_from_training_to_a_prediction(tmp_path, capsys):
+    assert main(["train", "--method", "RN", *TINY]) == 0
+    printed = capsys.readouterr().out
+    assert "RN on resnet18" in printed
+    assert "failure rate" not in printed  # no test figure before the choices are made
+    run = run_id(capsys)
+
+    assert main(["runs", "show", run]) == 0
+    shown = capsys.readouterr().out
+    assert '"method": "RN"' in shown
+    assert "failure rate" in shown
+    assert main(["runs", "verify"]) == 0
+    assert f"{run} RN on resnet18" in capsys.readouterr().out
+
+    photo = tmp_path / "face.png"
+    pixels = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(photo)
+    assert main(["predict", str(photo), "--run", run[:6], "--draw", "drawn.png"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    points = np.array(found["landmarks"])
+    assert points.shape == (5, 2)
+    assert (points >= [20, 0]).all()  # within the central square
+    assert (points <= [140, 120]).all()
+    assert sum(found["labels"]["profile"]) == pytest.approx(1, abs=1e-3)
+    with Image.open("drawn.png") as drawn:
+        assert drawn.size == (160, 120)
+
+    assert main(["runs", "publish", run]) == 0
+    assert (tmp_path / "results" / "runs" / run / "record.json").exists()
+
+
+def test_prediction_in_a_box_moves_with_the_box(tmp_path, capsys):
+    main(["train", "--method", "RN-S", *TINY])
+    capsys.readouterr()
+    run = run_id(capsys)
+    face = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    canvas = np.zeros((100, 200, 3), dtype=np.uint8)
+    canvas[10:74, 90:154] = face
+    Image.fromarray(face).save("face.png")
+    Image.fromarray(canvas).save("canvas.png")
+    main(["predict", "face.png", "--run", run])
+    alone = json.loads(capsys.readouterr().out)
+    main(["predict", "canvas.png", "--run", run, "--box", "90", "10", "154", "74"])
+    boxed = json.loads(capsys.readouterr().out)
+    assert np.allclose(np.array(boxed["landmarks"]) - [90, 10], alone["landmarks"], atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "--method", "DCNETT", "--preset", "smoke"], "method 'DCNETT' is unknown"),
+        (["train", "--method", "RN", "--preset", "tiny"], "preset 'tiny' is unknown"),
+        (["train", "--preset", "smoke"], "name what to train"),
+        (["train", "--method", "RN", "--preset", "smoke", "--epochs", "0"], "epochs=0"),
+        (["train", "--plan", "fig99", "--preset", "smoke"], "figure 'fig99' is unknown"),
+        (["runs", "show", "ffff"], "no run"),
+        (["predict", "missing.png", "--run", "ffff"], "missing.png is no readable photo"),
+        (["data", "lfw"], "data set 'lfw' is unknown"),
+        (["select", "--preset", "smoke"], "no run of the grid"),
+    ],
+)
+def test_mistakes_are_one_line(words, message, capsys):
+    assert main(words) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_records_without_weights_say_how_to_get_them(tmp_path, capsys):
+    main(["train", "--method", "RN-S", *TINY])
+    capsys.readouterr()
+    run = run_id(capsys)
+    (tmp_path / "store" / run / "weights.safetensors").unlink()
+    Image.new("RGB", (64, 64)).save("face.png")
+    assert main(["predict", "face.png", "--run", run]) == 1
+    assert f"train --run {run}" in capsys.readouterr().err
+    assert main(["train", "--run", run]) == 0
+    assert main(["predict", "face.png", "--run", run]) == 0
+
+
+def test_truncated_photos_are_refused(tmp_path, capsys):
+    Image.new("RGB", (64, 64), "red").save("face.jpg")
+    whole = (tmp_path / "face.jpg").read_bytes()
+    (tmp_path / "face.jpg").write_bytes(whole[: len(whole) // 2])
+    assert main(["predict", "face.jpg", "--run", "ffff"]) == 1
+    assert "face.jpg is no readable photo" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_help_does_not_load_torch():
+    code = "import sys; from dclib.__main__ import parser; parser(); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -1,0 +1,116 @@
+"""Comparisons of made-up records against numbers recomputed from their outcomes."""
+
+import numpy as np
+import pytest
+import scipy.stats
+from fake_records import NO_RELATED, fake_record, fake_records
+
+from dclib.comparison import Comparison
+from dclib.errors import RunError
+from dclib.paper import Claim, claims
+
+SCALES = {"DCNet": 0.8, "XS": 1.0, "RNx": 0.6, "RN": 1.0, "RN-S": 1.2}
+
+
+def test_score_is_the_mean_over_epochs_then_tries():
+    records = fake_records({"DCNet": 1.0}, tries=3)
+    per_try = [
+        np.mean([np.mean(epoch > 0.10) for epoch in r.outcomes.errors["bin"]]) for r in records
+    ]
+    score = Comparison(records).score("DCNet")
+    assert score.value == pytest.approx(100 * np.mean(per_try))
+    assert score.low < score.value < score.high
+
+
+def test_mean_error_is_in_percent_of_the_interocular_distance():
+    record = fake_record()
+    score = Comparison([record]).score("DCNet", "mean error", "soft")
+    assert score.value == pytest.approx(100 * record.outcomes.errors["soft"].mean())
+
+
+def test_difference_of_scores():
+    group = Comparison(fake_records({"DCNet": 1.0, "XS": 1.2}))
+    gap = group.difference("DCNet", "XS")
+    assert gap.value == pytest.approx(group.score("DCNet").value - group.score("XS").value)
+    assert gap.high < 0
+
+
+def test_a_control_is_a_method_of_its_own():
+    records = [fake_record(), fake_record(related=NO_RELATED)]
+    assert Comparison(records).methods == ["DCNet", "DCNet (related 0)"]
+
+
+def test_mcnemar_pairs_tries_by_number():
+    first = [fake_record("DCNet", try_=try_) for try_ in (2, 0)]
+    second = [fake_record("XS", 1.1, try_=try_) for try_ in (0, 1, 2)]
+    found = Comparison(first + second).mcnemar("DCNet", "XS")
+    expected = []
+    for one, other in ((first[1], second[0]), (first[0], second[2])):
+        fails = one.outcomes.errors["bin"][-1] > 0.10, other.outcomes.errors["bin"][-1] > 0.10
+        b, c = (fails[0] & ~fails[1]).sum(), (fails[1] & ~fails[0]).sum()
+        expected.append(scipy.stats.binomtest(int(b), int(b + c)).pvalue)
+    assert found == expected
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"preset": "paper"},
+            {"dataset": "synthetic"},
+            {"split": "validation"},
+            {"epochs": 7},
+            {"width": 0.5},
+            {"weighting": "per_task"},
+            {"underlying": "alexnet"},
+        ],
+    )
+    def test_runs_of_another_protocol(self, change):
+        with pytest.raises(RunError, match="cannot be compared"):
+            Comparison([fake_record("DCNet"), fake_record("XS", **change)])
+
+    def test_one_try_twice(self):
+        with pytest.raises(RunError, match="DCNet: a try is there twice"):
+            Comparison([fake_record(), fake_record(lr=0.3)])
+
+    def test_each_method_may_have_its_own_learning_rate(self):
+        records = [fake_record("DCNet", lr=0.3), fake_record("XS", lr=0.1, unit_rate=10.0)]
+        assert Comparison(records).methods == ["DCNet", "XS"]
+
+
+class TestVerdicts:
+    def group(self, **changes):
+        return Comparison(fake_records(SCALES, **changes))
+
+    def test_of_two_methods(self):
+        group = self.group()
+        assert group.verdict("DCNet", "XS") == "direction supported"
+        assert group.verdict("DCNet", "RNx") == "direction contradicted"
+        assert group.verdict("DCNet", "XSx") == "not run"
+        # The same scale: they differ in noise alone.
+        assert group.verdict("XS", "RN") == "inconclusive"
+        assert self.group(preset="smoke").verdict("DCNet", "XS") == "not run"
+        assert self.group(preset="paper").verdict("DCNet", "XS") == "reproduced"
+
+    def test_of_decoders_that_disagree(self):
+        records = fake_records(SCALES)
+        for record in records:
+            if record.experiment.method == "DCNet":
+                record.outcomes.errors["soft"] *= 2
+        assert Comparison(records).verdict("DCNet", "XS") == "inconclusive"
+
+    def test_of_claims(self):
+        by_key = {claim.key: self.group().judge(claim) for claim in claims()}
+        assert by_key["4.2-resnet18-stitch"] == "direction supported"
+        assert by_key["4.2-resnet18-widening"] == "direction supported"
+        assert by_key["4.2-resnet18-lowest"] == "direction contradicted"  # by RNx
+        assert by_key["4.2-resnet18-control-tasks"] == "not run"
+        assert by_key["4.2-alexnet-stitch"] == "not run"
+        assert by_key["4.2-resnet18-pretrained"] == "not run"
+
+    def test_of_a_claim_on_the_mean_error(self):
+        claim = Claim("k", "s", "4.2", "resnet18", False, (("DCNet", "RN-S"),), "mean error")
+        assert self.group().judge(claim) == "direction supported"
+
+    def test_without_any_run(self):
+        assert {Comparison([]).judge(claim) for claim in claims()} == {"not run"}

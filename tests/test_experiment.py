@@ -1,0 +1,138 @@
+"""Experiments: one name everywhere, impossible ones refused, presets as the paper has them."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from dclib import plan
+from dclib.experiment import Experiment
+
+
+@pytest.fixture
+def experiment() -> Experiment:
+    return plan.experiment("smoke", "DCNet")
+
+
+def test_id_is_the_hash_of_the_canonical_json():
+    """Pinned, so that no change of code renames the committed records unnoticed."""
+    made = Experiment(
+        dataset="mtfl",
+        fingerprint="0123456789abcdef",
+        split="test",
+        holdout=True,
+        train_faces=2000,
+        method="DCNet",
+        underlying="resnet18",
+        width=0.25,
+        resolution=48,
+        pretrained=False,
+        epochs=40,
+        batch=64,
+        lr=0.1,
+        unit_rate=1.0,
+        momentum=0.9,
+        weight_decay=0.0005,
+        schedule="one-cycle",
+        augmentation="standard",
+        weighting="per_output",
+        related=(("gender", 0.0),),
+        try_=1,
+        preset="cpu",
+        protocol=1,
+    )
+    assert made.to_json().startswith('{"augmentation":"standard","batch":64,"dataset":"mtfl",')
+    assert made.id == "80aac45504c0"
+
+
+def test_json_round_trip(experiment):
+    made = replace(experiment, related=(("smile", 0.25),))
+    assert Experiment.from_dict(json.loads(made.to_json())) == made
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("try_", 1), ("lr", 0.2), ("method", "XS"), ("protocol", 2), ("related", (("smile", 0.5),))],
+)
+def test_whatever_changes_the_run_changes_its_name(experiment, field, value):
+    assert replace(experiment, **{field: value}).id != experiment.id
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("split", "training"),
+        ("train_faces", 1),
+        ("width", 0.0),
+        ("resolution", 4),
+        ("epochs", 0),
+        ("batch", 1),
+        ("lr", -0.1),
+        ("lr", float("nan")),
+        ("momentum", 1.0),
+        ("weight_decay", -1e-4),
+        ("schedule", "cosine"),
+        ("augmentation", "strong"),
+        ("weighting", "uncertainty"),
+        ("try_", -1),
+    ],
+)
+def test_impossible_values_are_refused_by_name(experiment, field, value):
+    with pytest.raises(ValueError, match=f"{field}="):
+        replace(experiment, **{field: value})
+
+
+def test_validation_faces_are_never_trained_on(experiment):
+    with pytest.raises(ValueError, match="holdout"):
+        replace(experiment, split="validation", holdout=False)
+
+
+def test_fields_of_another_version_are_refused(experiment):
+    values = json.loads(experiment.to_json()) | {"dropout": 0.5}
+    del values["lr"]
+    with pytest.raises(ValueError, match=r"missing \['lr'\], unknown \['dropout'\]"):
+        Experiment.from_dict(values)
+
+
+def test_paper_preset_is_the_papers_protocol():
+    runs = plan.experiments("fig3", "paper")
+    assert {(e.epochs, e.width, e.dataset, e.train_faces, e.holdout) for e in runs} == {
+        (300, 1.0, "mtfl", None, False)
+    }
+    tries = [e.try_ for e in runs if e.method == "DCNet" and not e.related]
+    assert tries == [0, 1, 2]
+
+
+def test_a_figure_differs_between_methods_by_nothing_but_the_method():
+    same = ("dataset", "split", "train_faces", "epochs", "batch", "augmentation", "weighting")
+    for preset in ("smoke", "paper"):
+        for figure in ("fig3", "fig3-alexnet"):
+            runs = plan.experiments(figure, preset)
+            assert len({tuple(getattr(e, f) for f in same) for e in runs}) == 1
+
+
+def test_rate_grid_is_the_same_for_every_method_and_never_sees_the_test_faces():
+    grid = plan.experiments("rates", "cpu")
+    assert {e.split for e in grid} == {"validation"}
+    by_method: dict[str, set[float]] = {}
+    for e in grid:
+        by_method.setdefault(e.method, set()).add(e.lr)
+    assert set(map(frozenset, by_method.values())) == {frozenset(plan.RATES)}
+
+
+def test_smoke_stays_affordable():
+    assert sum(len(plan.experiments(f, "smoke")) for f in ("fig3", "fig3-alexnet")) <= 60
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ValueError, match="preset 'gpu' is unknown"):
+        plan.experiment("gpu", "DCNet")
+    with pytest.raises(ValueError, match="figure 'fig9' is unknown"):
+        plan.experiments("fig9", "smoke")
+    with pytest.raises(ValueError, match="no fields"):
+        plan.experiment("smoke", "DCNet", dropout=0.5)
+
+
+def test_control_without_related_tasks_has_a_label_of_its_own():
+    labels = [e.label for e in plan.experiments("fig3", "smoke")]
+    assert labels.count("DCNet") == labels.count("DCNet (related 0)") == 1

@@ -1,0 +1,77 @@
+"""The figures of the data page against counts and distances worked by hand."""
+
+import numpy as np
+import pytest
+from matplotlib.container import BarContainer
+
+from dclib.data.faces import FaceSet, Symmetry
+from dclib.figures.data import interocular_share, label_balance, scale_distribution, sheet
+
+
+def faces(count: int = 5, size: int = 12, resolution: int = 8) -> FaceSet:
+    images = np.zeros((count, 3, size, size), dtype=np.uint8)
+    images[:, 0] = np.arange(size)
+    landmarks = np.tile(
+        np.array([[4, 5], [7, 9], [6, 7], [5, 9], [7, 9]], dtype=np.float32), (count, 1, 1)
+    )
+    return FaceSet(
+        images=images,
+        landmarks=landmarks,
+        labels={
+            "gender": np.array([0, 0, 1, -1, 0][:count], dtype=np.int64),
+            "profile": np.array([2, 2, 4, 0, 2][:count], dtype=np.int64),
+            "yaw": np.zeros(count, dtype=np.float32),
+        },
+        names=tuple(map(str, range(count))),
+        groups=np.arange(count),
+        resolution=resolution,
+        symmetry=Symmetry(points=(1, 0, 2, 4, 3), classes={}),
+        fingerprint="x",
+    )
+
+
+def test_a_sheet_shows_the_window_with_its_points_and_words() -> None:
+    fig = sheet(faces(), count=3, columns=2)
+    shown = [ax for ax in fig.axes if ax.images]
+    assert len(shown) == 3
+    picture = np.asarray(shown[0].images[0].get_array())
+    assert picture.shape == (8, 8, 3)
+    assert picture[0, 0, 0] == 2  # the margin of two pixels is cut off
+    np.testing.assert_allclose(shown[0].lines[0].get_xydata()[0], [2, 3])
+    assert [ax.texts[0].get_text() for ax in shown] == [
+        "male\nfrontal",
+        "male\nfrontal",
+        "female\nright profile",
+    ]
+    assert fig.get_facecolor()[3] == 1
+
+
+def test_a_sheet_can_do_without_points_and_words_and_takes_what_there_is() -> None:
+    fig = sheet(faces(), count=50, points=False, words=False)
+    assert len(fig.axes) == 5
+    assert not any(ax.lines or ax.texts for ax in fig.axes)
+    with pytest.raises(ValueError, match="shows nothing"):
+        sheet(faces(), count=0)
+
+
+def test_label_balance_counts_what_is_labelled() -> None:
+    fig = label_balance(faces(5), faces(3))
+    gender, profile = fig.axes
+    bars = [c for c in gender.containers if isinstance(c, BarContainer)]
+    np.testing.assert_allclose(bars[0].datavalues, [75, 25])  # one of five is not labelled
+    np.testing.assert_allclose(bars[1].datavalues, [200 / 3, 100 / 3])
+    assert [t.get_text() for t in profile.get_yticklabels()][2] == "frontal"
+    bars = [c for c in profile.containers if isinstance(c, BarContainer)]
+    np.testing.assert_allclose(bars[0].datavalues, [20, 0, 60, 0, 20])
+
+
+def test_scale_is_the_interocular_distance_over_the_windows_width() -> None:
+    some = faces()
+    np.testing.assert_allclose(interocular_share(some), 5 / 8)
+    some.landmarks[1, 0] = np.nan
+    some.landmarks[2, 0] = [1, 5]
+    share = interocular_share(some)
+    assert np.isnan(share[1])
+    fig = scale_distribution(some, some)
+    labels = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
+    assert labels == ["training: 5 faces, median 0.625", "test: 5 faces, median 0.625"]

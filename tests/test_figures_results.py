@@ -1,0 +1,320 @@
+"""What figures and tables show, read back from them and compared with the records."""
+
+import doctest
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_records import NO_RELATED, RELATED, fake_record, fake_records
+from scipy.integrate import dblquad
+
+from dclib import figures, selection
+from dclib.data.faces import FaceSet, Symmetry
+from dclib.figures import framework, results, tables, words
+from dclib.metrics import auc, landmark_errors
+from dclib.paper import claims
+
+SCALES = {"DCNet": 0.8, "XS": 1.0, "RNx": 0.6, "RN": 1.0, "RN-S": 1.2}
+
+
+@pytest.fixture(scope="module")
+def records():
+    return [*fake_records(SCALES), fake_record("DCNet", 0.9, related=NO_RELATED)]
+
+
+@pytest.fixture(scope="module")
+def smoke():
+    return fake_records(SCALES, tries=1, preset="smoke", dataset="synthetic", faces=100)
+
+
+@pytest.fixture(autouse=True)
+def theme():
+    figures.theme()
+
+
+def marks(ax, marker):
+    """(x, y) of the single points that an axes draws with a marker."""
+    lines = [line for line in ax.lines if line.get_marker() == marker]
+    return [(line.get_xdata()[0], line.get_ydata()[0]) for line in lines]
+
+
+def mean_rate(records, method):
+    own = [r for r in records if r.experiment.label == method]
+    return 100 * np.mean([(r.outcomes.errors["bin"] > 0.10).mean() for r in own])
+
+
+class TestFig3:
+    def test_reference_alone(self, records):
+        fig = results.fig3(records, records)
+        rates, errors = fig.axes
+        order = [label.get_text() for label in rates.get_yticklabels()]
+        assert order == ["RN-S", "RN", "RNx", "XS", "DCNet (related 0)", "DCNet"]
+        shown = [x for x, _ in marks(rates, "o")]
+        assert shown == pytest.approx([mean_rate(records, method) for method in order])
+        assert marks(rates, "D") == [(20.05, 1), (16.75, 2), (18.43, 3), (14.95, 5)]
+        assert marks(errors, "D") == []
+        assert "mean error" in errors.get_xlabel()
+
+    def test_every_try_is_shown(self, records):
+        ticks = [
+            line
+            for line in results.fig3(records, records).axes[0].lines
+            if line.get_marker() == "|"
+        ]
+        assert [len(line.get_xdata()) for line in ticks[-2:]] == [2, 2]  # DCNet, both decoders
+
+    def test_this_run_beside_the_reference(self, records, smoke):
+        fig = results.fig3(records, smoke)
+        titles = [ax.get_title(loc="left") for ax in fig.axes]
+        assert [title.split("\n")[0] for title in titles] == 2 * [
+            "Reference: MTFL, preset cpu",
+            "This run: synthetic faces, preset smoke",
+        ]
+        assert titles[0].endswith("1–2 tries, 400 faces, 48 px")
+        assert marks(fig.axes[0], "D")
+        assert not marks(fig.axes[1], "D")  # the paper's numbers never beside synthetic faces
+
+    def test_without_a_reference(self, smoke):
+        assert len(results.fig3([], smoke).axes) == 2
+        with pytest.raises(ValueError, match="at least one run"):
+            results.fig3([], [])
+
+
+class TestFig4:
+    @pytest.fixture
+    def faces(self):
+        rng = np.random.default_rng(0)
+        return FaceSet(
+            images=rng.integers(0, 255, (100, 3, 60, 60), dtype=np.uint8),
+            landmarks=rng.uniform(6, 54, (100, 5, 2)).astype(np.float32),
+            labels={task: rng.integers(-1, 2, 100) for task in RELATED},
+            names=tuple(map(str, range(100))),
+            groups=np.arange(100),
+            resolution=48,
+            symmetry=Symmetry((1, 0, 2, 4, 3), {}),
+            fingerprint="0" * 12,
+        )
+
+    def test_selection_rule(self):
+        record = fake_record(faces=101)
+        errors = record.outcomes.errors["bin"][-1]
+        chosen = results.at_quantiles(record, (0.0, 0.5, 1.0))
+        assert errors[chosen].tolist() == [errors.min(), np.median(errors), errors.max()]
+
+    def test_points_are_drawn_where_they_are(self, faces):
+        record = fake_record(faces=100)
+        fig = results.fig4(record, [3, 8], faces)
+        for ax, face in zip(fig.axes, (3, 8), strict=True):
+            truth, predicted = ax.lines
+            # A margin of 6 px is left of and above what the network sees.
+            np.testing.assert_allclose(truth.get_xydata(), faces.landmarks[face] - 6, rtol=1e-6)
+            np.testing.assert_array_equal(
+                predicted.get_xydata(), record.outcomes.bins[-1][face] + 0.5
+            )
+
+    def test_photos_only_when_asked_for(self, faces):
+        record = fake_record(faces=100)
+        assert [len(ax.images) for ax in results.fig4(record, [3, 8], faces).axes] == [0, 0]
+        assert [len(ax.images) for ax in results.fig4(record, [3, 8]).axes] == [0, 0]
+        shown = results.fig4(record, [3], faces, photos=True).axes[0].images[0].get_array()
+        np.testing.assert_array_equal(shown, faces.images[3, :, 6:54, 6:54].transpose(1, 2, 0))
+
+    def test_success_failure_and_labels_are_told(self):
+        record = fake_record(faces=100)
+        best, worst = results.at_quantiles(record, (0.0, 1.0))
+        texts = [ax.get_xlabel() for ax in results.fig4(record, [best, worst]).axes]
+        assert "success" in texts[0]
+        assert "failure" in texts[1]
+
+    def test_labels_are_right_or_wrong_where_the_truth_is_known(self, faces):
+        record = fake_record(faces=100)
+        predicted, true = record.outcomes.classes["smile"][-1], faces.labels["smile"]
+        right, wrong = predicted == true, (predicted != true) & (true >= 0)
+        for kind, mark in ((right, " ✓"), (wrong, " ✗"), (true < 0, "")):
+            face = int(np.flatnonzero(kind)[0])
+            word = ("smiling", "not smiling")[predicted[face]]
+            with_truth, alone = (
+                results.fig4(record, [face], those).axes[0].get_xlabel().split("\n")
+                for those in (faces, None)
+            )
+            assert with_truth[2] == word + mark
+            assert alone[2] == word
+
+
+def test_ced_meets_the_failure_rate(records):
+    fig = results.ced(records)
+    curves = {line.get_label(): line.get_xydata() for line in fig.axes[0].lines}
+    for method in ("DCNet", "RN-S"):
+        at_threshold = np.interp(10.0, *curves[method].T)
+        assert at_threshold == pytest.approx(100 - mean_rate(records, method), abs=1e-9)
+
+
+def test_history_shows_each_task_of_each_method(records):
+    panels = {ax.get_title(loc="left"): ax for ax in results.history(records).axes}
+    assert len(panels["landmarks"].lines) == 6
+    assert len(panels["smile"].lines) == 5  # not the single task
+    epochs, loss = panels["landmarks"].lines[0].get_data()
+    assert epochs.tolist() == [1, 2, 3, 4, 5, 6]
+    assert loss[:2].tolist() == [3.0, 1.5]
+
+
+class TestTables:
+    def test_fig3(self, records):
+        rows = tables.fig3(records)
+        assert list(rows.index[-2:]) == ["DCNet (related 0)", "DCNet"]
+        for method in rows.index:
+            assert rows.loc[method, "bin"] == pytest.approx(mean_rate(records, method))
+        assert (rows["bin low"] <= rows["bin"]).all()
+        assert (rows["bin"] <= rows["bin high"]).all()
+        assert rows.loc["DCNet", "tries"] == 2
+        assert rows.loc["DCNet", "parameters (M)"] == 1.0
+        assert rows["paper"].fillna(0).to_dict() == {
+            **dict.fromkeys(rows.index, 0),
+            "RN": 20.05,
+            "RNx": 16.75,
+            "XS": 18.43,
+            "DCNet": 14.95,
+        }
+        own = np.stack([r.outcomes.errors["bin"] for r in records if r.experiment.label == "XS"])
+        assert rows.loc["XS", "AUC"] == pytest.approx(100 * auc(own))
+
+    def test_the_paper_is_not_beside_synthetic_faces(self, smoke):
+        assert tables.fig3(smoke)["paper"].isna().all()
+        assert tables.against(smoke)["paper"].isna().all()
+        assert set(tables.against(smoke)["verdict"]) == {"not run"}
+
+    def test_against(self, records):
+        rows = tables.against(records)
+        assert "DCNet" not in rows.index
+        assert rows.loc["XS", "bin"] == pytest.approx(
+            mean_rate(records, "DCNet") - mean_rate(records, "XS")
+        )
+        assert rows.loc["XS", "verdict"] == "direction supported"
+        assert rows.loc["RNx", "verdict"] == "direction contradicted"
+        assert rows.loc["RNx", "paper"] == pytest.approx(-1.80)
+        assert rows.loc["XS", "McNemar"] == "2 of 2"
+
+    def test_verdicts_of_reference_and_this_run(self, records, smoke):
+        rows = tables.verdicts(tables.named(records, smoke), claims("resnet18"))
+        assert len(rows) == len(claims("resnet18"))
+        assert rows.iloc[:, -2:].loc["DCNet fails less often than Cross-Stitch"].to_dict() == {
+            "reference: cpu, MTFL": "direction supported",
+            "this run: smoke, synthetic faces": "not run",
+        }
+
+    def test_side_by_side(self, records, smoke):
+        rows = tables.side_by_side(tables.named(records, smoke))
+        assert rows["paper", "printed"]["XS"] == 18.43
+        assert rows["reference: cpu, MTFL", "rate"]["XS"] == pytest.approx(mean_rate(records, "XS"))
+        assert np.isnan(rows["this run: smoke, synthetic faces", "rate"]["DCNet (related 0)"])
+        assert list(tables.named(records, records)) == ["reference: cpu, MTFL"]
+
+    def test_protocol(self, records):
+        rows = tables.protocol({"ours": records})
+        assert rows.loc["epochs"].to_dict() == {"paper": "300", "ours": "6"}
+        assert rows.loc["test faces"].to_dict() == {"paper": "2,995", "ours": "400"}
+        assert rows.loc["input"].to_dict() == {"paper": "–", "ours": "48 px"}
+
+    def test_printed(self):
+        rows = tables.printed("resnet18")
+        assert rows.loc["DCNet"].tolist()[:2] == [14.95, 13.52]
+        assert rows.loc["XSx", "not said"] == 17.28
+
+    def test_related(self, records):
+        rows = tables.related(records)
+        assert "RN-S" not in rows.index
+        own = [r.outcomes.accuracy["smile"] for r in records if r.experiment.label == "RN"]
+        assert rows.loc["RN", "smile"] == pytest.approx(100 * np.mean(own))
+
+    def test_by_class(self, records):
+        labels = np.arange(400) % 4
+        rows = tables.by_class(records, labels, ("a", "b", "c", "d", "never seen"))
+        assert list(rows.columns) == ["a (100)", "b (100)", "c (100)", "d (100)"]
+        assert rows.loc["XS"].mean() == pytest.approx(mean_rate(records, "XS"))
+
+    def test_selection(self, tmp_path):
+        grid = [
+            fake_record(method, scale, split="validation", lr=lr, **more)
+            for method, lr, scale, more in (
+                ("DCNet", 0.03, 1.0, {}),
+                ("DCNet", 0.1, 0.7, {}),
+                ("XS", 0.03, 0.8, {}),
+                ("XS", 0.1, 1.0, {}),
+                ("XS", 0.03, 0.5, {"unit_rate": 10.0}),
+            )
+        ]
+        selection.table(grid).to_csv(tmp_path / "selection.csv", index=False)
+        rows = tables.selection(pd.read_csv(tmp_path / "selection.csv"), "cpu")
+        assert list(rows.index) == ["XS", "XS", "DCNet"]
+        assert rows["chosen"].fillna(0).tolist() == [0, 0.03, 0.1]
+        expected = 100 * (grid[1].outcomes.errors["bin"] > 0.10).mean()
+        assert rows.loc["DCNet", "lr 0.1"] == pytest.approx(expected, abs=1e-3)
+
+    def test_without_any_run(self):
+        assert tables.fig3([]).empty
+        assert tables.against([]).empty
+        assert tables.related([]).empty
+        assert tables.side_by_side(tables.named([], [])).empty
+        assert set(tables.verdicts({"none": []}, claims())["none"]) == {"not run"}
+
+
+class TestWords:
+    def test_of_fig3(self, records):
+        text = words.fig3(records)
+        assert text.startswith("**MTFL, preset `cpu`.** RNx fails least often, ")
+        assert f"DCNet, {mean_rate(records, 'DCNet'):.2f} %" in text
+        assert "fails less often than RN-S, RN, XS and DCNet (related 0); it fails more" in text
+        assert text.endswith("more often than RNx.")
+        assert "smoke" not in text
+
+    def test_of_smoke(self, smoke):
+        assert "none of this speaks of the paper" in words.fig3(smoke)
+
+    def test_of_decoders_that_disagree(self):
+        records = fake_records({"DCNet": 1.0, "XS": 1.2})
+        for record in records[::2]:
+            record.outcomes.errors["soft"] *= 2
+        text = words.fig3(records)
+        assert "under the soft decoder it is XS" in text
+        assert "cannot be told apart from XS" in text
+
+    def test_of_two_weightings(self, records):
+        other = fake_records({**SCALES, "XS": 0.7}, weighting="per_task")
+        assert words.verdicts(records, records).startswith("The verdict on DCNet is the same")
+        assert words.verdicts(records, other) == "The verdict on DCNet changes against XS."
+        assert words.verdicts(records, []) == "There is nothing yet to compare."
+
+
+class TestFramework:
+    def test_floor(self):
+        integral = dblquad(lambda y, x: np.hypot(x - 0.5, y - 0.5), 0, 1, 0, 1)[0]
+        assert pytest.approx(integral, abs=1e-6) == framework.FLOOR
+        assert round(framework.FLOOR, 4) == 0.3826
+        distances = framework.bin_distances()
+        assert distances.mean() == pytest.approx(framework.FLOOR, abs=1e-3)
+        assert distances.max() <= framework.WORST
+
+    def test_a_bin_at_48_px_is_70_percent_of_the_threshold(self):
+        rows = framework.quantisation_floor([48, 96])
+        assert rows.loc[48, "one bin, of the threshold"] == pytest.approx(70, abs=0.1)
+        assert rows.loc[96, "mean error"] == pytest.approx(rows.loc[48, "mean error"] / 2)
+
+    def test_worked_example(self):
+        assert framework.worked_example()["distance"].tolist() == [5, 3, 0, 4, 4]
+        assert landmark_errors(framework.PREDICTED[None], framework.TRUTH[None])[0] == 0.08
+        (words,) = framework.metric().axes[1].texts
+        assert "(5 + 3 + 0 + 4 + 4) / 5 = 3.2 px" in words.get_text()
+        assert "0.080 ≤ 0.10: no failure" in words.get_text()
+
+    def test_decoders(self):
+        drawn = [line.get_xdata()[0] for line in framework.decoders().axes[0].lines]
+        truth, highest, window, everywhere = drawn
+        assert highest == 21.5
+        assert abs(window - truth) < min(abs(highest - truth), abs(everywhere - truth))
+
+    def test_floor_figure(self):
+        assert len(framework.floor().axes) == 2
+
+
+def test_doctests():
+    assert doctest.testmod(words).failed == 0

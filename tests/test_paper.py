@@ -1,0 +1,146 @@
+"""The ledger against numbers read off the paper by hand, and against the paper's own sums."""
+
+import doctest
+
+import pytest
+
+import dclib.paper
+from dclib.networks import METHODS
+from dclib.paper import CLAIMS, claims, difference, failure_rate, number, reported
+
+
+def test_doctests():
+    assert doctest.testmod(dclib.paper).failed == 0
+
+
+# Read off the paper: (value, what it is of).
+BY_HAND = [
+    (19.67, {"item": "fig3", "underlying": "AlexNet", "pretrained": "no", "method": "DCNet"}),
+    (19.96, {"item": "fig3", "underlying": "AlexNet", "pretrained": "yes", "method": "DCNet"}),
+    (14.95, {"item": "fig3", "underlying": "ResNet18", "pretrained": "no", "method": "DCNet"}),
+    (13.52, {"item": "fig3", "underlying": "ResNet18", "pretrained": "yes", "method": "DCNet"}),
+    (27.32, {"item": "fig3", "underlying": "AlexNet", "pretrained": "yes", "method": "HF"}),
+    (25.00, {"item": "fig3", "method": "TCDCN"}),
+    (28.02, {"item": "fig3", "method": "AN"}),
+    (26.88, {"item": "fig3", "method": "ANx"}),
+    (20.05, {"item": "fig3", "method": "RN"}),
+    (16.75, {"item": "fig3", "method": "RNx"}),
+    (17.28, {"item": "fig3", "method": "XSx", "underlying": "resnet18"}),
+    (73.06, {"item": "table1", "method": "XS", "condition": "train_ratio=0.1"}),
+    (10.82, {"item": "table1", "method": "DCNet", "condition": "train_ratio=0.9"}),
+    (86, {"item": "fig5", "metric": "times_better"}),
+    (9.83, {"item": "fig5", "metric": "max_improvement"}),
+    (-83.87, {"item": "fig6", "condition": "zero profile features at block 5"}),
+    (37.85, {"item": "mtcnn", "method": "MTCNN widened", "metric": "landmark_failure_rate"}),
+    (0.0930, {"item": "mtcnn", "metric": "mean_error", "method": "MTCNN + collaborative block"}),
+    (79, {"item": "mtcnn", "metric": "missed_faces", "method": "MTCNN + collaborative block"}),
+    (85e6, {"item": "params", "method": "DCNet"}),
+    (2995, {"item": "protocol", "condition": "test faces"}),
+    (0.10, {"item": "protocol", "condition": "failure threshold"}),
+    (2111, {"item": "protocol", "condition": "faces with all landmarks visible"}),
+]
+
+
+@pytest.mark.parametrize(("value", "of"), BY_HAND)
+def test_read_off_the_paper(value, of):
+    assert number(**of) == value
+
+
+def test_counts():
+    assert len(reported("table1")) == 5 * 4
+    assert len(reported("fig3", underlying="alexnet")) == 10
+    assert len(reported("fig3", underlying="resnet18")) == 7
+    assert len(reported("improvement", section="4.2")) == 4
+
+
+def test_only_bars_have_no_value():
+    everything = reported()
+    assert set(everything[everything["value"].isna()]["item"]) == {"not_printed"}
+    assert not everything.duplicated(["item", "section", *everything.columns[2:8]]).any()
+
+
+class TestThePapersSums:
+    @pytest.mark.parametrize(
+        ("underlying", "pretrained", "ours", "theirs", "improvement"),
+        [
+            ("alexnet", False, 19.67, 26.41, 6.74),
+            ("alexnet", True, 19.96, 25.65, 5.69),
+            ("resnet18", False, 14.95, 18.43, 3.48),
+            ("resnet18", True, 13.52, 15.52, 2.00),
+        ],
+    )
+    def test_improvement_over_cross_stitch(self, underlying, pretrained, ours, theirs, improvement):
+        assert failure_rate("DCNet", underlying, pretrained) == ours
+        assert failure_rate("XS", underlying, pretrained) == theirs
+        assert difference("XS", "DCNet", underlying, pretrained) == pytest.approx(improvement)
+        assert improvement == number(
+            "improvement", underlying=underlying, pretrained=pretrained, method="DCNet over XS"
+        )
+
+    def test_improvements_of_table_1_span_the_best_and_the_worst_of_the_others(self):
+        at = {
+            ratio: reported("table1", condition=f"train_ratio={ratio}").set_index("method")["value"]
+            for ratio in (0.1, 0.3, 0.5, 0.7, 0.9)
+        }
+        gain = {
+            ratio: (column.drop("DCNet") - column["DCNet"]).round(2)
+            for ratio, column in at.items()
+            if ratio > 0.1
+        }
+        printed = reported("improvement", section="4.3").set_index("metric")["value"]
+        largest = max(column.max() for column in gain.values())
+        assert largest == printed["failure_rate_difference_max"] == 6.51
+        # "1.98%" is the gain over RN at 0.9, the least of the gains over the best other.
+        assert min(column.min() for column in gain.values()) == 1.98
+
+    def test_relative_change_of_section_4_3_is_in_points(self):
+        column = reported("table1", condition="train_ratio=0.1").set_index("method")["value"]
+        printed = number("improvement", method="DCNet vs RN-S")
+        assert column["RN-S"] - column["DCNet"] == pytest.approx(printed, abs=1e-9)
+        assert 100 * (column["RN-S"] / column["DCNet"] - 1) != pytest.approx(printed, abs=1)
+
+    def test_set_sizes(self):
+        def count(condition):
+            return number("protocol", section="4.2", condition=condition)
+
+        assert count("training faces") + count("test faces") == count("all faces")
+
+
+class TestAsking:
+    def test_unknown_column(self):
+        with pytest.raises(ValueError, match="no column 'backbone'"):
+            reported(backbone="AlexNet")
+
+    def test_ambiguous(self):
+        with pytest.raises(ValueError, match="2 rows"):
+            number("fig3", underlying="resnet18", method="DCNet")
+
+    def test_not_printed(self):
+        assert failure_rate("AN-S", "alexnet") is None
+        assert difference("DCNet", "RN-S", "resnet18") is None
+
+
+class TestClaims:
+    def test_hold_in_the_papers_own_numbers(self):
+        checked = 0
+        for claim in CLAIMS:
+            for first, second in claim.comparisons:
+                gap = difference(first, second, claim.underlying, claim.pretrained)
+                if gap is not None:
+                    assert gap < 0, claim
+                    checked += 1
+        assert checked > 20
+
+    def test_name_methods_that_exist(self):
+        for claim in CLAIMS:
+            for method in {name for pair in claim.comparisons for name in pair}:
+                registered = METHODS[method.removesuffix(" (related 0)")]
+                assert registered.underlying in (None, claim.underlying)
+
+    def test_keys_are_unique(self):
+        assert len({claim.key for claim in CLAIMS}) == len(CLAIMS)
+
+    def test_selection(self):
+        assert {claim.underlying for claim in claims("alexnet")} == {"alexnet"}
+        assert claims("alexnet", "4.3") == []
+        assert len(claims(section="4.2")) == len(CLAIMS)

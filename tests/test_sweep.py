@@ -1,0 +1,134 @@
+"""`require`: trains what is missing, once, whoever asks, and keeps what is done."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dclib import paths, plan, runs, selection
+from dclib.errors import RunError
+from dclib.sweep import require
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path, monkeypatch):
+    monkeypatch.setenv("DCLIB_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path / "results"))
+
+
+@pytest.fixture
+def fake_record():
+    """A record whose faces have the given landmark errors in its only epoch."""
+
+    def make(experiment, errors):
+        folder = paths.store() / experiment.id
+        folder.mkdir(parents=True)
+        faces = len(errors)
+        found = runs.Outcomes(
+            errors={"bin": np.array([errors]), "soft": np.array([errors])},
+            classes={},
+            accuracy={},
+            bins=np.zeros((1, faces, 5, 2), dtype=np.uint16),
+            offsets=np.zeros((faces, 5, 2)),
+        )
+        return runs.save(folder, experiment, {}, [], found)
+
+    return make
+
+
+def tiny(method: str = "RN-S", **changes):
+    settings = {"train_faces": 32, "batch": 16, "epochs": 1, "lr": 0.1} | changes
+    return plan.experiment("smoke", method, **settings)
+
+
+def test_what_is_missing_is_trained_and_the_rest_is_read(monkeypatch):
+    one, other = tiny(), tiny("RN")
+    first = require([one], progress=False)
+    trained = []
+    from dclib import train as training
+
+    original = training.train
+    monkeypatch.setattr(
+        training, "train", lambda e, report: trained.append(e) or original(e, report)
+    )
+    records = require([other, one, other], progress=False)
+    assert [r.experiment for r in records] == [other, one, other]
+    assert trained == [other]
+    assert records[1].environment == first[0].environment
+
+
+def test_one_failed_run_does_not_stop_the_others():
+    bad, good = tiny(lr=1e30), tiny()
+    with pytest.raises(RunError, match=f"1 of the runs failed, the others are kept:\nrun {bad.id}"):
+        require([bad, good], progress=False)
+    assert [r.experiment for r in runs.find([bad, good])] == [good]
+
+
+def test_plain_lines_where_there_is_no_terminal(capsys):
+    experiment = tiny()
+    require([experiment])
+    assert capsys.readouterr().out == f"run 1 of 1: {experiment.id} {experiment.title}\n"
+    require([experiment])
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.slow
+def test_two_processes_train_each_run_once(tmp_path):
+    """Both ask for the same three runs at once; a marker is written for every training."""
+    markers = tmp_path / "markers"
+    markers.mkdir()
+    code = (
+        "import sys, uuid, pathlib\n"
+        "from dclib import plan, train\n"
+        "from dclib.sweep import require\n"
+        "original = train.train\n"
+        "def marked(e, report):\n"
+        "    (pathlib.Path(sys.argv[1]) / f'{e.id}-{uuid.uuid4().hex}').touch()\n"
+        "    return original(e, report)\n"
+        "train.train = marked\n"
+        "made = [plan.experiment('smoke', 'RN-S', train_faces=32, batch=16, epochs=2, lr=0.1,"
+        " try_=t) for t in range(3)]\n"
+        "print(len(require(made, progress=False)))\n"
+    )
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(markers)], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    assert [p.communicate(timeout=300)[0] for p in both] == ["3\n", "3\n"]
+    trained = [path.name.split("-")[0] for path in markers.iterdir()]
+    assert len(trained) == len(set(trained)) == 3
+
+
+def test_selection_takes_the_lowest_validation_failure_rate(fake_record):
+    grid = [tiny("RN", lr=lr, split="validation") for lr in plan.RATES]
+    records = [
+        fake_record(e, errors)
+        for e, errors in zip(grid, ([0.2] * 4, [0.2, 0.01] * 2, [0.3] * 4), strict=True)
+    ]
+    table = selection.write(records)
+    assert table["chosen"].tolist() == [False, True, False]
+    assert table["failure_rate"].tolist() == [1.0, 0.5, 1.0]
+    assert selection.chosen("smoke", "RN", "resnet18") == (plan.RATES[1], 1.0)
+    better = selection.write([fake_record(replace(grid[0], try_=1), [0.01] * 4)])
+    assert better["chosen"].tolist() == [True]
+    assert selection.chosen("smoke", "RN", "resnet18") == (plan.RATES[0], 1.0)
+
+
+def test_ties_go_to_the_lower_mean_error(fake_record):
+    grid = [tiny("RN", lr=lr, split="validation") for lr in plan.RATES[:2]]
+    records = [fake_record(grid[0], [0.3, 0.01]), fake_record(grid[1], [0.2, 0.01])]
+    assert selection.table(records)["chosen"].tolist() == [False, True]
+
+
+def test_nothing_is_chosen_on_test_faces(fake_record):
+    with pytest.raises(RunError, match="nothing is chosen on those"):
+        selection.table([fake_record(tiny(), [0.1])])
+
+
+def test_an_unselected_rate_says_how_to_select():
+    with pytest.raises(RunError, match=r"train --plan rates --preset cpu.*select"):
+        plan.experiments("fig3", "cpu")
