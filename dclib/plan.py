@@ -6,6 +6,7 @@ from typing import Any
 
 from dclib import selection
 from dclib.data import DATASETS
+from dclib.errors import RunError
 from dclib.experiment import Experiment
 
 SHARED_RATE = 0.1  # the authors' example rate, at which every method is also compared
@@ -129,6 +130,26 @@ def rates(preset: str, underlying: str = "resnet18") -> list[Experiment]:
     ]
 
 
+def ready(preset: str, underlying: str = "resnet18") -> list[str]:
+    """The methods of Fig. 3 that can be run at a preset: their learning rate is selected.
+
+    Raises:
+        RunError: none is.
+    """
+    if not PRESETS[preset].selects:
+        return list(METHODS[underlying])
+    able, last = [], None
+    for method in METHODS[underlying]:
+        try:
+            selection.chosen(preset, method, underlying)
+            able.append(method)
+        except RunError as error:
+            last = error
+    if not able and last:
+        raise last
+    return able
+
+
 def unit_rates(preset: str, underlying: str = "resnet18") -> list[Experiment]:
     """The grid of Cross-Stitch's unit rate, at the learning rate chosen for it before."""
     chosen = experiment(preset, "XS", underlying)
@@ -138,13 +159,15 @@ def unit_rates(preset: str, underlying: str = "resnet18") -> list[Experiment]:
 
 
 def fig3(preset: str, underlying: str = "resnet18") -> list[Experiment]:
-    """Fig. 3: all methods of section 4.2, and the capacity controls."""
+    """Fig. 3: all methods of section 4.2 that are `ready`, and the capacity controls."""
+    methods = ready(preset, underlying)
+    controls: list[dict[str, Any]] = [{"related": NO_RELATED}] if "DCNet" in methods else []
     return [
         e
         for try_ in range(PRESETS[preset].tries)
         for e in [
-            *(experiment(preset, m, underlying, try_=try_) for m in METHODS[underlying]),
-            experiment(preset, "DCNet", underlying, try_=try_, related=NO_RELATED),
+            *(experiment(preset, method, underlying, try_=try_) for method in methods),
+            *(experiment(preset, "DCNet", underlying, try_=try_, **c) for c in controls),
         ]
     ]
 

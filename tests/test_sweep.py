@@ -132,3 +132,12 @@ def test_nothing_is_chosen_on_test_faces(fake_record):
 def test_an_unselected_rate_says_how_to_select():
     with pytest.raises(RunError, match=r"train --plan rates --preset cpu.*select"):
         plan.experiments("fig3", "cpu")
+
+
+def test_a_figure_has_the_methods_whose_rate_is_selected(fake_record):
+    grid = [e for e in plan.experiments("rates", "cpu") if e.method == "RN"]
+    selection.write([fake_record(e, [0.1]) for e in grid])
+    runs_of_figure = plan.experiments("fig3", "cpu")
+    assert {e.label for e in runs_of_figure} == {"RN"}
+    assert {e.lr for e in runs_of_figure} == {plan.RATES[0]}
+    assert [e.try_ for e in runs_of_figure] == [0, 1, 2]

@@ -28,6 +28,7 @@ from dclib.figures.sketch import (
 
 # In inches.
 ROW, LANE, HEADER = 1.06, 1.45, 0.36  # heights: a task's row, the central aggregation, the stages
+MARGIN = 0.06
 FRONT = 0.46  # height of the largest feature maps
 SKIP = 0.40  # of the skip connection above its row
 INPUT, RISE, ALL, CENTRAL, Z, BUS, PAIR, OWN, SUM, RELU, OUTPUT = (
@@ -39,7 +40,7 @@ STAGES = (
     (1.36, 3.58, "central aggregation"),
     (3.86, 6.04, "task-specific aggregation"),
     (6.16, 6.92, "skip"),
-    (7.04, 7.6, "outputs"),
+    (7.04, 7.7, "outputs"),
 )
 
 
@@ -74,16 +75,17 @@ def fig1(block: CollaborativeBlock, size: int | Sequence[int] = 28) -> Figure:
     ]
     z = layers.shapes(block, inputs)[block.central]
     scale = min(0.5 / sum(block.channels), 0.3 / (max(block.channels) + z[0]))
-    fig, ax = sketch.sheet(STAGES[-1][1], tasks * ROW + LANE + HEADER)
+    top = tasks * ROW + LANE + MARGIN
+    fig, ax = sketch.sheet(STAGES[-1][1], top + HEADER)
     above = (tasks + 1) // 2
-    lane = (tasks - above) * ROW + LANE / 2
+    lane = MARGIN + (tasks - above) * ROW + LANE / 2
     rows = []
     for t, (x, side) in enumerate(zip(inputs, sides, strict=True)):
         out = 1 if t < above else -1
         y = lane + out * (LANE + ROW) / 2 + (above - t - (out > 0)) * ROW
         rows.append(Row(t, y, out, tuple(x.shape[1:]), scale * x.shape[1], _front(side, sides)))
     for number, (left, right, words) in enumerate(STAGES, 1):
-        sketch.heading(ax, left, right, tasks * ROW + LANE + 0.24, f"({number}) {words}")
+        sketch.heading(ax, left, right, top + 0.24, f"({number}) {words}")
     _central(ax, block, rows, lane, z, scale, _front(min(sides), sides))
     for row in rows:
         _task_specific(ax, block, row, z, scale)

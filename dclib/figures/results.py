@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from dclib import data, metrics, paper
@@ -227,7 +228,8 @@ def fig4(
             truth = np.asarray(faces.landmarks[face], dtype=float) - margin
             ax.plot(*truth.T, "o", color=GREEN, markersize=6, markeredgecolor="white")
         points = record.outcomes.points()[face]
-        ax.plot(*points.T, "x", color=BLUE, markersize=6, markeredgewidth=2)
+        outlined = [withStroke(linewidth=4, foreground="white")]  # to be seen on dark hair, too
+        ax.plot(*points.T, "x", color=BLUE, markeredgewidth=2, path_effects=outlined)
         ax.set(xlim=(0, size), ylim=(size, 0), aspect="equal", xticks=[], yticks=[])
         ax.set_xlabel(_told(record, face, faces), fontsize="small", linespacing=1.4)
     marks = [Line2D([], [], marker="x", color=BLUE, linestyle="", label="predicted")]
