@@ -75,7 +75,7 @@ def figure(fig: Figure, name: str) -> None:
 def table(frame: pd.DataFrame, name: str, digits: int = 2) -> None:
     """Save a table in full precision as `name`.csv, and show it with `digits` decimals."""
     _keep(name, "csv", frame.to_csv(lineterminator="\n").encode())
-    shown = frame.reset_index() if frame.index.name else frame
+    shown = frame.reset_index() if any(frame.index.names) else frame
     how: dict[str, Any] = {
         "float_format": f"{{:,.{digits}f}}".format,
         "na_rep": "–",

@@ -10,7 +10,7 @@ from dclib.errors import RunError
 from dclib.experiment import Experiment
 
 SHARED_RATE = 0.1  # the authors' example rate, at which every method is also compared
-RATES = (0.03, 0.1, 0.3)
+RATES = (0.03, 0.1, 0.3, 1.0)
 UNIT_RATES = (1.0, 10.0, 100.0)
 
 
