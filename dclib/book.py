@@ -75,13 +75,29 @@ def figure(fig: Figure, name: str) -> None:
 def table(frame: pd.DataFrame, name: str, digits: int = 2) -> None:
     """Save a table in full precision as `name`.csv, and show it with `digits` decimals."""
     _keep(name, "csv", frame.to_csv(lineterminator="\n").encode())
-    shown = frame.reset_index() if any(frame.index.names) else frame
-    how: dict[str, Any] = {
-        "float_format": f"{{:,.{digits}f}}".format,
-        "na_rep": "–",
-        "index": shown is frame,
-    }
-    page, text = shown.to_html(border=0, classes="dclib", **how), shown.to_string(**how)
+    shown = frame
+    if not isinstance(frame.index, pd.RangeIndex):
+        shown = frame.rename_axis([label or "" for label in frame.index.names]).reset_index()
+
+    def cell(value: Any) -> str:
+        if pd.api.types.is_float(value):
+            return f"{value:,.{digits}f}"
+        return f"{value:,}" if pd.api.types.is_integer(value) else str(value)
+
+    def on_page(value: Any) -> str:
+        words = isinstance(value, str)
+        return f'<span class="words">{html.escape(value)}</span>' if words else cell(value)
+
+    columns = shown.shape[1]
+    page = shown.rename(columns=lambda label: html.escape(str(label))).to_html(
+        classes="dclib",
+        border=0,
+        index=False,
+        escape=False,
+        na_rep="–",
+        formatters=[on_page] * columns,
+    )
+    text = shown.to_string(index=False, na_rep="–", formatters=[cell] * columns)
     display({"text/html": page, "text/plain": text}, raw=True)
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from filelock import FileLock, Timeout
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from dclib import paths, runs
 from dclib.errors import RunError

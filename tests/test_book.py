@@ -240,6 +240,19 @@ def test_table_keeps_full_precision_and_shows_two_decimals(tmp_path, shown):
     assert read["rate"].iloc[0] == 1 / 3
     assert "0.33<" in shown[0]["text/html"]
     assert "0.333" not in shown[0]["text/html"]
+    assert "–" in shown[0]["text/html"]
+
+
+def test_table_escapes_words_and_groups_thousands(tmp_path, shown):
+    frame = pd.DataFrame({"a<b": ["x < y", None], "faces": [10_000, 7]}, index=["one", "two"])
+    book.table(frame, "words")
+    page = shown[0]["text/html"]
+    assert "x &lt; y" in page
+    assert "a&lt;b" in page
+    assert "10,000" in page
+    assert ">two<" in page
+    book.table(pd.DataFrame({("paper", "rate"): [1.5]}, index=pd.Index(["DCNet"])), "levels")
+    assert "1.50" in shown[1]["text/html"]
 
 
 def test_provenance_without_runs_links_what_was_saved(shown):

@@ -194,7 +194,7 @@ def test_methods_have_the_size_of_their_networks_and_the_paper_its_own():
     assert frame.loc["XS", "between columns (M)"] == pytest.approx(0.012800)
     widened = frame.loc[["ANx", "XSx", "AN-Sx"], "parameters (M)"]
     assert (abs(widened / 21.600090 - 1) < 0.02).all()
-    assert frame["paper: about (M)"].isna().all()
+    assert "paper: about (M)" not in frame
     assert frame.loc["AN", "columns"] == 1
     assert frame.loc["AN", "parameters (M)"] == pytest.approx(3.554906)
 
@@ -203,7 +203,7 @@ def test_multiply_adds_by_hand():
     """AN-S: each convolution's output positions times its weights, and the head's weights."""
     frame = sizes.by_method((Landmarks(64),), "alexnet", resolution=64, width=0.25)
     net = network("AN-S", width=0.25, resolution=64, tasks=1)
-    found = layers.shapes(net, torch.empty(1, 3, 64, 64, device="meta"))
+    found = layers.shapes(net, torch.zeros(1, 3, 64, 64))
     expected = sum(
         part.weight.numel() * (shape[1] * shape[2] if isinstance(part, nn.Conv2d) else 1)
         for part, shape in found.items()

@@ -40,7 +40,7 @@ from dclib.tasks import Task
 __all__ = ["fig1", "fig2"]
 
 # In inches.
-FIRST, PITCH, TASK = 1.68, 0.94, 0.58  # to block 1, from block to block, from task to task
+FIRST, PITCH, TASK = 1.78, 0.94, 0.58  # to block 1, from block to block, from task to task
 JOIN, BAR = 0.66, 0.22  # from a block to what joins the columns; its width
 ROWS, DETAIL, HEAD = 3.05, 1.5, 0.38  # heights: where rows begin, the block and the head in detail
 
@@ -65,28 +65,31 @@ def fig2(net: Network, resolution: int = 112, detail: int = 3) -> Figure:
     columns = [(middle, SHARED)] if shared else [(y, task_colour(t)) for t, y in enumerate(ys)]
     last = FIRST + len(net.mixers) * PITCH + (0.75 if shared else 0)  # where the heads stand
     block = layers.parts(blocks[detail - 1])
-    fig, ax = sketch.sheet(max(last + 1.5, _width(block)), ROWS + tasks * TASK + 0.5)
+    fig, ax = sketch.sheet(max(last + 1.6, _width(block)), ROWS + tasks * TASK + 0.5)
 
-    _, edge = maps(ax, 0.3, middle, 0.5, [(SHARED, 0.05)])
-    label(ax, 0.42, middle, 0.5, "image", tuple(images.shape[1:]))
+    _, edge = maps(ax, 0.36, middle, 0.5, [(SHARED, 0.05)])
+    label(ax, 0.48, middle, 0.5, "image", tuple(images.shape[1:]))
     for y, _ in columns:
-        arrow(ax, _fork(edge, 0.9, FIRST, middle, y), SHARED)
+        arrow(ax, _fork(edge, 0.96, FIRST, middle, y), SHARED)
     above = ROWS + tasks * TASK + 0.32
-    text(ax, 0.08, above - LINE, "maps × height × width", SHARED, ha="left")
+    text(ax, 0.08, above - LINE, "maps × h × w", SHARED, ha="left")
     for d, mixer in enumerate(net.mixers):
         x, shape = FIRST + d * PITCH, found[blocks[d]]
         text(ax, x + 0.14, above, f"Block {d + 1}", fontweight="bold")
         text(ax, x + 0.14, above - LINE, layers.by(shape))
         share = shape[1] / found[blocks[0]][1]
         look = (0.14 + 0.22 * share, 0.05 * math.log2(shape[0]) - 0.16)
-        edge = _depth(ax, x, columns, mixer, look, found)
+        onward = not shared or d < len(net.mixers) - 1
+        edge = _depth(ax, x, columns, mixer, look, found, onward)
     for t, y in enumerate(ys):
         name = net.tasks[t].name
         if shared:
             arrow(ax, _fork(edge, last - 0.85, last, middle, y), task_colour(t))
-        left = last - 0.78 if shared else 0.98
+        left = last - 0.78 if shared else 1.03
         text(ax, left, y + 0.1, name, dark(task_colour(t)), ha="left", fontweight="bold")
         _head(ax, last, y, net.tasks[t], task_colour(t))
+    if shared:
+        arrow(ax, [(edge, middle), (last - 0.92, middle)], SHARED, head=False)
     _details(ax, net, block, detail, columns[0][1])
     return fig
 
@@ -105,13 +108,14 @@ def _depth(
     mixer: nn.Module,
     look: tuple[float, float],
     found: dict[nn.Module, Shape],
+    onward: bool,
 ) -> float:
     """One block of each column and what joins them; returns the right edge of the maps."""
     edge, front, thick = x, *look
     for y, colour in columns:
         _, edge = maps(ax, x, y, front, [(colour, thick)])
         if isinstance(mixer, Apart):
-            arrow(ax, [(edge, y), (x + PITCH, y)], colour)
+            arrow(ax, [(edge, y), (x + PITCH, y)], colour, head=onward)
         else:
             arrow(ax, [(edge, y), (x + JOIN - BAR / 2, y)], colour)
             arrow(ax, [(x + JOIN + BAR / 2, y), (x + PITCH, y)], colour)
@@ -141,10 +145,10 @@ def _mixer(
             for other, colour in columns:
                 ends = ([x - BAR / 2, x + BAR / 2], [other, y])
                 ax.plot(*ends, color=colour, linewidth=0.9, zorder=5)
-    text(ax, x, low - 0.13, words)
+    text(ax, x, low - 0.16, words)
     if x < FIRST + PITCH:
         kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(mixer).__name__).lower()
-        text(ax, x - 0.45, low - 0.13, kind, SHARED, ha="right")
+        text(ax, x - 0.42, low - 0.16, kind, SHARED, ha="right")
 
 
 def _head(ax: Axes, x: float, y: float, task: Task, colour: str) -> None:
@@ -180,7 +184,7 @@ def _flow(ax: Axes, x: float, y: float, parts: Sequence[Step | Residual], colour
         if isinstance(part, Step):
             x = _forward(ax, x, y, part, colour)
             continue
-        fork, skip = x + 0.06, y + 0.52
+        fork, skip = x + 0.06, y + 0.54
         dot(ax, fork, y, colour)
         for step in part.steps:
             x = _forward(ax, x, y, step, colour)

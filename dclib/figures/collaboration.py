@@ -28,11 +28,11 @@ from dclib.figures.sketch import (
 
 # In inches.
 ROW, LANE, HEADER = 1.06, 1.45, 0.36  # heights: a task's row, the central aggregation, the stages
-MARGIN = 0.06
+MARGIN = 0.2  # below the last row
 FRONT = 0.46  # height of the largest feature maps
 SKIP = 0.40  # of the skip connection above its row
 INPUT, RISE, ALL, CENTRAL, Z, BUS, PAIR, OWN, SUM, RELU, OUTPUT = (
-    *(0.3, 0.98, 1.46, 2.62, 3.2, 3.7),
+    *(0.36, 1.02, 1.46, 2.62, 3.2, 3.7),
     *(3.9, 4.8, 6.25, 6.65, 7.1),
 )
 STAGES = (
@@ -40,7 +40,7 @@ STAGES = (
     (1.36, 3.58, "central aggregation"),
     (3.86, 6.04, "task-specific aggregation"),
     (6.16, 6.92, "skip"),
-    (7.04, 7.7, "outputs"),
+    (7.04, 7.74, "outputs"),
 )
 
 

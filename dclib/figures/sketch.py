@@ -16,12 +16,12 @@ from dclib.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 from dclib.figures.layers import Shape, Step, by
 
 INK = "#222222"
-SMALL, NORMAL, LARGE = 8.0, 9.0, 10.5  # points
+SMALL, NORMAL, LARGE = 8.5, 9.5, 11.0  # points
 TASKS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
 SHARED = GREY
 LEAN = (0.20, 0.16)  # how far the back of a feature map is right of and above its front, per height
-LINE = 0.15  # inches between lines of small text
-CARD = 0.78  # width of a step's card
+LINE = 0.155  # inches between lines of small text
+CARD = 0.80  # width of a step's card
 
 Colour = str | tuple[float, float, float]
 Point = tuple[float, float]
@@ -84,7 +84,7 @@ def label(
     """The name and the shape of feature maps, below or above them."""
     first = y + front * (0.5 + LEAN[1]) + 0.24 if above else y - front / 2 - 0.12
     text(ax, x, first, name, colour, fontsize=NORMAL, ha=ha)
-    text(ax, x, first - LINE, by(shape), ha=ha)
+    text(ax, x, first - LINE - 0.015, by(shape), ha=ha)
 
 
 def maps(
@@ -176,7 +176,7 @@ def card_height(step: Step) -> float:
 
 def pill(ax: Axes, x: float, y: float, words: str, colour: Colour) -> float:
     """A function without weights; returns half its width."""
-    width = 0.066 * len(words) + 0.16
+    width = 0.070 * len(words) + 0.16
     box(ax, x, y, width, 0.24, colour, fill=0.0)
     text(ax, x, y, words)
     return width / 2
