@@ -40,7 +40,7 @@ from dclib.tasks import Task
 __all__ = ["fig1", "fig2"]
 
 # In inches.
-FIRST, PITCH, TASK = 1.78, 0.94, 0.58  # to block 1, from block to block, from task to task
+FIRST, PITCH, TASK = 1.82, 0.94, 0.58  # to block 1, from block to block, from task to task
 JOIN, BAR = 0.66, 0.22  # from a block to what joins the columns; its width
 ROWS, DETAIL, HEAD = 3.05, 1.5, 0.38  # heights: where rows begin, the block and the head in detail
 
@@ -70,7 +70,7 @@ def fig2(net: Network, resolution: int = 112, detail: int = 3) -> Figure:
     _, edge = maps(ax, 0.36, middle, 0.5, [(SHARED, 0.05)])
     label(ax, 0.48, middle, 0.5, "image", tuple(images.shape[1:]))
     for y, _ in columns:
-        arrow(ax, _fork(edge, 0.96, FIRST, middle, y), SHARED)
+        arrow(ax, _fork(edge, 1.0, FIRST, middle, y), SHARED)
     above = ROWS + tasks * TASK + 0.32
     text(ax, 0.08, above - LINE, "maps × h × w", SHARED, ha="left")
     for d, mixer in enumerate(net.mixers):
@@ -85,7 +85,7 @@ def fig2(net: Network, resolution: int = 112, detail: int = 3) -> Figure:
         name = net.tasks[t].name
         if shared:
             arrow(ax, _fork(edge, last - 0.85, last, middle, y), task_colour(t))
-        left = last - 0.78 if shared else 1.03
+        left = last - 0.78 if shared else 1.07
         text(ax, left, y + 0.1, name, dark(task_colour(t)), ha="left", fontweight="bold")
         _head(ax, last, y, net.tasks[t], task_colour(t))
     if shared:
@@ -145,10 +145,10 @@ def _mixer(
             for other, colour in columns:
                 ends = ([x - BAR / 2, x + BAR / 2], [other, y])
                 ax.plot(*ends, color=colour, linewidth=0.9, zorder=5)
-    text(ax, x, low - 0.16, words)
+    text(ax, x, low - 0.18, words)
     if x < FIRST + PITCH:
         kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(mixer).__name__).lower()
-        text(ax, x - 0.42, low - 0.16, kind, SHARED, ha="right")
+        text(ax, x - 0.42, low - 0.18, kind, SHARED, ha="right")
 
 
 def _head(ax: Axes, x: float, y: float, task: Task, colour: str) -> None:

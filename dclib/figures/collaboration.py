@@ -28,19 +28,19 @@ from dclib.figures.sketch import (
 
 # In inches.
 ROW, LANE, HEADER = 1.06, 1.45, 0.36  # heights: a task's row, the central aggregation, the stages
-MARGIN = 0.2  # below the last row
+MARGIN = 0.25  # below the last row
 FRONT = 0.46  # height of the largest feature maps
 SKIP = 0.40  # of the skip connection above its row
 INPUT, RISE, ALL, CENTRAL, Z, BUS, PAIR, OWN, SUM, RELU, OUTPUT = (
-    *(0.36, 1.02, 1.46, 2.62, 3.2, 3.7),
-    *(3.9, 4.8, 6.25, 6.65, 7.1),
+    *(0.36, 1.02, 1.46, 2.63, 3.24, 3.74),
+    *(3.92, 4.85, 6.4, 6.82, 7.28),
 )
 STAGES = (
     (0.08, 1.12, "inputs"),
-    (1.36, 3.58, "central aggregation"),
-    (3.86, 6.04, "task-specific aggregation"),
-    (6.16, 6.92, "skip"),
-    (7.04, 7.74, "outputs"),
+    (1.36, 3.62, "central aggregation"),
+    (3.88, 6.18, "task-specific aggregation"),
+    (6.30, 7.10, "skip"),
+    (7.22, 7.92, "outputs"),
 )
 
 
@@ -143,7 +143,7 @@ def _task_specific(ax: Axes, block: CollaborativeBlock, row: Row, z: Shape, scal
     upper = row.out < 0
     label(ax, PAIR, y, row.front, f"$[x_{{{t}}}, z]$", both, ink, above=upper, ha="left")
     first, second = layers.steps(block.specific[row.task])
-    after = OWN + CARD + 0.11
+    after = OWN + CARD + 0.1
     arrow(ax, [(back, y), (OWN - CARD / 2, y)], colour)
     arrow(ax, [(OWN + CARD / 2, y), (after - CARD / 2, y)], colour)
     card(ax, OWN, y, first, colour)

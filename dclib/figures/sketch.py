@@ -21,7 +21,7 @@ TASKS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
 SHARED = GREY
 LEAN = (0.20, 0.16)  # how far the back of a feature map is right of and above its front, per height
 LINE = 0.155  # inches between lines of small text
-CARD = 0.80  # width of a step's card
+CARD = 0.84  # width of a step's card
 
 Colour = str | tuple[float, float, float]
 Point = tuple[float, float]
@@ -82,7 +82,7 @@ def label(
     ha: str = "center",
 ) -> None:
     """The name and the shape of feature maps, below or above them."""
-    first = y + front * (0.5 + LEAN[1]) + 0.24 if above else y - front / 2 - 0.12
+    first = y + front * (0.5 + LEAN[1]) + 0.27 if above else y - front / 2 - 0.12
     text(ax, x, first, name, colour, fontsize=NORMAL, ha=ha)
     text(ax, x, first - LINE - 0.015, by(shape), ha=ha)
 
