@@ -205,15 +205,12 @@ def matched_width(
 
     target = size("DCNet", width)
     low, high = width, 8 * width
-    best = min((low, high), key=lambda w: abs(size(method, w) - target))
-    while high - low > 1e-4 * width:
+    differences = {w: size(method, w) / target - 1 for w in (low, high)}
+    while high - low > 1e-4 * width and min(map(abs, differences.values())) > 0.0005:
         middle = (low + high) / 2
-        count = size(method, middle)
-        best = min((best, middle), key=lambda w: abs(size(method, w) - target))
-        if abs(count / target - 1) < 0.0005:
-            break
-        low, high = (middle, high) if count < target else (low, middle)
-    difference = size(method, best) / target - 1
+        differences[middle] = size(method, middle) / target - 1
+        low, high = (middle, high) if differences[middle] < 0 else (low, middle)
+    best, difference = min(differences.items(), key=lambda found: abs(found[1]))
     if abs(difference) > 0.02:
         raise ValueError(
             f"{method} cannot be widened to DCNet's {target:,} parameters at width {width}:"

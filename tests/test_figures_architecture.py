@@ -120,7 +120,7 @@ def test_fig2_follows_width_and_resolution():
 
 def test_fig2_tells_what_joins_the_columns():
     slim = {"width": 0.25, "resolution": 64}
-    assert r"$\alpha$: 5 × 5 × 128" in words(architecture.fig2(network("XS", **slim), 64))
+    assert r"$\alpha$: 5×5×128" in words(architecture.fig2(network("XS", **slim), 64))
     hard = words(architecture.fig2(network("RN", **slim), 64))
     assert not [w for w in hard if "$" in w]
     assert hard.count("head") == 5

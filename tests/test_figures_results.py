@@ -232,6 +232,15 @@ class TestTables:
         assert list(rows.columns) == ["a (100)", "b (100)", "c (100)", "d (100)"]
         assert rows.loc["XS"].mean() == pytest.approx(mean_rate(records, "XS"))
 
+    def test_lean_is_the_shift_of_the_annotation(self):
+        """Predictions moved by (+10 %, -5 %) of the eye distance lean by that."""
+        record = fake_record("RN")
+        truth = record.outcomes.points("soft") - np.array([2.0, -1.0])
+        truth[:, 1] = truth[:, 0] + np.array([20.0, 0.0])  # eyes 20 px apart
+        record.outcomes.bins[-1, :, 1] = np.floor(truth[:, 1])
+        rows = tables.lean([record], truth)
+        assert rows.loc["RN"].tolist() == pytest.approx([10.0, -5.0], abs=1e-6)
+
     def test_selection(self, tmp_path):
         grid = [
             fake_record(method, scale, split="validation", lr=lr, **more)

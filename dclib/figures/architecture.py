@@ -140,15 +140,15 @@ def _mixer(
         for y, colour in columns:
             box(ax, x, y, BAR - 0.08, BAR - 0.04, colour, fill=0.6, edge=1.0, zorder=5)
     elif isinstance(mixer, CrossStitch):
-        words = rf"$\alpha$: {layers.by(tuple(mixer.alpha.shape))}"
+        words = rf"$\alpha$: {'×'.join(map(str, mixer.alpha.shape))}"
         for y, _ in columns:
             for other, colour in columns:
                 ends = ([x - BAR / 2, x + BAR / 2], [other, y])
                 ax.plot(*ends, color=colour, linewidth=0.9, zorder=5)
-    text(ax, x, low - 0.18, words)
+    text(ax, x, low - 0.19, words)
     if x < FIRST + PITCH:
         kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(mixer).__name__).lower()
-        text(ax, x - 0.42, low - 0.18, kind, SHARED, ha="right")
+        text(ax, x - 0.41, low - 0.19, kind, SHARED, ha="right")
 
 
 def _head(ax: Axes, x: float, y: float, task: Task, colour: str) -> None:

@@ -27,20 +27,20 @@ from dclib.figures.sketch import (
 )
 
 # In inches.
-ROW, LANE, HEADER = 1.06, 1.45, 0.36  # heights: a task's row, the central aggregation, the stages
+ROW, LANE, HEADER = 1.10, 1.45, 0.36  # heights: a task's row, the central aggregation, the stages
 MARGIN = 0.25  # below the last row
 FRONT = 0.46  # height of the largest feature maps
 SKIP = 0.40  # of the skip connection above its row
 INPUT, RISE, ALL, CENTRAL, Z, BUS, PAIR, OWN, SUM, RELU, OUTPUT = (
-    *(0.36, 1.02, 1.46, 2.63, 3.24, 3.74),
-    *(3.92, 4.85, 6.4, 6.82, 7.28),
+    *(0.36, 1.02, 1.44, 2.70, 3.30, 3.80),
+    *(3.98, 4.91, 6.46, 6.88, 7.34),
 )
 STAGES = (
     (0.08, 1.12, "inputs"),
-    (1.36, 3.62, "central aggregation"),
-    (3.88, 6.18, "task-specific aggregation"),
-    (6.30, 7.10, "skip"),
-    (7.22, 7.92, "outputs"),
+    (1.34, 3.68, "central aggregation"),
+    (3.94, 6.24, "task-specific aggregation"),
+    (6.36, 7.16, "skip"),
+    (7.28, 7.98, "outputs"),
 )
 
 

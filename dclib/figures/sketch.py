@@ -34,8 +34,9 @@ def task_colour(task: int) -> str:
 
 def mixed(colour: Colour, share: float, other: Colour = "white") -> tuple[float, float, float]:
     """`share` of a colour, the rest of another."""
-    r, g, b = (share * c + (1 - share) * o for c, o in zip(to_rgb(colour), to_rgb(other)))  # noqa: B905
-    return r, g, b
+    pairs = zip(to_rgb(colour), to_rgb(other), strict=True)
+    red, green, blue = (share * c + (1 - share) * o for c, o in pairs)
+    return red, green, blue
 
 
 def dark(colour: Colour) -> tuple[float, float, float]:
@@ -141,7 +142,6 @@ def box(
     *,
     fill: float = 0.12,
     edge: float = 0.75,
-    dashed: bool = False,
     zorder: float = 3,
 ) -> None:
     """A rounded rectangle around a centre, in tints of a colour."""
@@ -154,7 +154,6 @@ def box(
             facecolor=mixed(colour, fill),
             edgecolor=mixed(colour, edge),
             linewidth=0.8,
-            linestyle=(0, (3, 2)) if dashed else "-",
             zorder=zorder,
         )
     )
@@ -188,15 +187,8 @@ def plus(ax: Axes, x: float, y: float, colour: Colour) -> float:
     ax.add_patch(
         Circle((x, y), radius, facecolor="white", edgecolor=dark(colour), linewidth=1.1, zorder=5)
     )
-    for (x1, y1), (x2, y2) in (((-1, 0), (1, 0)), ((0, -1), (0, 1))):
-        reach = 0.055
-        ax.plot(
-            [x + reach * x1, x + reach * x2],
-            [y + reach * y1, y + reach * y2],
-            color=dark(colour),
-            linewidth=1.1,
-            zorder=6,
-        )
+    for dx, dy in ((0.055, 0), (0, 0.055)):
+        ax.plot([x - dx, x + dx], [y - dy, y + dy], color=dark(colour), linewidth=1.1, zorder=6)
     return radius
 
 

@@ -200,6 +200,26 @@ def related(records: Sequence[Record]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method").dropna(how="all")
 
 
+def lean(records: Sequence[Record], landmarks: np.ndarray) -> pd.DataFrame:
+    """One row per method: where predictions lie relative to the annotation, in the middle.
+
+    The median over points, faces and tries of prediction minus annotation (soft decoder, last
+    epoch), to the right and down, in % of the interocular distance. A scatter around the truth
+    gives 0; a shift that all methods share is one of the annotations.
+
+    Args:
+        landmarks: true points (N, L, 2) of the faces, in pixels of the network's input.
+    """
+    group = Comparison(records)
+    eyes = np.linalg.norm(landmarks[:, 0] - landmarks[:, 1], axis=-1)[:, None, None]
+    rows = {}
+    for method in in_order(group.methods):
+        gaps = [(r.outcomes.points("soft") - landmarks) / eyes for r in group.tries[method]]
+        right, down = 100 * np.nanmedian(np.stack(gaps), axis=(0, 1, 2))
+        rows[method] = {"to the right": right, "down": down}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
+
+
 def by_class(records: Sequence[Record], labels: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
     """Failure rate of each method among the faces of each class, such as a face profile.
 
