@@ -7,8 +7,9 @@ import html
 import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -18,6 +19,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from dclib import paths
+from dclib.errors import RunError
 
 if TYPE_CHECKING:
     from dclib.runs import Record
@@ -33,6 +35,29 @@ def output() -> Path:
     folder = Path(named).expanduser().resolve() if named else paths.root() / "build" / "output"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def refuse_unknown(namespace: Mapping[str, Any], known: Sequence[str] = ("preset",)) -> None:
+    """Stop a notebook that was given a parameter it does not have; papermill itself only warns.
+
+    Args:
+        namespace: the notebook's `globals()`, before it has made names of its own.
+        known: its parameters.
+
+    Raises:
+        RunError: names that are no parameters, or a preset that does not exist.
+    """
+    from dclib.plan import PRESETS
+
+    given = {name for name, value in namespace.items() if not isinstance(value, ModuleType)}
+    own = {"In", "Out", "exit", "quit", "get_ipython", "open"}  # the kernel's
+    unknown = sorted(name for name in given - own - set(known) if not name.startswith("_"))
+    if unknown:
+        raise RunError(
+            f"no parameter {', '.join(map(repr, unknown))}; there are {', '.join(known)}"
+        )
+    if "preset" in known and namespace["preset"] not in PRESETS:
+        raise RunError(f"preset {namespace['preset']!r} is unknown; choose from {list(PRESETS)}")
 
 
 def photos_allowed() -> bool:
@@ -61,7 +86,7 @@ def figure(fig: Figure, name: str) -> None:
             fig.savefig(
                 buffer,
                 format=suffix,
-                dpi=160,
+                dpi=144,
                 bbox_inches="tight",
                 facecolor="auto",
                 metadata=about,

@@ -21,7 +21,7 @@ import nbformat
 import yaml
 from filelock import FileLock, Timeout
 
-from dclib import fragments, paths
+from dclib import fragments, paths, plan
 from dclib.book import OUTPUT
 from dclib.errors import RunError
 
@@ -54,9 +54,11 @@ def run(
         The front page of the built book.
 
     Raises:
-        RunError: an unknown notebook or parameter, before anything is executed; a notebook failed;
+        RunError: an unknown preset, notebook or parameter, before anything is executed; a notebook failed;
             the book has warnings or lacks pages; another process is at the same build.
     """
+    if preset not in plan.PRESETS:
+        raise RunError(f"preset {preset!r} is unknown; choose from {list(plan.PRESETS)}")
     chosen = [_source(name) for name in notebooks] if notebooks else sources()
     values = {**(parameters or {}), "preset": preset}
     for source in chosen:
@@ -195,6 +197,8 @@ def tidy(page: nbformat.NotebookNode) -> None:
             cell.metadata["tags"] = [*tags, *hiding]
         for noise in ("papermill", "execution"):
             cell.metadata.pop(noise, None)
+        if not cell.metadata.get("tags"):
+            cell.metadata.pop("tags", None)
         if cell.cell_type == "code":
             cell.outputs = [out for out in cell.outputs if not _is_progress(out)]
 
@@ -233,8 +237,9 @@ def build_strictly(pages: Path) -> Path:
     log = pages.parent / "jupyter-book.log"
     log.write_text(done.stdout + done.stderr)
     if done.returncode:
-        told = [line for line in done.stderr.splitlines() if "WARNING" in line or "ERROR" in line]
-        raise RunError("the book has warnings:\n" + "\n".join(told[:20]) + f"\n  all of it: {log}")
+        lines = done.stderr.splitlines()
+        told = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines[-10:]
+        raise RunError("the book cannot be built strictly:\n" + "\n".join(told[:20]) + f"\n  {log}")
     built = pages.parent / "_build" / "html"
     missing = [name for name in contents(pages) if not (built / f"{name}.html").exists()]
     if missing:

@@ -82,6 +82,8 @@ def test_prediction_in_a_box_moves_with_the_box(tmp_path, capsys):
         (["train", "--plan", "fig99", "--preset", "smoke"], "figure 'fig99' is unknown"),
         (["runs", "show", "ffff"], "no run"),
         (["predict", "missing.png", "--run", "ffff"], "missing.png is no readable photo"),
+        (["report", "--preset", "tiny"], "preset 'tiny' is unknown"),
+        (["report", "04_9_none"], "no notebook '04_9_none'"),
         (["data", "lfw"], "data set 'lfw' is unknown"),
         (["select", "--preset", "smoke"], "no run of the grid"),
     ],
