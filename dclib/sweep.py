@@ -90,6 +90,5 @@ class Progress:
     def done(self, experiment: Experiment) -> None:
         self.count += 1
         if self.lines:
-            print(
-                f"run {self.count} of {self.total}: {experiment.id} {experiment.title}", flush=True
-            )
+            line = f"run {self.count} of {self.total}: {experiment.id} {experiment.title}"
+            print(line, file=sys.stderr, flush=True)

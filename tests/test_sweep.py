@@ -69,9 +69,9 @@ def test_one_failed_run_does_not_stop_the_others():
 def test_plain_lines_where_there_is_no_terminal(capsys):
     experiment = tiny()
     require([experiment])
-    assert capsys.readouterr().out == f"run 1 of 1: {experiment.id} {experiment.title}\n"
+    assert capsys.readouterr().err == f"run 1 of 1: {experiment.id} {experiment.title}\n"
     require([experiment])
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.slow
