@@ -13,24 +13,30 @@ from dclib.experiment import Experiment
 from dclib.runs import Record
 
 
-def require(experiments: Sequence[Experiment], progress: bool = True) -> list[Record]:
+def require(
+    experiments: Sequence[Experiment], progress: bool = True, weights: bool = False
+) -> list[Record]:
     """The records of all experiments, in order; what is missing is trained first.
 
     Interrupt it and call again: finished runs stay and the unfinished one resumes. Several
     processes may ask for the same runs at once; each run is trained by one of them.
 
+    Args:
+        progress: show it.
+        weights: also the trained weights are needed, which committed records come without.
+
     Raises:
         RunError: a run failed; the others were finished first.
         DataError: a data set is missing.
     """
-    waiting = [e for e in dict.fromkeys(experiments) if runs.existing(e) is None]
+    waiting = [e for e in dict.fromkeys(experiments) if not _is_there(e, weights)]
     failures: list[str] = []
     with Progress(waiting, progress) as show:
         while waiting:
             busy = []
             for experiment in waiting:
                 try:
-                    if not _train_once(experiment, show):
+                    if not _train_once(experiment, show, weights):
                         busy.append(experiment)
                 except RunError as error:
                     failures.append(str(error))
@@ -44,7 +50,12 @@ def require(experiments: Sequence[Experiment], progress: bool = True) -> list[Re
     return runs.find(experiments)
 
 
-def _train_once(experiment: Experiment, show: "Progress") -> bool:
+def _is_there(experiment: Experiment, weights: bool) -> bool:
+    record = runs.existing(experiment)
+    return record is not None and not (weights and record.weights is None)
+
+
+def _train_once(experiment: Experiment, show: "Progress", weights: bool) -> bool:
     """Train unless another process is at it; whether the record is there afterwards."""
     from dclib.train import train  # torch is slow to load, and often every record is there
 
@@ -52,7 +63,7 @@ def _train_once(experiment: Experiment, show: "Progress") -> bool:
     locks.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(locks / experiment.id, timeout=0):
-            if runs.existing(experiment) is None:
+            if not _is_there(experiment, weights):
                 show.start(experiment)
                 train(experiment, show.epoch)
             show.done(experiment)

@@ -1,5 +1,6 @@
 """`require`: trains what is missing, once, whoever asks, and keeps what is done."""
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -57,6 +58,18 @@ def test_what_is_missing_is_trained_and_the_rest_is_read(monkeypatch):
     assert [r.experiment for r in records] == [other, one, other]
     assert trained == [other]
     assert records[1].environment == first[0].environment
+
+
+def test_weights_are_made_where_a_committed_record_has_none():
+    experiment = tiny()
+    (record,) = require([experiment], progress=False)
+    published = runs.publish(record)
+    shutil.rmtree(record.folder)
+    assert require([experiment], progress=False)[0].weights is None
+    (again,) = require([experiment], progress=False, weights=True)
+    assert again.folder == published.folder
+    assert again.weights is not None
+    assert again.weights.parent == record.folder
 
 
 def test_one_failed_run_does_not_stop_the_others():
