@@ -54,8 +54,8 @@ def run(
         The front page of the built book.
 
     Raises:
-        RunError: an unknown preset, notebook or parameter, before anything is executed; a notebook failed;
-            the book has warnings or lacks pages; another process is at the same build.
+        RunError: an unknown preset, notebook or parameter, before anything is executed; a notebook
+            failed; the book has warnings or lacks pages; another process is at the same build.
     """
     if preset not in plan.PRESETS:
         raise RunError(f"preset {preset!r} is unknown; choose from {list(plan.PRESETS)}")
