@@ -27,9 +27,10 @@ def run_id(capsys) -> str:
 
 def test_from_training_to_a_prediction(tmp_path, capsys):
     assert main(["train", "--method", "RN", *TINY]) == 0
-    printed = capsys.readouterr().out
-    assert "RN on resnet18" in printed
-    assert "failure rate" not in printed  # no test figure before the choices are made
+    printed = capsys.readouterr()
+    assert "run 1 of 1" in printed.err
+    assert "resnet18" in printed.out
+    assert "failure rate" not in printed.out + printed.err  # no test figure before the choices are made
     run = run_id(capsys)
 
     assert main(["runs", "show", run]) == 0

@@ -319,5 +319,5 @@ def test_training_learns(store):
     eyes = np.linalg.norm(truth[:, 0] - truth[:, 1], axis=-1)
     baseline = (np.linalg.norm(truth - mean_face, axis=-1).mean(axis=1) / eyes).mean()
     error = train(experiment).outcomes.errors["bin"][-1].mean()
-    assert error < baseline / 2
+    assert error < 0.65 * baseline
     assert paths.store() == store
