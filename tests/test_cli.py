@@ -30,7 +30,8 @@ def test_from_training_to_a_prediction(tmp_path, capsys):
     printed = capsys.readouterr()
     assert "run 1 of 1" in printed.err
     assert "resnet18" in printed.out
-    assert "failure rate" not in printed.out + printed.err  # no test figure before the choices are made
+    # no test figure before the choices are made
+    assert "failure rate" not in printed.out + printed.err
     run = run_id(capsys)
 
     assert main(["runs", "show", run]) == 0
