@@ -150,9 +150,9 @@ def predict(options: argparse.Namespace) -> None:
 
 
 def report(options: argparse.Namespace) -> None:
-    from dclib import book
+    from dclib import report as building
 
-    book.run(options.preset, publish=options.publish, notebooks=options.notebooks or None)
+    building.run(options.preset, options.publish, options.notebooks or None)
 
 
 def parser() -> argparse.ArgumentParser:

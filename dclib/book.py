@@ -177,15 +177,3 @@ def _as_html(facts: dict[str, str]) -> str:
             shown = f"<details><summary>{count}</summary>{ids}</details>"
         parts.append(f"<span><b>{label}</b> {shown}</span>")
     return f'<div class="provenance">{" ".join(parts)}</div>'
-
-
-def run(
-    preset: str,
-    publish: bool = False,
-    notebooks: Sequence[str] | None = None,
-    parameters: dict[str, object] | None = None,
-) -> Path:
-    """Execute notebooks and build the book: see `dclib.report.run`, which needs papermill."""
-    from dclib import report
-
-    return report.run(preset, publish, notebooks, parameters)
