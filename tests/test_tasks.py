@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from dclib.tasks import MISSING, Angle, Classes, Landmarks, mtfl_tasks, task_weights
+from dclib.tasks import MISSING, Angle, Classes, Landmarks, SimCC, mtfl_tasks, task_weights
 
 
 def one_axis(*shares: float, points: int = 1) -> torch.Tensor:
@@ -85,6 +85,28 @@ def test_shape_round_trip_keeps_points_and_axes_apart():
     logits = task.shape(flat)
     assert logits.shape == (1, 3, 2, 7)
     assert logits[0, 1, 0, 0].item() == 14  # point 1, axis x: after two axes of seven bins
+
+
+def test_simcc_by_hand():
+    """Two bins a pixel: 3.7 rounds to bin 7, which lies at 3.5."""
+    task = SimCC(8, points=1)
+    target = task.encode(torch.tensor([[[3.7, 9.0]]]))
+    assert target.tolist() == [[[7, 15]]]
+    logits = functional.one_hot(target, 16).float()
+    assert task.decode(logits).tolist() == [[[3.5, 7.5]]]
+    assert task.shape(torch.zeros(1, task.outputs)).shape == (1, 1, 2, 16)
+
+
+def test_simcc_loss_is_zero_at_its_own_label_and_the_cross_entropy_without_blur():
+    soft, hard = SimCC(8, points=1, sigma=1.5), SimCC(8, points=1, sigma=0.0)
+    target = soft.encode(torch.tensor([[[3.7, 2.0]], [[float("nan"), 1.0]]]))
+    position = torch.arange(16)
+    perfect = -((position - target[..., None]) ** 2) / (2 * 1.5**2)
+    assert soft.loss(perfect, target).item() == pytest.approx(0, abs=1e-6)
+    logits = torch.randn(2, 1, 2, 16)
+    known = torch.stack([logits[0, 0, 0], logits[0, 0, 1], logits[1, 0, 1]])
+    expected = functional.cross_entropy(known, torch.tensor([7, 4, 2]))
+    torch.testing.assert_close(hard.loss(logits, target), expected)
 
 
 def test_classes():
