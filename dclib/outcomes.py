@@ -94,17 +94,26 @@ def _from_steps(steps: np.ndarray) -> np.ndarray:
     return np.maximum(steps.astype(np.float64) - 0.5, 0) / ERROR_UNITS
 
 
+def true_points(scored: FaceSet) -> np.ndarray:
+    """True landmarks (N, L, 2) in pixels of the network's input."""
+    return np.asarray(scored.landmarks) - (scored.images.shape[-1] - scored.resolution) / 2
+
+
+def accuracies(predicted: np.ndarray, scored: FaceSet, task: Task) -> np.ndarray:
+    """Share (E,) of right labels among predicted ones (E, N), of the faces whose label is known."""
+    labels = task.encode(torch.from_numpy(np.array(scored.labels[task.name]))).numpy()
+    return np.array([metrics.accuracy(p, labels) for p in predicted])
+
+
 def judge(last: list[dict[str, np.ndarray]], scored: FaceSet, tasks: tuple[Task, ...]) -> Outcomes:
     """Outcomes from raw predictions, one dict per epoch: points by decoder, labels by task."""
-    start = (scored.images.shape[-1] - scored.resolution) / 2
-    truth = np.asarray(scored.landmarks) - start  # pixels of the network's input
+    truth = true_points(scored)
     classes, accuracy = {}, {}
     for task in tasks:
         if isinstance(task, Landmarks):
             continue
-        labels = task.encode(torch.from_numpy(np.array(scored.labels[task.name]))).numpy()
         classes[task.name] = np.stack([p[task.name] for p in last])
-        accuracy[task.name] = np.array([metrics.accuracy(p, labels) for p in classes[task.name]])
+        accuracy[task.name] = accuracies(classes[task.name], scored, task)
     return Outcomes(
         errors={
             decoder: np.stack([metrics.landmark_errors(p[decoder], truth) for p in last])

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from dclib import paths
+from dclib import metrics, paths
 from dclib.errors import RunError
 from dclib.experiment import Experiment
 from dclib.outcomes import Outcomes
@@ -218,7 +218,7 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
                 "try": e.try_,
                 "epochs": e.epochs,
                 "parameters": environment["parameters"],
-                "failure rate": float((errors > 0.10).mean()),
+                "failure rate": metrics.failure_rate(errors),
                 "mean error": float(errors.mean()),
                 "minutes": environment["seconds"] / 60,
                 "device": environment["device"],

@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dclib import paths
+from dclib import metrics, paths
 from dclib.data.faces import FaceSet
 from dclib.errors import RunError
 from dclib.runs import Record
-
-FAILURE = 0.10
 
 
 def path() -> Path:
@@ -56,14 +54,14 @@ def table(records: Sequence[Record], weights: np.ndarray | None = None) -> pd.Da
                 "method": e.label,
                 "lr": e.lr,
                 "unit_rate": e.unit_rate,
-                "failure_rate": round(float((errors["bin"] > FAILURE).mean()), 5),
-                "failure_rate_soft": round(float((errors["soft"] > FAILURE).mean()), 5),
+                "failure_rate": round(metrics.failure_rate(errors["bin"]), 5),
+                "failure_rate_soft": round(metrics.failure_rate(errors["soft"]), 5),
                 "mean_error": round(float(errors["bin"].mean()), 5),
                 "run": e.id,
             }
         )
         if weights is not None:
-            reweighted = ((errors["bin"] > FAILURE) * weights).mean()
+            reweighted = ((errors["bin"] > metrics.THRESHOLD) * weights).mean()
             rows[-1]["failure_rate_test_poses"] = round(float(reweighted), 5)
     frame = pd.DataFrame(rows)
     groups = frame.groupby(["preset", "underlying", "method"], sort=False)

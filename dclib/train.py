@@ -20,7 +20,7 @@ from dclib.data.augment import Augmentation, centre, normalise
 from dclib.errors import RunError
 from dclib.experiment import Experiment
 from dclib.networks import METHODS, Network, build, count_parameters
-from dclib.outcomes import Outcomes, judge
+from dclib.outcomes import judge
 from dclib.runs import Record
 from dclib.tasks import Landmarks, task_weights
 
@@ -180,10 +180,6 @@ class Run:
             parts.append(part)
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def outcomes(self) -> Outcomes:
-        """Compare the predictions of the last epochs with the truth."""
-        return judge(self.last, self.scored, self.net.tasks)
-
     def describe(self) -> dict[str, Any]:
         """What the record says of where and how the run was made."""
         return {
@@ -262,7 +258,8 @@ def train(experiment: Experiment, report: Report = lambda row: None) -> Record:
     about = {"experiment": json.dumps(asdict(experiment))}
     runs.write_atomically(folder / runs.WEIGHTS, safetensors_bytes(weights, about))
     about_run = code | run.describe()
-    record = runs.save(folder, experiment, about_run, run.history, run.outcomes())
+    found = judge(run.last, run.scored, run.net.tasks)
+    record = runs.save(folder, experiment, about_run, run.history, found)
     checkpoint.unlink()
     return record
 

@@ -1,10 +1,9 @@
 """Whether a record says what its raw predictions say, recomputed where the data are."""
 
 import numpy as np
-import torch
 
 from dclib import metrics
-from dclib.outcomes import ERROR_UNITS, OFFSET_UNITS
+from dclib.outcomes import ERROR_UNITS, OFFSET_UNITS, accuracies, true_points
 from dclib.runs import Record
 from dclib.tasks import Landmarks
 
@@ -23,14 +22,14 @@ def verify(record: Record) -> list[str]:
 
     e, outcomes = record.experiment, record.outcomes
     _, _, scored = face_sets(e)
-    margin = (scored.images.shape[-1] - scored.resolution) / 2
-    truth = np.asarray(scored.landmarks, dtype=np.float64) - margin
+    truth = true_points(scored)
     wrong = []
     step = 0.5 / ERROR_UNITS + 1e-6
     for epoch, bins in enumerate(outcomes.bins):
         errors = metrics.landmark_errors(bins + 0.5, truth)
         stored = outcomes.errors["bin"][epoch]
-        if (abs(errors - stored) > step).any() or ((errors > 0.10) != (stored > 0.10)).any():
+        other_side = (errors > metrics.THRESHOLD) != (stored > metrics.THRESHOLD)
+        if (abs(errors - stored) > step).any() or other_side.any():
             wrong.append(f"landmark errors (bin) of kept epoch {epoch}")
     soft = metrics.landmark_errors(outcomes.points("soft"), truth)
     eyes = np.linalg.norm(truth[:, 0] - truth[:, 1], axis=-1)
@@ -40,8 +39,7 @@ def verify(record: Record) -> list[str]:
     for task in data.DATASETS[e.dataset].tasks(e.resolution):
         if isinstance(task, Landmarks) or task.name not in outcomes.classes:
             continue
-        labels = task.encode(torch.from_numpy(np.array(scored.labels[task.name]))).numpy()
-        right = np.array([metrics.accuracy(p, labels) for p in outcomes.classes[task.name]])
+        right = accuracies(outcomes.classes[task.name], scored, task)
         if abs(right - outcomes.accuracy[task.name]).max() > 1e-9:
             wrong.append(f"{task.name} labels")
     return wrong
