@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dclib import metrics
     from dclib.block import CollaborativeBlock
-    from dclib.networks import METHODS, build, count_parameters
+    from dclib.columns import count_parameters
+    from dclib.methods import METHODS
+    from dclib.networks import build
     from dclib.tasks import mtfl_tasks
 
 __all__ = [
@@ -23,10 +25,10 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOME = {
-    "METHODS": "dclib.networks",
+    "METHODS": "dclib.methods",
     "CollaborativeBlock": "dclib.block",
     "build": "dclib.networks",
-    "count_parameters": "dclib.networks",
+    "count_parameters": "dclib.columns",
     "mtfl_tasks": "dclib.tasks",
 }
 

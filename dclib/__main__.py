@@ -48,7 +48,7 @@ def _experiments(options: argparse.Namespace) -> "list[Experiment]":
 
 
 def _underlying(method: str) -> str:
-    from dclib.networks import METHODS
+    from dclib.methods import METHODS
 
     return (METHODS[method].underlying if method in METHODS else None) or "resnet18"
 

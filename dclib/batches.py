@@ -37,6 +37,11 @@ def face_sets(experiment: Experiment) -> tuple[FaceSet, np.ndarray, FaceSet]:
     return train, order, train.subset(validation) if experiment.split == "validation" else test
 
 
+def held_out(train: FaceSet) -> np.ndarray:
+    """The validation faces among the training faces, never trained on where `holdout` is set."""
+    return split_validation(train)[1]
+
+
 class Faces:
     """A face set on the training device, as network inputs and targets."""
 

@@ -10,6 +10,9 @@ from dclib.tasks import WEIGHTINGS
 PROTOCOL = 1  # raised whenever the code changes what a run means
 
 SPLITS = ("validation", "test")
+# Fields that came after the first runs, and what they are where a run does not name them: so the
+# names of those runs stay.
+LATER = {"penalty": 0.0}
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Experiment:
         train_faces: trains on the first so many of the seeded order of faces; None for all.
         method, underlying, width, resolution, pretrained: arguments of `dclib.build`.
         epochs, batch: length of training, and faces per step.
-        lr, unit_rate: the peak learning rate, and what it is multiplied by in Cross-Stitch units.
+        lr, unit_rate: the peak learning rate, and what it is multiplied by in a method's mixers.
         momentum, weight_decay: of stochastic gradient descent with Nesterov's momentum.
         schedule: "one-cycle", a linear warm-up over 30 % and a cosine to zero; or "constant".
         augmentation: "standard" (scale, shift, rotation, mirror) or "none".
@@ -33,6 +36,7 @@ class Experiment:
         try_: counts the tries from 0; it seeds initialisation, face order and augmentation.
         preset: the preset that the run belongs to.
         protocol: the meaning of all the above, see `PROTOCOL`.
+        penalty: the weight of what the method adds to the loss.
 
     Raises:
         ValueError: an impossible value, named with the field.
@@ -61,6 +65,7 @@ class Experiment:
     try_: int
     preset: str
     protocol: int = PROTOCOL
+    penalty: float = 0.0
 
     def __post_init__(self) -> None:
         def demand(condition: bool, field: str, rule: str) -> None:
@@ -76,6 +81,7 @@ class Experiment:
         demand(self.batch >= 2, "batch", "at least 2, for BatchNorm")
         demand(0 < self.lr < float("inf"), "lr", "must be positive and finite")
         demand(0 < self.unit_rate < float("inf"), "unit_rate", "must be positive and finite")
+        demand(0 <= self.penalty < float("inf"), "penalty", "must not be negative")
         demand(0 <= self.momentum < 1, "momentum", "between 0 and 1")
         demand(0 <= self.weight_decay < float("inf"), "weight_decay", "must not be negative")
         demand(self.schedule in ("one-cycle", "constant"), "schedule", "one-cycle or constant")
@@ -104,8 +110,10 @@ class Experiment:
         )
 
     def to_json(self) -> str:
-        """The canonical form: keys sorted, no spaces."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        """The canonical form: keys sorted, no spaces, later fields only where they differ."""
+        values = asdict(self)
+        said = {k: v for k, v in values.items() if k not in LATER or v != LATER[k]}
+        return json.dumps(said, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Experiment":
@@ -115,9 +123,10 @@ class Experiment:
             ValueError: fields are missing or unknown.
         """
         names = {field.name for field in fields(cls)}
-        if values.keys() != names:
+        if not names - LATER.keys() <= values.keys() <= names:
+            missing = sorted(names - LATER.keys() - values.keys())
             raise ValueError(
-                f"not an experiment of this version: missing {sorted(names - values.keys())},"
+                f"not an experiment of this version: missing {missing},"
                 f" unknown {sorted(values.keys() - names)}"
             )
         return cls(**values)

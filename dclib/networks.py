@@ -1,127 +1,14 @@
-"""Every multi-column network from one loop, and the registry of methods by the paper's names."""
+"""Networks by the paper's names of their methods."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import cast
 
 import torch
-from torch import Tensor, nn
 
 from dclib import underlying as underlying_networks
-from dclib.block import CollaborativeBlock
-from dclib.methods.cross_stitch import CrossStitch
+from dclib.columns import Method, Network, count_parameters
+from dclib.methods import METHODS
 from dclib.tasks import Task
-
-
-def count_parameters(net: nn.Module) -> int:
-    """Number of trained parameters (BatchNorm's running statistics are not among them)."""
-    return sum(p.numel() for p in net.parameters() if p.requires_grad)
-
-
-def head(channels: int, outputs: int) -> nn.Sequential:
-    """What turns pooled features (B, channels) into logits (B, outputs).
-
-    The hidden width, half of input and output together, is that of the authors' code.
-    """
-    hidden = (channels + outputs) // 2
-    return nn.Sequential(
-        nn.Linear(channels, hidden),
-        nn.BatchNorm1d(hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, outputs),
-    )
-
-
-class Apart(nn.Module):
-    """The mixer of columns that share nothing at a depth."""
-
-    def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        return maps
-
-
-class Network(nn.Module):
-    """Columns run in step, joined by a mixer after every block, with one head per task.
-
-    Args:
-        tasks: what the heads predict, in order.
-        columns: copies of the underlying network, each its series of blocks: one per task, or a
-            single one that all heads share.
-        mixers: one per depth, each from a list of feature maps to a list of feature maps.
-        channels: feature maps of each column's last block.
-    """
-
-    def __init__(
-        self,
-        tasks: Sequence[Task],
-        columns: Sequence[nn.ModuleList],
-        mixers: Sequence[nn.Module],
-        channels: Sequence[int],
-    ) -> None:
-        super().__init__()
-        self.tasks = tuple(tasks)
-        self.columns = nn.ModuleList(columns)
-        self.mixers = nn.ModuleList(mixers)
-        shared = len(columns) == 1
-        self.column_of = [0 if shared else t for t in range(len(tasks))]
-        self.heads = nn.ModuleList(
-            head(channels[column], task.outputs)
-            for task, column in zip(tasks, self.column_of, strict=True)
-        )
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Normalised images (B, 3, R, R) to {task name: logits}; landmarks (B, L, 2, bins)."""
-        maps = [images] * len(self.columns)
-        columns = cast(Sequence[nn.ModuleList], self.columns)
-        for blocks, mixer in zip(zip(*columns, strict=True), self.mixers, strict=True):
-            maps = mixer([block(x) for block, x in zip(blocks, maps, strict=True)])
-        pooled = [x.mean(dim=(2, 3)) for x in maps]  # (B, C) each
-        return {
-            task.name: task.shape(head(pooled[column]))
-            for task, column, head in zip(self.tasks, self.column_of, self.heads, strict=True)
-        }
-
-
-@dataclass(frozen=True)
-class Method:
-    """How a method differs from the others.
-
-    Attributes:
-        title: one line for tables.
-        mixer: channels of each column at a depth -> the module that joins them; None where all
-            tasks share one column.
-        main_only: trains the main task, the first, alone.
-        widened: columns widened until the whole has as many parameters as DCNet.
-        underlying: the one underlying network that the paper's name stands for, if it does.
-        unit_rate: the mixers' weights learn at a multiple of the base rate, without weight decay.
-    """
-
-    title: str
-    mixer: Callable[[Sequence[int]], nn.Module] | None = None
-    main_only: bool = False
-    widened: bool = False
-    underlying: str | None = None
-    unit_rate: bool = False
-
-
-def _cross_stitch_per_layer(channels: Sequence[int]) -> CrossStitch:
-    return CrossStitch(channels, per_channel=False)
-
-
-METHODS = {
-    "RN-S": Method("single task", main_only=True, underlying="resnet18"),
-    "RN-Sx": Method("single task, widened", main_only=True, widened=True, underlying="resnet18"),
-    "RN": Method("hard sharing", underlying="resnet18"),
-    "RNx": Method("hard sharing, widened", widened=True, underlying="resnet18"),
-    "AN-S": Method("single task", main_only=True, underlying="alexnet"),
-    "AN-Sx": Method("single task, widened", main_only=True, widened=True, underlying="alexnet"),
-    "AN": Method("hard sharing", underlying="alexnet"),
-    "ANx": Method("hard sharing, widened", widened=True, underlying="alexnet"),
-    "XS": Method("Cross-Stitch", CrossStitch, unit_rate=True),
-    "XS-layer": Method("Cross-Stitch, per layer", _cross_stitch_per_layer, unit_rate=True),
-    "XSx": Method("Cross-Stitch, widened", CrossStitch, widened=True, unit_rate=True),
-    "DCNet": Method("Deep Collaboration", CollaborativeBlock),
-}
 
 
 def build(
@@ -175,13 +62,12 @@ def _assemble(
     resolution: int | None = None,
 ) -> Network:
     tasks = tasks[:1] if method.main_only else tasks
-    count = len(tasks) if method.mixer else 1
+    count = method.columns(len(tasks))
     columns = [
         underlying_networks.blocks(underlying, width, pretrained, resolution) for _ in range(count)
     ]
-    channels = underlying_networks.channels(underlying, width)
-    mixers = [method.mixer([c] * count) if method.mixer else Apart() for c in channels]
-    return Network(tasks, columns, mixers, [channels[-1]] * count)
+    channels = [underlying_networks.channels(underlying, width)] * count
+    return method.assemble(tasks, columns, channels)
 
 
 @lru_cache(maxsize=256)

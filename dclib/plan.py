@@ -8,6 +8,7 @@ from dclib import selection
 from dclib.data import DATASETS
 from dclib.errors import RunError
 from dclib.experiment import Experiment
+from dclib.methods import METHODS
 
 SHARED_RATE = 0.1  # the authors' example rate, at which every method is also compared
 RATES = (0.03, 0.1, 0.3, 1.0)
@@ -90,12 +91,11 @@ def experiment(
     if preset not in PRESETS:
         raise ValueError(f"preset {preset!r} is unknown; choose from {list(PRESETS)}")
     p = PRESETS[preset]
-    if "lr" in changes:
-        lr, unit_rate = changes["lr"], 10.0 if method.startswith("XS") else 1.0
-    elif p.selects:
-        lr, unit_rate = selection.chosen(preset, method, underlying)
-    else:
-        lr, unit_rate = SHARED_RATE, 10.0 if method.startswith("XS") else 1.0
+    if method not in METHODS:
+        raise ValueError(f"method {method!r} is unknown; choose from {list(METHODS)}")
+    lr, unit_rate, penalty = SHARED_RATE, METHODS[method].unit_rate, METHODS[method].penalty
+    if p.selects and "lr" not in changes:
+        lr, unit_rate, penalty = selection.chosen(preset, method, underlying)
     fields: dict[str, Any] = {
         "dataset": p.dataset,
         "split": "test",
@@ -104,6 +104,7 @@ def experiment(
         "resolution": p.resolution.get(underlying, p.resolution["resnet18"]),
         "lr": lr,
         "unit_rate": unit_rate,
+        "penalty": penalty,
         "try_": 0,
         "preset": preset,
         **p.settings,
@@ -117,7 +118,7 @@ def experiment(
 
 RESNET = ("DCNet", "XS", "RNx", "RN", "RN-S", "RN-Sx", "XSx")
 ALEXNET = ("DCNet", "XS", "ANx", "AN", "AN-S", "AN-Sx", "XSx")
-METHODS = {"resnet18": RESNET, "alexnet": ALEXNET}
+FIG3 = {"resnet18": RESNET, "alexnet": ALEXNET}
 NO_RELATED = (("gender", 0.0), ("smile", 0.0), ("glasses", 0.0), ("profile", 0.0))
 
 
@@ -125,7 +126,7 @@ def rates(preset: str, underlying: str = "resnet18") -> list[Experiment]:
     """The grid that learning rates are chosen from, on validation faces, the same for all."""
     return [
         experiment(preset, method, underlying, lr=lr, split="validation", holdout=True)
-        for method in METHODS[underlying]
+        for method in FIG3[underlying]
         for lr in RATES
     ]
 
@@ -137,9 +138,9 @@ def ready(preset: str, underlying: str = "resnet18") -> list[str]:
         RunError: none is.
     """
     if not PRESETS[preset].selects:
-        return list(METHODS[underlying])
+        return list(FIG3[underlying])
     able, last = [], None
-    for method in METHODS[underlying]:
+    for method in FIG3[underlying]:
         try:
             selection.chosen(preset, method, underlying)
             able.append(method)

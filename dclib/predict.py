@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from dclib.columns import Network
 from dclib.data.augment import normalise
 from dclib.errors import DataError, RunError
-from dclib.networks import Network
 from dclib.runs import Record
 from dclib.tasks import Landmarks
 

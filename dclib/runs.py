@@ -6,7 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def save(
     write_atomically(folder / OUTCOMES, outcomes.to_bytes())
     text = {
         "format": FORMAT,
-        "experiment": asdict(experiment),
+        "experiment": json.loads(experiment.to_json()),
         "environment": environment,
         "history": history,
     }

@@ -54,6 +54,7 @@ def table(records: Sequence[Record], weights: np.ndarray | None = None) -> pd.Da
                 "method": e.label,
                 "lr": e.lr,
                 "unit_rate": e.unit_rate,
+                "penalty": e.penalty,
                 "failure_rate": round(metrics.failure_rate(errors["bin"]), 5),
                 "failure_rate_soft": round(metrics.failure_rate(errors["soft"]), 5),
                 "mean_error": round(float(errors["bin"].mean()), 5),
@@ -97,8 +98,8 @@ def _rows(file: Path) -> tuple[dict[str, str], ...]:
         return tuple(csv.DictReader(lines))
 
 
-def chosen(preset: str, method: str, underlying: str) -> tuple[float, float]:
-    """The learning rate and unit rate chosen for a method.
+def chosen(preset: str, method: str, underlying: str) -> tuple[float, float, float]:
+    """The learning rate, unit rate and penalty weight chosen for a method.
 
     Raises:
         RunError: none has been chosen yet.
@@ -106,7 +107,7 @@ def chosen(preset: str, method: str, underlying: str) -> tuple[float, float]:
     for row in _rows(path()):
         named = (row["preset"], row["method"], row["underlying"])
         if named == (preset, method, underlying) and row["chosen"] == "True":
-            return float(row["lr"]), float(row["unit_rate"])
+            return float(row["lr"]), float(row["unit_rate"]), float(row["penalty"])
     raise RunError(
         f"no learning rate is chosen for {method} on {underlying} at preset {preset}: run"
         f" `python -m dclib train --plan rates --preset {preset}`, then `python -m dclib select`,"

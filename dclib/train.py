@@ -2,30 +2,29 @@
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import save as safetensors_bytes
-from torch import Tensor, nn
+from torch import Tensor
 
 from dclib import data, environment, paths, runs
-from dclib.batches import Faces, draws_of_epoch, face_sets
+from dclib.batches import Faces, draws_of_epoch, face_sets, held_out
+from dclib.checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
+from dclib.columns import Network, count_parameters
 from dclib.data.augment import Augmentation, centre, normalise
 from dclib.errors import RunError
 from dclib.experiment import Experiment
-from dclib.networks import METHODS, Network, build, count_parameters
+from dclib.methods import METHODS
+from dclib.networks import build
 from dclib.outcomes import judge
 from dclib.runs import Record
 from dclib.tasks import Landmarks, task_weights
 
 LAST = 5  # the paper averages over the last five epochs
-CHECKPOINT = "checkpoint.pt"
 
 Report = Callable[[dict[str, Any]], None]  # called with each epoch's row of the history
 
@@ -55,18 +54,18 @@ def make_network(experiment: Experiment) -> Network:
     )
 
 
-def make_optimiser(experiment: Experiment, net: nn.Module, device: str) -> torch.optim.SGD:
-    """SGD with Nesterov's momentum; Cross-Stitch units have a rate of their own and no decay."""
-    assert isinstance(net, Network)
-    has_units = METHODS[experiment.method].unit_rate
-    units = list(net.mixers.parameters()) if has_units else []
+def make_optimiser(experiment: Experiment, net: Network, device: str) -> torch.optim.SGD:
+    """SGD with Nesterov's momentum on all that is trained; a method's mixers may differ in rate."""
+    method = METHODS[experiment.method]
+    apart = experiment.unit_rate != 1 or not method.units_decay
+    units = [p for p in net.mixers.parameters() if p.requires_grad] if apart else []
     theirs = {id(p) for p in units}
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in net.parameters() if id(p) not in theirs], "lr": experiment.lr}
-    ]
+    others = [p for p in net.parameters() if p.requires_grad and id(p) not in theirs]
+    groups: list[dict[str, Any]] = [{"params": others, "peak": experiment.lr}]
     if units:
-        rate = experiment.lr * experiment.unit_rate
-        groups.append({"params": units, "lr": rate, "weight_decay": 0.0})
+        decay = experiment.weight_decay if method.units_decay else 0.0
+        peak = experiment.lr * experiment.unit_rate
+        groups.append({"params": units, "peak": peak, "weight_decay": decay})
     return torch.optim.SGD(
         groups,
         lr=experiment.lr,
@@ -100,9 +99,11 @@ class Run:
         if how["layout"] == "channels_last":
             net = net.to(memory_format=torch.channels_last)
         self.net = net.to(self.device)
-        self.optimiser = make_optimiser(experiment, net, how["device"])
+        self.parameters = count_parameters(net)
         self.faces = Faces(train, net.tasks, self.device)
         self.scored = scored
+        self.stopped = METHODS[experiment.method].stopped
+        self.held_out = held_out(train) if self.stopped else np.zeros(0, dtype=np.int64)
         self.weights = task_weights(
             net.tasks,
             experiment.weighting,
@@ -110,54 +111,92 @@ class Run:
         )
         self.history: list[dict[str, Any]] = []
         self.last: list[dict[str, np.ndarray]] = []  # predictions of the last epochs
+        self.epochs = experiment.epochs * net.stages
+        self.enter(0)
 
-    def predict(self, images: Tensor) -> dict[str, Tensor]:
+    def enter(self, stage: int) -> None:
+        """Begin a stage of training, with a new optimiser."""
+        self.stage = stage
+        self.trained = self.net.enter(stage)
+        self.optimiser = make_optimiser(self.experiment, self.net, self.how["device"])
+
+    def predict(self, images: Tensor) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """Logits of every task, and the features that the heads made them of."""
         bf16 = self.how["precision"] == "bf16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
-            logits = self.net(images.contiguous(memory_format=torch.channels_last))
-        return {name: values.float() for name, values in logits.items()}
+            features = self.net.features(images.contiguous(memory_format=torch.channels_last))
+            logits = self.net.logits(features)
+        return {name: values.float() for name, values in logits.items()}, features
 
-    def step(self, images: Tensor, targets: dict[str, Tensor]) -> dict[str, float]:
-        logits = self.predict(images)
-        losses = {t.name: t.loss(logits[t.name], targets[t.name]) for t in self.net.tasks}
-        total = sum(self.weights[name] * loss for name, loss in losses.items())
+    def step(
+        self, images: Tensor, targets: dict[str, Tensor], weights: dict[str, float]
+    ) -> dict[str, float]:
+        logits, features = self.predict(images)
+        tasks = [task for task in self.net.tasks if task.name in weights]
+        losses = {t.name: t.loss(logits[t.name], targets[t.name]) for t in tasks}
+        total = sum(weights[name] * loss for name, loss in losses.items())
         assert isinstance(total, Tensor)
+        penalty = self.net.penalty(features) if self.experiment.penalty else None
+        if penalty is not None:
+            total = total + self.experiment.penalty * penalty
+            losses["penalty"] = penalty
         self.optimiser.zero_grad()
         total.backward()
         self.optimiser.step()
         return {name: loss.item() for name, loss in losses.items()}
 
+    def current_weights(self) -> dict[str, float]:
+        """The weights of the tasks trained now: those of the stage, without those that ended."""
+        names = [task.name for task in self.net.tasks]
+        ended = self.stopped(self.history, names) if self.stopped else set()
+        return {n: 0.0 if n in ended else self.weights[n] for n in names if n in self.trained}
+
     def epoch(self) -> dict[str, Any]:
         """Train through the faces once and return the row of the history."""
-        e, number = self.experiment, len(self.history)
+        e, stage, number = self.experiment, *divmod(len(self.history), self.experiment.epochs)
+        if stage != self.stage:
+            self.enter(stage)
         start = time.perf_counter()
         keys, uniforms = draws_of_epoch(e.try_, number, len(self.faces.images))
         index = self.order[np.argsort(keys[self.order], kind="stable")]
         batches = [b for b in np.split(index, range(e.batch, len(index), e.batch)) if len(b) > 1]
         augmentation = Augmentation() if e.augmentation == "standard" else None
-        sums = dict.fromkeys(self.weights, 0.0)
+        weights, sums = self.current_weights(), dict[str, float]()
         self.net.train()
         for k, batch in enumerate(batches):
             share = rate(e.schedule, (number + k / len(batches)) / e.epochs)
-            for group, peak in zip(self.optimiser.param_groups, self._peaks(), strict=True):
-                group["lr"] = peak * share
+            for group in self.optimiser.param_groups:
+                group["lr"] = group["peak"] * share
             draws = torch.from_numpy(uniforms[batch]).to(self.device)
             chosen = torch.from_numpy(batch).to(self.device)
-            losses = self.step(*self.faces.batch(chosen, draws, augmentation))
+            losses = self.step(*self.faces.batch(chosen, draws, augmentation), weights)
             if not all(math.isfinite(loss) for loss in losses.values()):
                 raise RunError(
                     f"run {e.id} ({e.title}): loss {losses} in epoch {number}, step {k}:"
                     " lower lr or the task weights"
                 )
             for name, loss in losses.items():
-                sums[name] += loss / len(batches)
+                sums[name] = sums.get(name, 0.0) + loss / len(batches)
         row = {f"loss.{name}": round(value, 5) for name, value in sums.items()}
-        row |= {"epoch": number, "lr": round(e.lr * share, 6)}
+        if self.stopped:
+            row |= {f"held_out.{n}": round(loss, 5) for n, loss in self.validate().items()}
+        row |= {"epoch": len(self.history), "lr": round(e.lr * share, 6)}
         return row | {"seconds": round(time.perf_counter() - start, 2)}
 
-    def _peaks(self) -> list[float]:
-        base = self.experiment.lr
-        return [base, base * self.experiment.unit_rate][: len(self.optimiser.param_groups)]
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Mean loss of each task on the held-out faces."""
+        self.net.eval()
+        sums = {task.name: 0.0 for task in self.net.tasks}
+        none = torch.zeros(0, 0)
+        for start in range(0, len(self.held_out), 256):
+            chosen = torch.from_numpy(self.held_out[start : start + 256]).to(self.device)
+            images, targets = self.faces.batch(chosen, none, None)
+            logits, _ = self.predict(images)
+            share = len(chosen) / len(self.held_out)
+            for task in self.net.tasks:
+                sums[task.name] += share * task.loss(logits[task.name], targets[task.name]).item()
+        return sums
 
     @torch.no_grad()
     def score(self) -> dict[str, np.ndarray]:
@@ -169,7 +208,7 @@ class Run:
             images = torch.from_numpy(np.array(self.scored.images[start : start + 256]))
             points = torch.zeros(len(images), 1, 2)
             seen, _ = centre(images.to(self.device), points.to(self.device), size)
-            logits = self.predict(normalise(seen))
+            logits, _ = self.predict(normalise(seen))
             part = {}
             for task in self.net.tasks:
                 if isinstance(task, Landmarks):
@@ -185,7 +224,7 @@ class Run:
         return {
             **self.how,
             **environment.machine(),
-            "parameters": count_parameters(self.net),
+            "parameters": self.parameters,
             "trained_on": len(self.order),
             "scored_on": len(self.scored),
             "seconds": round(sum(row["seconds"] for row in self.history), 1),
@@ -204,29 +243,10 @@ class Run:
 
     def resume(self, state: dict[str, Any]) -> None:
         self.net.load_state_dict(state["net"])
-        self.optimiser.load_state_dict(state["optimiser"])
         self.history = json.loads(state["history"])
+        self.enter((len(self.history) - 1) // self.experiment.epochs)
+        self.optimiser.load_state_dict(state["optimiser"])
         self.last = [{k: v.numpy() for k, v in p.items()} for p in state["last"]]
-
-
-def read_checkpoint(path: Path, experiment: Experiment) -> dict[str, Any]:
-    """The state of an interrupted run.
-
-    Raises:
-        RunError: the file is corrupt, or belongs to another experiment.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds, and advises to load unsafely
-        raise RunError(
-            f"{path} cannot be read ({type(error).__name__}): remove it, and the run starts anew"
-        ) from error
-    if state.get("experiment") != experiment.to_json():
-        raise RunError(
-            f"{path} belongs to another experiment than {experiment.id}: remove it, and the run"
-            " starts anew"
-        )
-    return state
 
 
 def train(experiment: Experiment, report: Report = lambda row: None) -> Record:
@@ -247,31 +267,18 @@ def train(experiment: Experiment, report: Report = lambda row: None) -> Record:
     run = Run(experiment, state["how"] if state else execution(default_device()))
     if state:
         run.resume(state)
-    while len(run.history) < experiment.epochs:
+    while len(run.history) < run.epochs:
         row = run.epoch()
         run.history.append(row)
-        if len(run.history) > experiment.epochs - LAST:
+        if len(run.history) > run.epochs - LAST:
             run.last.append(run.score())
-        _write_checkpoint(checkpoint, run.state())
+        write_checkpoint(checkpoint, run.state())
         report(row)
     weights = {name: t.detach().cpu().contiguous() for name, t in run.net.state_dict().items()}
-    about = {"experiment": json.dumps(asdict(experiment))}
+    about = {"experiment": experiment.to_json()}
     runs.write_atomically(folder / runs.WEIGHTS, safetensors_bytes(weights, about))
     about_run = code | run.describe()
     found = judge(run.last, run.scored, run.net.tasks)
     record = runs.save(folder, experiment, about_run, run.history, found)
     checkpoint.unlink()
     return record
-
-
-def _write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    partial = path.with_suffix(".partial")
-    try:
-        torch.save(state, partial)
-        os.replace(partial, path)
-    except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
-        raise RunError(
-            f"{path} cannot be written ({error}): free space or change DCLIB_STORE, then run again;"
-            " the last finished epoch is kept"
-        ) from error

@@ -136,3 +136,12 @@ def test_unknown_names_are_refused():
 def test_control_without_related_tasks_has_a_label_of_its_own():
     labels = [e.label for e in plan.experiments("fig3", "smoke")]
     assert labels.count("DCNet") == labels.count("DCNet (related 0)") == 1
+
+
+def test_fields_that_came_later_leave_the_names_of_older_runs(experiment):
+    """A run that does not use them reads and hashes as before they were there."""
+    assert "penalty" not in experiment.to_json()
+    assert Experiment.from_dict(json.loads(experiment.to_json())) == experiment
+    weighed = replace(experiment, penalty=0.1)
+    assert weighed.id != experiment.id
+    assert Experiment.from_dict(json.loads(weighed.to_json())) == weighed

@@ -10,7 +10,7 @@ from torch import nn
 
 from dclib import CollaborativeBlock, build, count_parameters, mtfl_tasks
 from dclib.figures import architecture, layers, sizes
-from dclib.networks import METHODS
+from dclib.methods import METHODS
 from dclib.tasks import Angle, Classes, Landmarks
 
 

@@ -5,7 +5,7 @@ import doctest
 import pytest
 
 import dclib.paper
-from dclib.networks import METHODS
+from dclib.methods import METHODS
 from dclib.paper import CLAIMS, claims, difference, failure_rate, number, reported
 
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from dclib.block import CollaborativeBlock
+from dclib.columns import Apart, Network
 from dclib.figures import layers, sketch
 from dclib.figures.collaboration import fig1
 from dclib.figures.layers import Residual, Shape, Step
@@ -34,7 +35,6 @@ from dclib.figures.sketch import (
     text,
 )
 from dclib.methods.cross_stitch import CrossStitch
-from dclib.networks import Apart, Network
 from dclib.tasks import Task
 
 __all__ = ["fig1", "fig2"]

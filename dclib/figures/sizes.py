@@ -9,10 +9,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dclib import paper
 from dclib.block import CollaborativeBlock
+from dclib.columns import Apart, Network, count_parameters
 from dclib.figures import layers
 from dclib.figures.results import in_order
-from dclib.networks import Apart, Network, build, count_parameters
-from dclib.plan import METHODS
+from dclib.networks import build
+from dclib.plan import FIG3
 from dclib.tasks import Task
 
 
@@ -59,7 +60,7 @@ def by_method(
     on the meta device, where nothing is computed. The paper's number is that of width 1.
     """
     rows = []
-    for name in in_order(METHODS[underlying]):
+    for name in in_order(FIG3[underlying]):
         with torch.device("meta"):
             net = build(
                 name, tasks=tasks, underlying=underlying, resolution=resolution, width=width

@@ -1,9 +1,12 @@
 """Cross-Stitch units (Misra et al., CVPR 2016), the paper's reference [12]."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+
+from dclib.columns import Method, per_task
 
 OWN = 0.9  # what a column keeps of itself at the start; the others share the rest
 
@@ -41,3 +44,21 @@ class CrossStitch(nn.Module):
             torch.stack([a * x for a, x in zip(row, maps, strict=True)]).sum(dim=0)
             for row in weights
         ]
+
+
+def _per_layer(channels: Sequence[int]) -> CrossStitch:
+    return CrossStitch(channels, per_channel=False)
+
+
+PER_CHANNEL = Method(
+    "Cross-Stitch",
+    source="misra2016",
+    equation=r"y_t = \textstyle\sum_s \alpha_{ts} \odot x_s",
+    columns=per_task,
+    mixer=CrossStitch,
+    unit_rate=10.0,
+    units_decay=False,
+)
+PER_LAYER = replace(PER_CHANNEL, title="Cross-Stitch, per layer", mixer=_per_layer)
+WIDENED = replace(PER_CHANNEL, title="Cross-Stitch, widened", widened=True)
+SINGLE_FIRST = replace(PER_CHANNEL, title="Cross-Stitch from single-task nets", single_first=True)

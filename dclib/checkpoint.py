@@ -1,0 +1,50 @@
+"""The state of an interrupted run on disk."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dclib.errors import RunError
+from dclib.experiment import Experiment
+
+CHECKPOINT = "checkpoint.pt"
+
+
+def read_checkpoint(path: Path, experiment: Experiment) -> dict[str, Any]:
+    """The state of an interrupted run.
+
+    Raises:
+        RunError: the file is corrupt, or belongs to another experiment.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds, and advises to load unsafely
+        raise RunError(
+            f"{path} cannot be read ({type(error).__name__}): remove it, and the run starts anew"
+        ) from error
+    if state.get("experiment") != experiment.to_json():
+        raise RunError(
+            f"{path} belongs to another experiment than {experiment.id}: remove it, and the run"
+            " starts anew"
+        )
+    return state
+
+
+def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a state whole or not at all.
+
+    Raises:
+        RunError: it cannot be written, a full disk for instance; the one before stays.
+    """
+    partial = path.with_suffix(".partial")
+    try:
+        torch.save(state, partial)
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        raise RunError(
+            f"{path} cannot be written ({error}): free space or change DCLIB_STORE, then run again;"
+            " the last finished epoch is kept"
+        ) from error

@@ -1,0 +1,12 @@
+"""The paper's own method: the collaborative block of `dclib.block` after every block."""
+
+from dclib.block import CollaborativeBlock
+from dclib.columns import Method, per_task
+
+METHOD = Method(
+    "Deep Collaboration",
+    equation=r"y_t = \mathrm{ReLU}(x_t + \mathcal{F}_t([x_t, z])), \quad"
+    r" z = \mathcal{H}([x_1, \ldots, x_T])",
+    columns=per_task,
+    mixer=CollaborativeBlock,
+)
