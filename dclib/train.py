@@ -65,7 +65,7 @@ def make_optimiser(experiment: Experiment, net: Network, device: str) -> torch.o
     if units:
         decay = experiment.weight_decay if method.units_decay else 0.0
         peak = experiment.lr * experiment.unit_rate
-        groups.append({"params": units, "peak": peak, "weight_decay": decay})
+        groups.append({"params": units, "lr": peak, "peak": peak, "weight_decay": decay})
     return torch.optim.SGD(
         groups,
         lr=experiment.lr,
