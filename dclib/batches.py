@@ -9,6 +9,7 @@ from dclib.data.augment import DRAWS, Augmentation, augment, centre, normalise
 from dclib.data.faces import FaceSet, split_validation
 from dclib.errors import DataError, RunError
 from dclib.experiment import Experiment
+from dclib.outcomes import face_sizes
 from dclib.tasks import Landmarks, Task
 
 
@@ -31,10 +32,19 @@ def face_sets(experiment: Experiment) -> tuple[FaceSet, np.ndarray, FaceSet]:
         if experiment.train_faces > len(order):
             raise RunError(
                 f"train_faces={experiment.train_faces}, but {experiment.dataset} has only"
-                f" {len(order)} to train on"
+                f" {len(order)} to train on: name fewer by --train-faces, or all of them by"
+                " --train-faces all (train_faces=None)"
             )
         order = order[: experiment.train_faces]
-    return train, order, train.subset(validation) if experiment.split == "validation" else test
+    if experiment.split == "test":
+        return train, order, test
+    return train, order, train.subset(validation[_measurable(train.subset(validation))])
+
+
+def _measurable(faces: FaceSet) -> np.ndarray:
+    """Which faces (N,) have landmarks enough for errors to be measured, in a set with landmarks."""
+    sized = bool(faces.symmetry.points)
+    return ~np.isnan(face_sizes(faces)) if sized else np.full(len(faces), True)
 
 
 def held_out(train: FaceSet) -> np.ndarray:

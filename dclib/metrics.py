@@ -149,6 +149,33 @@ def box_sizes(truth: Any) -> Floats:
     return sizes
 
 
+def face_sizes(truth: Any, eyes: tuple[int, int] | None = (0, 1)) -> Floats:
+    """What the errors of faces are shares of: the distance between the eyes, else `box_sizes`.
+
+    The box stands in where the eyes are not among the landmarks, or where one of them is not
+    visible. On a frontal face with five landmarks both are about the same.
+
+    Args:
+        truth: points (N, L, 2), NaN where not visible.
+        eyes: the two landmarks between which the interocular distance lies, if there are any.
+
+    Returns:
+        Sizes (N,), in the units of `truth`; NaN where a face has too few landmarks for either.
+
+    >>> face_sizes([[[1.0, 1.0], [4.0, 5.0]], [[1.0, 1.0], [float("nan"), 5.0]]])
+    array([ 5., nan])
+    """
+    true = _points(truth, "truth")
+    highest = np.where(np.isnan(true), -np.inf, true).max(axis=1)  # (N, 2)
+    lowest = np.where(np.isnan(true), np.inf, true).min(axis=1)
+    sizes = np.sqrt((highest - lowest).clip(0).prod(axis=1))
+    if eyes is not None:
+        across = true[:, eyes[1]] - true[:, eyes[0]]  # (N, 2)
+        apart = np.hypot(across[:, 0], across[:, 1])
+        sizes = np.where(apart > 0, apart, sizes)
+    return np.where(sizes > 0, sizes, np.nan)
+
+
 def failure_rate(errors: Any, threshold: float = THRESHOLD) -> float:
     """Share of the errors that are greater than `threshold`, strictly; between 0 and 1 (§4.1).
 

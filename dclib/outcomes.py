@@ -19,14 +19,17 @@ OFFSET_UNITS = 16  # sub-pixel offsets in steps of 1/16 pixel
 class Outcomes:
     """What a run made of each test face in its last epochs; E is five, or fewer in shorter runs.
 
+    A run without a landmark task has no errors and zero points (L = 0).
+
     Nothing here holds the truth of a data set: points, labels and pixels stay where the data are.
     That is why accuracies are kept as shares: a predicted label and whether it was right would
     give the true one away.
 
     Attributes:
-        errors: decoder -> landmark errors (E, N) as shares of the inter-ocular distance.
-        classes: task -> predicted labels (E, N).
-        accuracy: task -> share of right labels (E,) among the faces whose label is known.
+        errors: decoder -> landmark errors (E, N) as shares of the face's size, which is its
+            inter-ocular distance where that is known.
+        classes: task -> predicted labels, or bins of an angle (E, N).
+        accuracy: task -> share of right ones (E,) among the faces whose label is known.
         bins: predicted landmark bins (E, N, L, 2).
         offsets: soft-argmax minus bin centre in the last epoch, pixels (N, L, 2).
     """
@@ -51,7 +54,8 @@ class Outcomes:
         for decoder, errors in self.errors.items():
             arrays[f"errors.{decoder}"] = _error_steps(errors)
         for task, labels in self.classes.items():
-            arrays[f"classes.{task}"] = labels.astype(np.uint8)
+            small = labels.max(initial=0) <= np.iinfo(np.uint8).max
+            arrays[f"classes.{task}"] = labels.astype(np.uint8 if small else np.uint16)
             arrays[f"accuracy.{task}"] = self.accuracy[task].astype(np.float64)
         raw = io.BytesIO()
         np.savez(raw, **arrays)  # type: ignore[arg-type]
@@ -99,28 +103,36 @@ def true_points(scored: FaceSet) -> np.ndarray:
     return np.asarray(scored.landmarks) - (scored.images.shape[-1] - scored.resolution) / 2
 
 
+def face_sizes(scored: FaceSet) -> np.ndarray:
+    """What landmark errors (N,) are shares of, in pixels of the network's input."""
+    return metrics.face_sizes(true_points(scored), scored.eyes)
+
+
 def accuracies(predicted: np.ndarray, scored: FaceSet, task: Task) -> np.ndarray:
-    """Share (E,) of right labels among predicted ones (E, N), of the faces whose label is known."""
+    """Share (E,) of right labels among predicted ones (E, N), of the faces whose label is known.
+
+    NaN where none is known.
+    """
     labels = task.encode(torch.from_numpy(np.array(scored.labels[task.name]))).numpy()
+    if not (labels >= 0).any():
+        return np.full(len(predicted), np.nan)
     return np.array([metrics.accuracy(p, labels) for p in predicted])
 
 
 def judge(last: list[dict[str, np.ndarray]], scored: FaceSet, tasks: tuple[Task, ...]) -> Outcomes:
     """Outcomes from raw predictions, one dict per epoch: points by decoder, labels by task."""
-    truth = true_points(scored)
-    classes, accuracy = {}, {}
+    classes, accuracy, errors = {}, {}, {}
+    bins = np.zeros((len(last), len(scored), 0, 2))
+    offsets = bins[-1]
     for task in tasks:
         if isinstance(task, Landmarks):
-            continue
-        classes[task.name] = np.stack([p[task.name] for p in last])
-        accuracy[task.name] = accuracies(classes[task.name], scored, task)
-    return Outcomes(
-        errors={
-            decoder: np.stack([metrics.landmark_errors(p[decoder], truth) for p in last])
-            for decoder in ("bin", "soft")
-        },
-        classes=classes,
-        accuracy=accuracy,
-        bins=np.stack([np.floor(p["bin"]) for p in last]).astype(np.uint16),
-        offsets=last[-1]["soft"] - last[-1]["bin"],
-    )
+            truth, sizes = true_points(scored), face_sizes(scored)
+            for decoder in ("bin", "soft"):
+                of = [metrics.normalised_errors(p[decoder], truth, sizes) for p in last]
+                errors[decoder] = np.stack(of)
+            bins = np.stack([np.floor(p["bin"]) for p in last])
+            offsets = last[-1]["soft"] - last[-1]["bin"]
+        else:
+            classes[task.name] = np.stack([p[task.name] for p in last])
+            accuracy[task.name] = accuracies(classes[task.name], scored, task)
+    return Outcomes(errors, classes, accuracy, bins.astype(np.uint16), offsets)

@@ -1,6 +1,6 @@
 """A trained network on a photo of one face."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from dclib import data
 from dclib.columns import Network
 from dclib.data.augment import normalise
+from dclib.data.photo import box_square, central_square, crop
 from dclib.errors import DataError, RunError
 from dclib.runs import Record
 from dclib.tasks import Landmarks
@@ -18,13 +20,25 @@ from dclib.tasks import Landmarks
 
 @dataclass(frozen=True)
 class Prediction:
-    """Landmarks (L, 2) in pixels of the photo, x then y, and the probabilities of each label."""
+    """What a network says of a face.
+
+    Attributes:
+        landmarks: (L, 2) in pixels of the photo, x then y.
+        labels: the probability of each value of each label, of an angle that of each bin.
+        words: of the values of the labels, where the data set has them.
+    """
 
     landmarks: np.ndarray
     labels: dict[str, list[float]]
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"landmarks": np.round(self.landmarks, 2).tolist(), "labels": self.labels}
+        """For JSON: probabilities by word where there are words."""
+        labels = {
+            name: dict(zip(self.words[name], shares, strict=True)) if name in self.words else shares
+            for name, shares in self.labels.items()
+        }
+        return {"landmarks": np.round(self.landmarks, 2).tolist(), "labels": labels}
 
 
 def network(record: Record) -> Network:
@@ -72,31 +86,35 @@ def predict(
 
     Args:
         photo: RGB.
-        box: left, top, right, bottom of the face square in pixels, by default the whole photo's
-            central square. Training faces fill about 60 % of their square.
+        box: left, top, right, bottom of the face in pixels; the network sees the square around it,
+            by default the photo's central square. MTFL's faces fill about 60 % of their square.
 
     Raises:
         RunError: no weights.
         ValueError: an empty box, or one outside the photo.
     """
-    if box is None:
-        side = min(photo.size)
-        left, top = (photo.width - side) / 2, (photo.height - side) / 2
-        box = (left, top, left + side, top + side)
-    left, top, right, bottom = box
-    if not (0 <= left < right <= photo.width and 0 <= top < bottom <= photo.height):
-        raise ValueError(f"box {box} does not lie inside the photo of {photo.width}x{photo.height}")
-    net = network(record)
-    size = record.experiment.resolution
-    crop = photo.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    pixels = torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None].float()  # (1, 3, R, R)
-    logits = net(normalise(pixels))
+    if box is not None:
+        left, top, right, bottom = box
+        if not (0 <= left < right <= photo.width and 0 <= top < bottom <= photo.height):
+            raise ValueError(
+                f"box {box} does not lie inside the photo of {photo.width}x{photo.height}"
+            )
+    square = box_square(box) if box else central_square(photo.size)
+    net, e = network(record), record.experiment
+    pixels, _ = crop(photo, np.zeros((0, 2)), square, e.resolution, margin=0)  # (3, R, R)
+    logits = net(normalise(torch.from_numpy(np.array(pixels))[None]))
     landmarks, labels = np.zeros((0, 2)), {}
     for task in net.tasks:
         if isinstance(task, Landmarks):
-            landmarks = task.decode(logits[task.name], "soft")[0].numpy()
+            landmarks = task.decode(logits[task.name], "soft")[0].double().numpy()
         else:
             shares = logits[task.name].softmax(dim=1)[0]
             labels[task.name] = [round(float(share), 4) for share in shares]
-    scale = np.array([right - left, bottom - top]) / size
-    return Prediction(landmarks * scale + np.array([left, top]), labels)
+    left, top, side = square
+    points = landmarks * side / e.resolution + (left, top)
+    words = {
+        name: of
+        for name, of in data.find(e.dataset).words().items()
+        if len(of) == len(labels.get(name, ()))  # a task may have other values than the data set
+    }
+    return Prediction(points, labels, words)

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dclib import metrics, paths
@@ -200,11 +201,14 @@ def publish(record: Record) -> Record:
 
 
 def table(records: Sequence[Record]) -> pd.DataFrame:
-    """One row per run: what it was, where it ran, its failure rate and mean error."""
+    """One row per run: what it was, where it ran, its failure rate, mean error and accuracies.
+
+    Runs without landmarks have NaN for the first two, and the main task first in the last.
+    """
     rows = []
     for record in records:
         e, environment = record.experiment, record.environment
-        errors = record.outcomes.errors["bin"]
+        errors = record.outcomes.errors.get("bin")
         rows.append(
             {
                 "run": record.id,
@@ -218,10 +222,16 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
                 "try": e.try_,
                 "epochs": e.epochs,
                 "parameters": environment["parameters"],
-                "failure rate": metrics.failure_rate(errors),
-                "mean error": float(errors.mean()),
+                "failure rate": np.nan if errors is None else metrics.failure_rate(errors),
+                "mean error": np.nan if errors is None else float(errors.mean()),
+                "accuracy": _accuracies(record.outcomes),
                 "minutes": environment["seconds"] / 60,
                 "device": environment["device"],
             }
         )
     return pd.DataFrame(rows)
+
+
+def _accuracies(outcomes: Outcomes) -> str:
+    """For people: each label task with its share of right labels over the last epochs."""
+    return ", ".join(f"{task} {share.mean():.3f}" for task, share in outcomes.accuracy.items())

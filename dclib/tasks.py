@@ -12,7 +12,11 @@ MISSING = -100  # the target that cross-entropy leaves out
 
 
 class Task(Protocol):
-    """What a network and the training loop need to know of a task."""
+    """What a network and the training loop need to know of a task.
+
+    Other than with `Landmarks`, what is predicted is the number of the largest of its logits
+    (B, outputs), and `encode` gives the right one (B,), negative where it is not known.
+    """
 
     @property
     def name(self) -> str: ...

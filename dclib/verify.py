@@ -3,7 +3,15 @@
 import numpy as np
 
 from dclib import metrics
-from dclib.outcomes import ERROR_UNITS, OFFSET_UNITS, accuracies, true_points
+from dclib.data.faces import FaceSet
+from dclib.outcomes import (
+    ERROR_UNITS,
+    OFFSET_UNITS,
+    Outcomes,
+    accuracies,
+    face_sizes,
+    true_points,
+)
 from dclib.runs import Record
 from dclib.tasks import Landmarks
 
@@ -22,24 +30,28 @@ def verify(record: Record) -> list[str]:
 
     e, outcomes = record.experiment, record.outcomes
     _, _, scored = face_sets(e)
-    truth = true_points(scored)
+    wrong = _landmarks(outcomes, scored) if outcomes.errors else []
+    for task in data.find(e.dataset).tasks(e.resolution):
+        if isinstance(task, Landmarks) or task.name not in outcomes.classes:
+            continue
+        right = accuracies(outcomes.classes[task.name], scored, task)
+        if not np.allclose(right, outcomes.accuracy[task.name], 0, 1e-9, equal_nan=True):
+            wrong.append(f"{task.name} labels")
+    return wrong
+
+
+def _landmarks(outcomes: Outcomes, scored: FaceSet) -> list[str]:
+    truth, sizes = true_points(scored), face_sizes(scored)
     wrong = []
     step = 0.5 / ERROR_UNITS + 1e-6
     for epoch, bins in enumerate(outcomes.bins):
-        errors = metrics.landmark_errors(bins + 0.5, truth)
+        errors = metrics.normalised_errors(bins + 0.5, truth, sizes)
         stored = outcomes.errors["bin"][epoch]
         other_side = (errors > metrics.THRESHOLD) != (stored > metrics.THRESHOLD)
         if (abs(errors - stored) > step).any() or other_side.any():
             wrong.append(f"landmark errors (bin) of kept epoch {epoch}")
-    soft = metrics.landmark_errors(outcomes.points("soft"), truth)
-    eyes = np.linalg.norm(truth[:, 0] - truth[:, 1], axis=-1)
-    rounding = np.sqrt(2) * 0.5 / OFFSET_UNITS / eyes
+    soft = metrics.normalised_errors(outcomes.points("soft"), truth, sizes)
+    rounding = np.sqrt(2) * 0.5 / OFFSET_UNITS / sizes
     if (abs(soft - outcomes.errors["soft"][-1]) > step + rounding).any():
         wrong.append("landmark errors (soft) of the last epoch")
-    for task in data.DATASETS[e.dataset].tasks(e.resolution):
-        if isinstance(task, Landmarks) or task.name not in outcomes.classes:
-            continue
-        right = accuracies(outcomes.classes[task.name], scored, task)
-        if abs(right - outcomes.accuracy[task.name]).max() > 1e-9:
-            wrong.append(f"{task.name} labels")
     return wrong

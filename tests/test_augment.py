@@ -225,3 +225,37 @@ def test_normalise_gives_imagenets_mean_and_deviation() -> None:
         out[1, :, 0, 0], [0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225], rtol=1e-5
     )
     assert out.dtype == torch.float32
+
+
+def test_faces_of_unknown_symmetry_are_never_mirrored() -> None:
+    images = torch.randint(0, 256, (2, 3, 48, 48), dtype=torch.uint8)
+    points = torch.rand(2, 3, 2) * 48
+    unknown = Symmetry(points=(0, 1, 2), classes={}, mirror=False)
+    draws = torch.rand(2, DRAWS)
+    seen = []
+    for mirror_draw in (0.1, 0.9):  # mirrored and not, where symmetry is known
+        draws[:, 4] = mirror_draw
+        kept, at, _ = augment(
+            *(images, points, {}, draws),
+            resolution=48,
+            symmetry=unknown,
+            augmentation=Augmentation(),
+        )
+        seen.append((kept, at))
+    torch.testing.assert_close(seen[0], seen[1], atol=0, rtol=0)
+
+
+def test_faces_without_landmarks_are_moved_all_the_same() -> None:
+    images = torch.randint(0, 256, (2, 3, 48, 48), dtype=torch.uint8)
+    draws = torch.rand(2, DRAWS)
+    seen = [
+        augment(
+            *(images, torch.zeros(2, count, 2), {}, draws),
+            resolution=40,
+            symmetry=Symmetry(points=tuple(range(count)), classes={}),
+            augmentation=Augmentation(),
+        )
+        for count in (0, 2)
+    ]
+    assert torch.equal(seen[0][0], seen[1][0])
+    assert seen[0][1].shape == (2, 0, 2)

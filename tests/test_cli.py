@@ -50,7 +50,8 @@ def test_from_training_to_a_prediction(tmp_path, capsys):
     assert points.shape == (5, 2)
     assert (points >= [20, 0]).all()  # within the central square
     assert (points <= [140, 120]).all()
-    assert sum(found["labels"]["profile"]) == pytest.approx(1, abs=1e-3)
+    assert list(found["labels"]["smile"]) == ["smiling", "not smiling"]
+    assert sum(found["labels"]["profile"].values()) == pytest.approx(1, abs=1e-3)
     with Image.open("drawn.png") as drawn:
         assert drawn.size == (160, 120)
 
@@ -123,3 +124,23 @@ def test_help_does_not_load_torch():
     code = "import sys; from dclib.__main__ import parser; parser(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_box_is_never_squeezed(tmp_path, capsys):
+    """A flat box shows the same face as the square around it."""
+    main(["train", "--method", "RN-S", *TINY])
+    capsys.readouterr()
+    run = run_id(capsys)
+    pixels = np.random.default_rng(0).integers(0, 255, (100, 200, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save("canvas.png")
+    found = []
+    for box in (("60", "30", "140", "70"), ("60", "10", "140", "90")):
+        main(["predict", "canvas.png", "--run", run, "--box", *box])
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0] == found[1]
+
+
+def test_a_count_of_faces_is_a_number_or_all(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--method", "RN", "--train-faces", "many"])
+    assert "--train-faces: invalid face_count value: 'many'" in capsys.readouterr().err

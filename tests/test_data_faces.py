@@ -47,6 +47,7 @@ def test_subset_takes_the_same_faces_of_every_column():
         ({"images": np.zeros((60, 3, 10, 12), np.uint8)}, "uint8"),
         ({"landmarks": np.zeros((60, 4, 2), np.float32)}, "landmarks"),
         ({"groups": np.zeros(59, np.int64)}, "groups"),
+        ({"eyes": (0, 5)}, "eyes=.*5 landmarks"),
         ({"labels": {"smile": np.zeros((60, 1))}}, "smile"),
         ({"names": ("twice",) * 60}, "distinct names"),
     ],

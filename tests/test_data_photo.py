@@ -100,3 +100,17 @@ def test_a_photo_that_is_not_whole_is_named(content):
 def test_a_photo_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match=r"a\.jpg: there is no such photo"):
         photo.read(tmp_path / "a.jpg", "a.jpg")
+
+
+def test_squares_hold_what_they_are_around():
+    assert photo.central_square((40, 30)) == (5, 0, 30)
+    assert photo.central_square((30, 41)) == (0, 5.5, 30)
+    assert photo.box_square((10, 5, 30, 15)) == (10, 0, 20)
+    assert photo.box_square((10, 5, 15, 25)) == (2.5, 5, 20)
+
+
+def test_photos_of_more_than_eight_bits_are_refused():
+    content = io.BytesIO()
+    Image.fromarray(np.full((8, 8), 40_000, dtype=np.uint16)).save(content, "png")
+    with pytest.raises(DataError, match=r"a\.png: .* save it with 8 bits"):
+        photo.read(content.getvalue(), "a.png")

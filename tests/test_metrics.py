@@ -249,3 +249,26 @@ class TestBoxSizes:
     def test_no_area(self):
         with pytest.raises(ValueError, match="span no area"):
             box_sizes([[[1.0, 2.0], [5.0, 2.0]]])
+
+
+def test_faces_are_sized_by_their_eyes_or_else_by_their_points():
+    """Eyes 3-4-5 apart; in a box 8 x 2 without an eye; where the eyes coincide; too few points."""
+    nan = float("nan")
+    truth = np.array(
+        [
+            [[0, 0], [3, 4], [8, 2]],
+            [[0, 0], [nan, nan], [8, 2]],
+            [[1, 1], [1, 1], [4, 13]],
+            [[1, 1], [nan, nan], [nan, nan]],
+            [[nan, nan]] * 3,
+            [[0, 5], [6, 5], [nan, nan]],
+        ]
+    )
+    expected = [5, 4, 6, nan, nan, 6]
+    np.testing.assert_allclose(dclib.metrics.face_sizes(truth), expected)
+    boxes = [np.sqrt(32), 4, 6, nan, nan, nan]  # two points side by side span no area
+    np.testing.assert_allclose(dclib.metrics.face_sizes(truth, eyes=None), boxes)
+    whole = truth[[0, 2]]
+    np.testing.assert_allclose(
+        dclib.metrics.face_sizes(whole, None), dclib.metrics.box_sizes(whole)
+    )

@@ -1,6 +1,7 @@
 """Data sets by name; each gives a training and a test face set at any resolution.
 
-A data set's module is imported when it is first used.
+Beside those of `DATASETS` there are the folders that their owner has given a name, as
+`dclib.data.folder` says. A data set's module is imported when it is first used.
 """
 
 from collections.abc import Callable
@@ -28,11 +29,21 @@ class DataSet:
     tasks: Callable[[int], "tuple[Task, ...]"]  # by resolution
     identify: Callable[[], str]
     prepare: Callable[[Path | None], object]  # from an archive or folder; prints as a report
+    words: Callable[[], dict[str, tuple[str, ...]]] = dict  # of the values of each label
 
     @property
     def fingerprint(self) -> str:
         """The fingerprint of the faces that `load` gives, known without loading them."""
         return self.identify()
+
+
+# The values of MTFL's labels, from its own description.
+MTFL_WORDS = {
+    "gender": ("male", "female"),
+    "smile": ("smiling", "not smiling"),
+    "glasses": ("glasses", "no glasses"),
+    "profile": ("left profile", "left", "frontal", "right", "right profile"),
+}
 
 
 def _late(module: str, name: str) -> Callable[..., Any]:
@@ -49,6 +60,7 @@ DATASETS = {
             tasks=_late("dclib.tasks", "mtfl_tasks"),
             identify=_late("dclib.data.mtfl", "fingerprint"),
             prepare=_late("dclib.data.mtfl", "prepare"),
+            words=lambda: MTFL_WORDS,
         ),
         DataSet(
             name="synthetic",
@@ -57,9 +69,53 @@ DATASETS = {
             tasks=_late("dclib.tasks", "mtfl_tasks"),
             identify=lambda: str(import_module("dclib.data.synthetic").FINGERPRINT),
             prepare=lambda source: "drawn by dclib itself when first used: nothing to obtain",
+            words=lambda: MTFL_WORDS,
+        ),
+        DataSet(
+            name="tiny-imagenet",
+            description="a subset of Tiny-ImageNet: 12,000 small photos to pre-train on",
+            load=_late("dclib.data.tiny_imagenet", "load"),
+            tasks=_late("dclib.data.tiny_imagenet", "tasks"),
+            identify=_late("dclib.data.tiny_imagenet", "fingerprint"),
+            prepare=_late("dclib.data.tiny_imagenet", "prepare"),
         ),
     )
 }
+
+
+def find(name: str) -> DataSet:
+    """A data set by its name, registered or a folder that was prepared.
+
+    Raises:
+        DataError: the name is unknown.
+    """
+    if name in DATASETS:
+        return DATASETS[name]
+    from dclib.data import folder
+
+    if name in folder.names():
+        return folder.data_set(name)
+    raise DataError(
+        f"data set {name!r} is unknown; choose from {[*DATASETS, *folder.names()]}, or prepare a"
+        f" folder of yours by `python -m dclib data {name} FOLDER`"
+    )
+
+
+def prepare(name: str, source: Path | None = None) -> object:
+    """Make a data set ready for use, and report what it holds.
+
+    Args:
+        name: a data set, or a new name for a folder with a table.
+        source: an archive or folder to take it from.
+
+    Raises:
+        DataError: it cannot be had, is not what it should be, or the name is taken.
+    """
+    if source is not None and (name not in DATASETS or (source / "table.csv").is_file()):
+        from dclib.data import folder
+
+        return folder.prepare(name, source)
+    return find(name).prepare(source)
 
 
 def load(name: str, resolution: int) -> Faces:
@@ -68,6 +124,4 @@ def load(name: str, resolution: int) -> Faces:
     Raises:
         DataError: the name is unknown, or the data cannot be had.
     """
-    if name not in DATASETS:
-        raise DataError(f"data set {name!r} is unknown; choose from {list(DATASETS)}")
-    return DATASETS[name].load(resolution)
+    return find(name).load(resolution)

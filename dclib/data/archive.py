@@ -64,12 +64,10 @@ class Official:
             DataError: the archive is damaged, or larger than `LARGEST` when decompressed; a member
                 leads out of its folder, is a link, or is there twice; or `marker` is missing.
         """
-        with _sound(archive):
-            source = zipfile.ZipFile(archive)
-            _refuse_dangerous(archive, source.infolist())
-            for member in source.namelist():
-                if PurePosixPath(member).name == self.marker:
-                    return zipfile.Path(source, member.removesuffix(self.marker))
+        whole = contents(archive)
+        for member in whole.root.namelist():
+            if PurePosixPath(member).name == self.marker:
+                return whole / member.removesuffix(self.marker)
         raise DataError(f"{archive}: there is no {self.marker} in it; get the official archive")
 
     def _missing(self, places: Sequence[Path]) -> str:
@@ -78,6 +76,18 @@ class Official:
             f"Get it from {self.page} and put it into {paths.data()}, "
             "or name the folder that holds it in DCLIB_MIRROR"
         )
+
+
+def contents(archive: Path) -> zipfile.Path:
+    """The top of a zip archive, read in place.
+
+    Raises:
+        DataError: the archive is missing, damaged or dangerous, as `Official.top` says.
+    """
+    with _sound(archive):
+        source = zipfile.ZipFile(archive)
+        _refuse_dangerous(archive, source.infolist())
+        return zipfile.Path(source)
 
 
 @contextmanager

@@ -46,8 +46,9 @@ def augment(
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """The faces as seen through a window that is scaled, turned, shifted and maybe mirrored.
 
-    A mirror swaps left and right points and classes and negates angles as `symmetry` says; a
-    rotation adds to the angles that it names. Missing stays missing: points NaN, classes -1.
+    A mirror swaps left and right points and classes and negates angles as `symmetry` says, and is
+    left out where it does not say; a rotation adds to the angles that it names. Missing stays
+    missing: points NaN, classes -1.
 
     Args:
         images: uint8 (B, 3, S, S); beyond their border the outermost pixels repeat.
@@ -69,7 +70,7 @@ def augment(
     scale = 1 + augmentation.scale * (2 * scale_draw - 1)  # (B,)
     shift = augmentation.shift * resolution * (2 * torch.stack([x_draw, y_draw], 1) - 1)  # (B, 2)
     degrees = augmentation.rotation * (2 * rotation_draw - 1)  # (B,)
-    mirrored = (mirror_draw < 0.5) & augmentation.mirror  # (B,)
+    mirrored = (mirror_draw < 0.5) & (augmentation.mirror and symmetry.mirror)  # (B,)
 
     matrix = _matrix(scale, degrees, mirrored)  # (B, 2, 2)
     return (

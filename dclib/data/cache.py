@@ -49,6 +49,7 @@ def describe(faces: FaceSet) -> dict[str, np.ndarray]:
         "resolution": faces.resolution,
         "symmetry": asdict(faces.symmetry),
         "fingerprint": faces.fingerprint,
+        "eyes": faces.eyes,
     }
     arrays = {"landmarks": faces.landmarks, "groups": faces.groups, "names": np.array(faces.names)}
     labels = {f"label {name}": column for name, column in faces.labels.items()}
@@ -73,8 +74,10 @@ def restore(
             classes={name: tuple(order) for name, order in symmetry["classes"].items()},
             negated=tuple(symmetry["negated"]),
             rolled=tuple(symmetry["rolled"]),
+            mirror=symmetry.get("mirror", True),  # older caches and packs say neither this
         ),
         fingerprint=told["fingerprint"],
+        eyes=told["eyes"] and tuple(told["eyes"]) if "eyes" in told else (0, 1),  # nor this
     )
 
 

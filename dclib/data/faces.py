@@ -19,6 +19,7 @@ class Symmetry:
     classes: dict[str, tuple[int, ...]]  # class c of a face is class permutation[c] of its mirror
     negated: tuple[str, ...] = ()  # angles that a mirror negates
     rolled: tuple[str, ...] = ()  # angles to which a rotation in the picture adds
+    mirror: bool = True  # whether it is known what a mirror does; if not, none is applied
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +27,15 @@ class FaceSet:
     """N faces of S x S pixels; the network sees the centred window of `resolution` pixels."""
 
     images: np.ndarray  # uint8 (N, 3, S, S), may be memory-mapped
-    landmarks: np.ndarray  # float32 (N, L, 2), x then y, pixels of `images`; NaN where not visible
+    landmarks: np.ndarray  # float32 (N, L, 2), x then y, pixels of `images`; NaN where not visible;
+    # L is 0 in a set without landmarks
     labels: dict[str, np.ndarray]  # int64 (N,), -1 missing; or float32 (N,) degrees, NaN missing
     names: tuple[str, ...]
     groups: np.ndarray  # int64 (N,): faces of one photo or one person share a number
     resolution: int
     symmetry: Symmetry
     fingerprint: str  # of the source data, whatever the resolution
+    eyes: tuple[int, int] | None = (0, 1)  # landmarks whose distance errors are shares of, if any
 
     def __post_init__(self) -> None:
         count, channels, height, width = self.images.shape
@@ -42,6 +45,8 @@ class FaceSet:
             raise ValueError(f"no centred window of {self.resolution} pixels in {width}")
         if self.landmarks.shape != (count, len(self.symmetry.points), 2):
             raise ValueError(f"landmarks {self.landmarks.shape} do not fit {count} faces")
+        if self.eyes and self.symmetry.points and max(self.eyes) >= len(self.symmetry.points):
+            raise ValueError(f"eyes={self.eyes}: there are {len(self.symmetry.points)} landmarks")
         columns = {"groups": self.groups, **self.labels}
         if wrong := [name for name, column in columns.items() if column.shape != (count,)]:
             raise ValueError(f"{wrong} do not have one entry for each of {count} faces")
@@ -98,21 +103,27 @@ def split_validation(
     """
     if not 0 <= share < 1:
         raise ValueError(f"the share of validation faces must lie in [0, 1), not {share}")
-    order = _shuffled(faces.names, seed)
-    members: dict[int, list[int]] = {}  # groups in the order of their first member
-    for face in order:
-        members.setdefault(int(faces.groups[face]), []).append(face)
-    wanted = round(share * len(faces))
-    validation: list[int] = []
-    for together in members.values():
-        if len(validation) + len(together) <= wanted:
-            validation += together
+    validation = hold_out(faces.names, faces.groups, round(share * len(faces)), seed)
     held_out = set(validation)
     training = [face for face in _shuffled(faces.names, seed, "training") if face not in held_out]
     return np.array(training, dtype=np.int64), np.array(validation, dtype=np.int64)
 
 
-def _shuffled(names: Sequence[str], seed: int, purpose: str = "groups") -> list[int]:
+def hold_out(
+    names: Sequence[str], groups: np.ndarray, wanted: int, seed: int = 0, purpose: str = "groups"
+) -> list[int]:
+    """At most `wanted` faces in whole groups, the same ones whatever the order of the faces."""
+    members: dict[int, list[int]] = {}  # groups in the order of their first member
+    for face in _shuffled(names, seed, purpose):
+        members.setdefault(int(groups[face]), []).append(face)
+    held_out: list[int] = []
+    for together in members.values():
+        if len(held_out) + len(together) <= wanted:
+            held_out += together
+    return held_out
+
+
+def _shuffled(names: Sequence[str], seed: int, purpose: str) -> list[int]:
     """Positions sorted by a hash of seed and name: the same on every machine and version."""
 
     def key(face: int) -> bytes:

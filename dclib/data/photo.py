@@ -1,6 +1,7 @@
 """From a photo to a square of pixels and the points in it."""
 
 import math
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import numpy as np
 from PIL import Image
 
 from dclib.errors import DataError
+
+Square = tuple[float, float, float]  # left, top, side
 
 
 def read(content: bytes | Path, name: str) -> Image.Image:
@@ -18,6 +21,8 @@ def read(content: bytes | Path, name: str) -> Image.Image:
     """
     try:
         with Image.open(BytesIO(content) if isinstance(content, bytes) else content) as photo:
+            if photo.mode.startswith(("I", "F")):
+                raise ValueError(f"pixels of kind {photo.mode}: save it with 8 bits per channel")
             return photo.convert("RGB")
     except FileNotFoundError:
         raise DataError(f"{name}: there is no such photo") from None
@@ -25,10 +30,23 @@ def read(content: bytes | Path, name: str) -> Image.Image:
         raise DataError(f"{name}: the photo cannot be read whole ({fault}); get it anew") from None
 
 
+def central_square(size: tuple[int, int]) -> Square:
+    """The largest square in the middle of a photo of this width and height."""
+    side = min(size)
+    return (size[0] - side) / 2, (size[1] - side) / 2, side
+
+
+def box_square(box: Sequence[float]) -> Square:
+    """The smallest square around the middle of a box (left, top, right, bottom) that holds it."""
+    left, top, right, bottom = box
+    side = max(right - left, bottom - top)
+    return (left + right - side) / 2, (top + bottom - side) / 2, side
+
+
 def crop(
     photo: Image.Image,
     points: np.ndarray,
-    square: tuple[float, float, float],
+    square: Square,
     resolution: int,
     margin: int,
 ) -> tuple[np.ndarray, np.ndarray]:

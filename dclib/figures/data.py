@@ -1,5 +1,7 @@
 """The data page: what the faces look like, how often each label occurs, how large faces are."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -10,18 +12,25 @@ from dclib.data.faces import FaceSet
 from dclib.figures import BLUE, GREEN, GREY, VERMILION, WIDTH
 from dclib.figures.results import LABELS
 
+Labels = Mapping[str, Sequence[str]]
 HALVES = {"training": BLUE, "test": VERMILION}
 LINE = 0.12  # inches that a line of text below a picture takes
 
 
 def sheet(
-    faces: FaceSet, count: int = 24, columns: int = 8, points: bool = True, words: bool = True
+    faces: FaceSet,
+    count: int = 24,
+    columns: int = 8,
+    points: bool = True,
+    words: bool = True,
+    labels: Labels = LABELS,
 ) -> Figure:
     """The first faces of a set, as the network sees them: the centred window.
 
     Args:
         points: draw the landmarks.
-        words: write the labels below each picture.
+        words: write the labels below each picture, and angles in degrees.
+        labels: the words of their values, such as `dclib.data.find(name).words()`.
 
     Raises:
         ValueError: there is no face to show.
@@ -31,7 +40,7 @@ def sheet(
         raise ValueError(f"a sheet of {count} faces in {columns} columns shows nothing")
     columns = min(columns, count)
     rows = -(-count // columns)
-    lines = len(_classes(faces)) if words else 0
+    lines = len(_named(faces, labels)) if words else 0
     width = WIDTH / columns
     tight = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
     fig = Figure(figsize=(WIDTH, rows * (width + lines * LINE + 0.08)), layout=tight)
@@ -41,7 +50,7 @@ def sheet(
         if face < count:
             _show(ax, faces, face, points)
             if words:
-                told = "\n".join(_words(faces, face))
+                told = "\n".join(_words(faces, face, labels))
                 ax.text(0.5, -0.03, told, transform=ax.transAxes, ha="center", va="top", size=6)
     return fig
 
@@ -57,28 +66,42 @@ def _show(ax: Axes, faces: FaceSet, face: int, points: bool) -> None:
     ax.set(xlim=(0, size), ylim=(size, 0))
 
 
-def _classes(faces: FaceSet) -> list[str]:
-    return [name for name in LABELS if name in faces.labels]
+def _named(faces: FaceSet, labels: Labels) -> list[str]:
+    return [name for name in labels if name in faces.labels]
 
 
-def _words(faces: FaceSet, face: int) -> list[str]:
-    values = {name: int(faces.labels[name][face]) for name in _classes(faces)}
-    return [LABELS[name][value] if value >= 0 else "–" for name, value in values.items()]
+def _is_angle(faces: FaceSet, name: str) -> bool:
+    return faces.labels[name].dtype.kind == "f"
 
 
-def label_balance(train: FaceSet, test: FaceSet) -> Figure:
-    """How often each value of each label occurs, in % of the faces that have the label."""
-    names = _classes(train)
-    heights = [len(LABELS[name]) for name in names]
+def _words(faces: FaceSet, face: int, labels: Labels) -> list[str]:
+    told = []
+    for name in _named(faces, labels):
+        value = faces.labels[name][face]
+        if _is_angle(faces, name):
+            told.append(f"{name} –" if np.isnan(value) else f"{name} {value:.0f}°")
+        else:
+            told.append(labels[name][value] if value >= 0 else "–")
+    return told
+
+
+def label_balance(train: FaceSet, test: FaceSet, labels: Labels = LABELS) -> Figure:
+    """How often each value of each label occurs, in % of the faces that have the label.
+
+    Args:
+        labels: the words of their values; angles are left out.
+    """
+    names = [name for name in _named(train, labels) if not _is_angle(train, name)]
+    heights = [len(labels[name]) for name in names]
     fig = Figure(figsize=(WIDTH, 0.30 * sum(heights) + 1.0), layout="constrained")
     panels = fig.subplots(len(names), 1, sharex=True, squeeze=False, height_ratios=heights)
     for ax, name in zip(panels.flat, names, strict=True):
-        values = np.arange(len(LABELS[name]))
+        values = np.arange(len(labels[name]))
         for step, (half, faces) in zip((-0.2, 0.2), _halves(train, test), strict=True):
             share = _shares(faces.labels[name], len(values))
             bars = ax.barh(values + step, share, height=0.38, color=HALVES[half], label=half)
             ax.bar_label(bars, fmt="%.1f", padding=2, fontsize="x-small", color=GREY)
-        ax.set_yticks(values, LABELS[name])
+        ax.set_yticks(values, labels[name])
         ax.set_ylim(len(values) - 0.5, -0.5)
         ax.set_xlim(0, 105)
         ax.grid(visible=False, axis="y")

@@ -45,7 +45,9 @@ def draw(
     tasks = list(prediction.labels)
     places = [row + 0.6 * tasks.index(task) for row, (task, _, _) in enumerate(rows)]
     right.barh(places, [share for _, _, share in rows], height=0.8, color=BLUE)
-    right.set_yticks(places, [_word(task, value) for task, value, _ in rows])
+    words = LABELS | prediction.words
+    names = [words[task][value] if task in words else f"{task} {value}" for task, value, _ in rows]
+    right.set_yticks(places, names)
     for (task, value, _), tick in zip(rows, right.get_yticklabels(), strict=True):
         if labels is not None and task in labels:
             true = labels[task] == value
@@ -54,7 +56,3 @@ def draw(
     right.set_xticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
     right.grid(visible=False, axis="y")
     return fig
-
-
-def _word(task: str, value: int) -> str:
-    return LABELS[task][value] if task in LABELS else f"{task} {value}"

@@ -1,0 +1,236 @@
+"""A data set of one's own: a folder of photos with a `table.csv`, and perhaps an `about.toml`.
+
+`prepare` checks everything and copies the photos that the table names, the table and `about.toml`
+to a folder of the set's name below `DCLIB_DATA`. From then on the set is known by that name, and
+the folder that it came from is not needed: it may move or go. `dclib.data.table` and
+`dclib.data.about` say how the two files are written.
+
+A face is the square around its box, or the central square of its photo, never squeezed; what
+leads out of the photo repeats its edge.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dclib import paths
+from dclib.data import DATASETS, DataSet, about, table
+from dclib.data.cache import Faces, cached
+from dclib.data.faces import FaceSet
+from dclib.data.folder_faces import build, content_fingerprint, digests
+from dclib.data.table import LANDMARKS, TABLE, Table
+from dclib.data.whole import disk, make_folder
+from dclib.errors import DataError
+from dclib.tasks import Angle, Classes, Landmarks, Task
+
+MARK = "prepared.json"  # made by `prepare`, beside the table
+NAME = re.compile(r"[A-Za-z0-9][\w-]*")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `prepare` found; its text is for a terminal."""
+
+    name: str
+    table: Table
+    train: FaceSet
+    test: FaceSet
+
+    def __str__(self) -> str:
+        told = self.table
+        how = "a fifth of the faces" if told.halves is None else "as the column split says"
+        rows = [
+            f"{self.name}: content verified, fingerprint {self.train.fingerprint}",
+            f"{len(self.train):,} training and {len(self.test):,} test faces, {how}",
+            f"tasks, the main one first: {', '.join(told.tasks)}; training / test faces:",
+            *(f"  {name}: {self._counts(name)}" for name in told.tasks),
+            "mirrored in training, as about.toml says"
+            if told.symmetry.mirror
+            else "never mirrored in training: about.toml does not say what a mirror does",
+            f"next: python -m dclib train --data {self.name} --method DCNet --lr 0.1"
+            " --train-faces all",
+        ]
+        return "\n".join(rows)
+
+    def _counts(self, name: str) -> str:
+        told = self.table
+        if name == LANDMARKS:
+            known = self._each(lambda half: ~np.isnan(half.landmarks).any(axis=2))
+            by = "the box of the points"
+            if told.eyes:
+                by = f"the distance of points {told.eyes[0] + 1} and {told.eyes[1] + 1}"
+            return f"{told.points.shape[1]} points, {known} known; errors are shares of {by}"
+        if name not in told.classes:
+            known = self._each(lambda half: ~np.isnan(half.labels[name]))
+            column = told.labels[name]
+            return f"{np.nanmin(column):g}° to {np.nanmax(column):g}°, {known} known"
+        values = [*enumerate(told.classes[name]), (-1, "unknown")]
+        counts = [(word, self._each(partial(_having, name, value))) for value, word in values]
+        return ", ".join(f"{word} {count}" for word, count in counts if count != "0 / 0")
+
+    def _each(self, of: Callable[[FaceSet], np.ndarray]) -> str:
+        return f"{of(self.train).sum():,} / {of(self.test).sum():,}"
+
+
+def _having(name: str, value: int, faces: FaceSet) -> np.ndarray:
+    return faces.labels[name] == value
+
+
+def names() -> list[str]:
+    """The sets of one's own that are in the data folder."""
+    found = {path.parent.name for path in paths.data().glob(f"*/{TABLE}")}
+    return sorted(name for name in found - DATASETS.keys() if NAME.fullmatch(name))
+
+
+def data_set(name: str) -> DataSet:
+    """The set of that name in the data folder."""
+    return DataSet(
+        name=name,
+        description=f"your folder {name}",
+        load=partial(load, name),
+        tasks=partial(tasks, name),
+        identify=partial(fingerprint, name),
+        prepare=partial(prepare, name),
+        words=partial(words, name),
+    )
+
+
+def prepare(name: str, source: Path | None = None, resolution: int = 48) -> Report:
+    """Check a folder, copy it to the data folder, decode its faces, and report what it holds.
+
+    Args:
+        name: what the set is to be called.
+        source: the folder; without it the one of that name in the data folder.
+        resolution: of the faces that are put into the cache.
+
+    Raises:
+        DataError: a fault in the table, in `about.toml` or in a photo, named by file and line; the
+            name is taken; or the disk is full.
+    """
+    place = paths.data() / name
+    if name in DATASETS or name == "cache" or not NAME.fullmatch(name):
+        raise DataError(
+            f"{name!r} cannot name a folder of yours: it is taken, or has more than letters,"
+            " digits, - and _ in it; choose another name"
+        )
+    source = source or place
+    copied = source.resolve() != place.resolve()
+    if copied and place.exists() and not _mark(name).get("copied"):
+        raise DataError(f"{place} is already there and no copy: choose another name or remove it")
+    told = table.read(source)
+    photos = digests(told)
+    mark = content_fingerprint(source, photos)
+    faces = cached(name, resolution, mark, partial(build, told, photos, resolution, mark))
+    about_it = {"fingerprint": mark, "table": content_fingerprint(source), "copied": copied}
+
+    def fill(folder: Path) -> None:
+        for file in [TABLE, about.ABOUT, *told.files] if copied else []:
+            if (source / file).exists():  # not every folder has an about.toml
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source / file, folder / file)
+        (folder / MARK).write_text(json.dumps(about_it) + "\n")
+
+    if copied:
+        make_folder(place, fill, usable=lambda: False)
+    else:
+        with disk(place):
+            fill(place)
+    return Report(name, told, *faces)
+
+
+def load(name: str, resolution: int) -> Faces:
+    """The training and the test faces, decoded once and memory-mapped from then on.
+
+    Training faces have a margin of an eighth of `resolution` all round, for augmentation.
+
+    Raises:
+        DataError: the folder is not prepared, or was changed since.
+    """
+    mark = fingerprint(name)
+
+    def decode() -> Faces:
+        told = _table(name)
+        photos = digests(told)
+        if content_fingerprint(told.folder, photos) != mark:
+            raise DataError(_again(name, "photos were changed"))
+        return build(told, photos, resolution, mark)
+
+    return cached(name, resolution, mark, decode)
+
+
+def tasks(name: str, resolution: int) -> tuple[Task, ...]:
+    """The tasks of a set, the main one first.
+
+    Raises:
+        DataError: the folder is not prepared, or was changed since.
+    """
+    told = _table(name)
+    return tuple(_task(told, task, resolution) for task in told.tasks)
+
+
+def _task(told: Table, name: str, resolution: int) -> Task:
+    if name == LANDMARKS:
+        return Landmarks(resolution, points=told.points.shape[1])
+    return Classes(name, len(told.classes[name])) if name in told.classes else Angle(name)
+
+
+def words(name: str) -> dict[str, tuple[str, ...]]:
+    """The words of each label, by its classes; of an angle the degrees that each bin holds.
+
+    Raises:
+        DataError: the folder is not prepared, or was changed since.
+    """
+    told = _table(name)
+    made = {}
+    for task in (_task(told, label, 1) for label in told.labels):
+        if isinstance(task, Angle):
+            ends = [task.width * at - task.limit for at in range(task.outputs + 1)]
+            made[task.name] = tuple(f"{low:g}° to {high:g}°" for low, high in pairwise(ends))
+        else:
+            made[task.name] = told.classes[task.name]
+    return made
+
+
+def fingerprint(name: str) -> str:
+    """The fingerprint of the table, `about.toml` and the photos, as `prepare` found them.
+
+    Raises:
+        DataError: the folder is not prepared, or its table was changed since.
+    """
+    mark = _mark(name)
+    if not mark:
+        raise DataError(_again(name, "it has not been prepared"))
+    if mark["table"] != content_fingerprint(paths.data() / name):
+        raise DataError(_again(name, "the table was changed"))
+    return str(mark["fingerprint"])
+
+
+def _again(name: str, why: str) -> str:
+    return f"{paths.data() / name}: {why}; `python -m dclib data {name}` checks and prepares it"
+
+
+def _mark(name: str) -> dict[str, Any]:
+    """What `prepare` left in a set's folder; nothing where it did not come to its end."""
+    try:
+        mark = json.loads((paths.data() / name / MARK).read_text())
+        return {key: mark[key] for key in ("fingerprint", "table", "copied")}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+
+
+def _table(name: str) -> Table:
+    return _read(paths.data() / name, fingerprint(name))
+
+
+@lru_cache(maxsize=4)
+def _read(folder: Path, fingerprint: str) -> Table:
+    """The table of a folder, read again when its fingerprint changes."""
+    return table.read(folder)

@@ -1,0 +1,221 @@
+"""A subset of Tiny-ImageNet: small photos of 200 kinds of things, to pre-train columns on.
+
+Tiny-ImageNet (Stanford's CS231n, 2015) is itself cut from ImageNet (Russakovsky et al., 2015), at
+64 x 64 pixels, for non-commercial research and education. The subset has, of each class, the 60
+training and the 10 validation photos with the lowest numbers: it stands in for ImageNet where that
+is out of reach, under its own name, and is no substitute for it.
+
+In the words of the rest of the library its photos are faces without landmarks, whose one label is
+the kind of thing they show.
+"""
+
+import hashlib
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from dclib import paths
+from dclib.data import photo
+from dclib.data.archive import DAMAGE, Folder, Official, contents
+from dclib.data.cache import Faces, cached
+from dclib.data.faces import FaceSet, Symmetry, group
+from dclib.data.progress import progress
+from dclib.errors import DataError
+from dclib.tasks import Classes
+
+CLASSES = 200
+COUNTS = {"train": 60, "val": 10}  # photos of each class that are used
+SIDE = 64  # of a photo, pixels
+LABEL = "object"
+ARCHIVE = Official(
+    name="tiny-imagenet-200.zip",
+    marker="wnids.txt",
+    also=("tiny-imagenet-200/wnids.txt", "tiny_imagenet/classes.txt"),
+    page="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+    address="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+)
+# train/CLASS/images/CLASS_7.JPEG in the official archive, without images/ in the bare subset;
+# val/images/val_7.JPEG in the official archive, val/CLASS/val_7.JPEG in the bare subset
+PHOTO = re.compile(r"(train|val)/(?:(n\d+)/)?(?:images/)?(?:n\d+|val)_(\d+)\.JPEG")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """Where a photo is and what it shows."""
+
+    part: str  # "train" or "val"
+    kind: str  # its class, as ImageNet numbers it
+    number: int
+    file: Folder
+
+    @property
+    def name(self) -> str:
+        return f"{self.part}/{self.kind}/{self.file.name}"
+
+    def content(self) -> bytes:
+        try:
+            return self.file.read_bytes()
+        except (*DAMAGE, OSError) as fault:
+            raise DataError(
+                f"{self.file}: the photo cannot be read ({fault}); get the archive anew"
+            ) from None
+
+
+def tasks(resolution: int) -> tuple[Classes]:
+    """The one task: what a photo shows."""
+    return (Classes(LABEL, CLASSES),)
+
+
+def prepare(source: Path | None = None, resolution: int = 48) -> str:
+    """Find the archive or download it, decode it, and say what it holds.
+
+    Args:
+        source: the archive, or a folder that has it or its content; without it `DCLIB_MIRROR` and
+            the data folder are searched.
+        resolution: of the photos that are put into the cache.
+
+    Raises:
+        DataError: it cannot be had, or is not what it should be.
+    """
+    train, test = _load(find(source, fetch=source is None), resolution)
+    return (
+        f"Tiny-ImageNet's subset: {len(train):,} training and {len(test):,} validation photos of"
+        f" {CLASSES} classes, fingerprint {train.fingerprint},"
+        f" decoded for {resolution} pixels under {paths.data() / 'cache'}"
+    )
+
+
+def load(resolution: int) -> Faces:
+    """Training and validation photos, resized to `resolution`, decoded once.
+
+    Raises:
+        DataError: the data are nowhere to be found, or not what they should be.
+    """
+    return _load(find(), resolution)
+
+
+def fingerprint() -> str:
+    """Of the photos that `load` gives: their names, classes and content, however packed."""
+    return _fingerprint(find())
+
+
+def find(source: Path | None = None, fetch: bool = False) -> list[Photo]:
+    """The photos of the subset: training before validation, by class and number.
+
+    Raises:
+        DataError: the archive is nowhere, or lacks classes or photos.
+    """
+    mirror = paths.mirror()
+    if source is not None and not source.is_dir():
+        folder: Folder = ARCHIVE.top(source)
+    elif source is not None:
+        folder = ARCHIVE.open([source, source.parent])
+    else:
+        folder = ARCHIVE.open([mirror, paths.data()] if mirror else [paths.data()], fetch)
+    return _subset(_photos(folder), _kinds(folder), folder)
+
+
+def _kinds(folder: Folder) -> list[str]:
+    """The classes, in the order of their labels; further words on a line are their names."""
+    path = folder / ("classes.txt" if (folder / "classes.txt").exists() else "wnids.txt")
+    kinds = [line.split()[0] for line in _text(path).splitlines() if line.strip()]
+    if len(kinds) != CLASSES or len(set(kinds)) != CLASSES:
+        raise DataError(f"{path}: {len(kinds)} classes instead of {CLASSES}; get it anew")
+    return sorted(kinds)
+
+
+def _text(path: Folder) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (*DAMAGE, OSError, UnicodeDecodeError) as fault:
+        raise DataError(f"{path}: cannot be read ({fault}); get the archive anew") from None
+
+
+def _photos(folder: Folder) -> Iterator[Photo]:
+    """All photos of the official archive, or of a folder with train.zip and val.zip."""
+    parts = [folder / f"{part}.zip" for part in COUNTS]
+    places: list[Folder] = [contents(p) for p in parts if isinstance(p, Path) and p.exists()]
+    annotations = folder / "val" / "val_annotations.txt"
+    rows = _text(annotations).splitlines() if annotations.exists() else []
+    kind_of = {row.split("\t")[0]: row.split("\t")[1] for row in rows if "\t" in row}
+    for place in places or [folder]:
+        for name, file in _files(place):
+            if match := PHOTO.fullmatch(name):
+                part, kind, number = match.groups()
+                yield Photo(part, kind or kind_of.get(file.name, "?"), int(number), file)
+
+
+def _files(folder: Folder) -> Iterator[tuple[str, Folder]]:
+    """Every file below a folder, and its path from there."""
+    if isinstance(folder, Path):
+        for file in folder.rglob("*.JPEG"):
+            yield file.relative_to(folder).as_posix(), file
+    else:  # zipfile.Path goes through all names for each folder, which takes long
+        for name in folder.root.namelist():
+            if name.startswith(folder.at):
+                yield name.removeprefix(folder.at), zipfile.Path(folder.root, name)
+
+
+def _subset(photos: Iterator[Photo], kinds: Sequence[str], folder: Folder) -> list[Photo]:
+    found: dict[tuple[str, str], list[Photo]] = {(p, kind): [] for p in COUNTS for kind in kinds}
+    for one in sorted(photos, key=lambda one: one.number):
+        if (one.part, one.kind) not in found:
+            raise DataError(f"{one.file}: its class {one.kind} is not listed; get it anew")
+        found[one.part, one.kind].append(one)
+    for (part, kind), those in found.items():
+        if len(those) < COUNTS[part]:
+            raise DataError(
+                f"{folder}: {len(those)} photos in {part} of class {kind}, {COUNTS[part]} are"
+                " needed; get the archive anew"
+            )
+    return [one for (part, _), those in found.items() for one in those[: COUNTS[part]]]
+
+
+def _fingerprint(photos: Sequence[Photo]) -> str:
+    digest = hashlib.sha256()
+    for one in photos:
+        digest.update(f"{one.name} {hashlib.sha256(one.content()).hexdigest()}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _load(photos: list[Photo], resolution: int) -> Faces:
+    known = _fingerprint(photos)
+    return cached("tiny-imagenet", resolution, known, partial(_build, photos, resolution, known))
+
+
+def _build(photos: list[Photo], resolution: int, known: str) -> Faces:
+    labels = {kind: label for label, kind in enumerate(sorted({one.kind for one in photos}))}
+    train, test = (
+        _decode([one for one in photos if one.part == part], labels, resolution, known)
+        for part in COUNTS
+    )
+    return train, test
+
+
+def _decode(photos: list[Photo], labels: dict[str, int], resolution: int, known: str) -> FaceSet:
+    images = np.empty((len(photos), 3, resolution, resolution), dtype=np.uint8)
+    nowhere = np.empty((0, 2), dtype=np.float32)
+    digests = []
+    for at, one in enumerate(progress(photos, f"decode {photos[0].part}", len(photos))):
+        content = one.content()
+        picture = photo.read(content, str(one.file))
+        if picture.size != (SIDE, SIDE):
+            raise DataError(f"{one.file}: not {SIDE} x {SIDE} pixels; get the archive anew")
+        images[at], _ = photo.crop(picture, nowhere, (0, 0, SIDE), resolution, margin=0)
+        digests.append(hashlib.sha256(content).hexdigest())
+    return FaceSet(
+        images=images,
+        landmarks=np.empty((len(photos), 0, 2), dtype=np.float32),
+        labels={LABEL: np.array([labels[one.kind] for one in photos], dtype=np.int64)},
+        names=tuple(one.name for one in photos),
+        groups=group(digests),
+        resolution=resolution,
+        symmetry=Symmetry(points=(), classes={}),
+        fingerprint=known,
+        eyes=None,
+    )

@@ -1,0 +1,196 @@
+"""Faults in a folder of one's own: each is one error with file, line and what to do."""
+
+import io
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from own_folder import FACES, HEADER, HEIGHT, WIDTH, make, photo, rows, write
+from PIL import Image
+
+from dclib import data, paths
+from dclib.data import folder
+from dclib.errors import DataError
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch) -> Path:
+    return make(tmp_path, monkeypatch)
+
+
+def change(line: int, **cells: str):
+    """Alter the cells of a row, counted as lines of the file are."""
+
+    def damage(own: Path) -> None:
+        lines = rows()
+        lines[line - 2] |= cells
+        write(own, lines)
+
+    return damage
+
+
+def column(name: str, value=lambda at: ""):
+    def damage(own: Path) -> None:
+        write(own, [row | {name: value(at)} for at, row in enumerate(rows())])
+
+    return damage
+
+
+def without(*names: str):
+    def damage(own: Path) -> None:
+        kept = [name for name in HEADER if name not in names]
+        write(own, [{name: row[name] for name in kept} for row in rows()])
+
+    return damage
+
+
+def text(old: str, new: str):
+    def damage(own: Path) -> None:
+        table = (own / "table.csv").read_text()
+        assert old in table
+        (own / "table.csv").write_text(table.replace(old, new, 1))
+
+    return damage
+
+
+def told(content: str):
+    return lambda own: (own / "about.toml").write_text(content)
+
+
+def cut_short(own: Path) -> None:
+    content = io.BytesIO()
+    Image.effect_noise((WIDTH, HEIGHT), 90).save(content, "png")
+    (own / "photos/03.png").write_bytes(content.getvalue()[:-400])
+
+
+def deep(own: Path) -> None:
+    Image.fromarray(np.full((30, 40), 40_000, dtype=np.uint16)).save(own / "photos/03.png")
+
+
+SPLIT = {at: "test" if at in (3, 4) else "train" for at in range(FACES)}
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda own: (own / "table.csv").unlink(), r"table\.csv: there is no such table"),
+        (lambda own: (own / "table.csv").write_bytes(b"file,\xff"), r"table\.csv: .* UTF-8"),
+        (lambda own: (own / "table.csv").write_text("file,a\n"), "no row below the names"),
+        (text("file,", "photo,"), r"csv:1: there is no column named file"),
+        (text(",smile", ","), r"csv:1: column 8 has no name"),
+        (text(",side", ",smile"), r"csv:1: a column is there twice: \['smile'\]"),
+        (text(",no,", ",no,,"), r"csv:2: 11 cells for 10 columns"),
+        (text(",no,", ',"no,'), r"csv:\d+: .*save the table as CSV"),
+        (without("y3"), r"csv:1: the points must be x1, y1, x2, y2 and so on, not .*x3"),
+        (without(*HEADER[1:]), r"csv:1: there is nothing to learn"),
+        (column("landmarks", str), r"csv:1: column 'landmarks': its name is taken"),
+        (column("roll", str), r"csv:1: column 'roll': its name is taken|column 'roll_deg': its"),
+        (lambda own: (own / "photos/03.png").unlink(), r"csv:5: photos/03\.png cannot be read"),
+        (cut_short, r"csv:5: photos/03\.png: the photo cannot be read whole"),
+        (deep, r"csv:5: photos/03\.png: .*8 bits per channel"),
+        (change(7, x2="1o"), r"csv:7: '1o' in column x2 is no number"),
+        (change(7, x2="12,5"), r"csv:7: '12,5' in column x2 is no number: write it like 12\.5"),
+        (change(7, roll_deg="inf"), r"csv:7: 'inf' in column roll_deg is no number"),
+        (change(7, x2=""), r"csv:7: of x2, y2 some are empty"),
+        (change(7, file="photos/00.png"), r"csv:7: photos/00\.png was already given in line 2"),
+        (change(7, file="photos/./00.png"), r"csv:7: photos/00\.png was already given in line 2"),
+        (change(7, file="../00.png"), r"csv:7: the path '\.\./00\.png' leads out of the folder"),
+        (change(7, file="/photos/00.png"), r"csv:7: the path .* leads out of the folder"),
+        (change(7, file="C:\\00.png"), r"csv:7: the path .* leads out of the folder"),
+        (change(7, file=""), r"csv:7: the cell in column file is empty"),
+        (change(7, x1="40.5"), r"csv:7: point 1 lies outside the central square .*40 x 30"),
+        (change(7, y3="-1"), r"csv:7: point 3 lies outside"),
+        (column("mood", lambda at: "good"), r"csv:1: column mood needs two values"),
+        (column("mood"), r"csv:1: column mood needs two values"),
+        (column("name", lambda at: f"n{at}"), r"column name has 20 values on 20 faces .* no label"),
+        (column("yaw_deg"), r"csv:1: column yaw_deg is empty"),
+        (column("left", str), r"csv:1: of left, top, right, bottom there is only left"),
+        (column("split", lambda at: "val"), r"csv:2: 'val' in column split is neither train nor"),
+        (column("split", lambda at: "train"), r"20 training and 0 test faces in 20 groups"),
+        (column("group", lambda at: "one"), r"20 training and 0 test faces in 1 groups: add"),
+        (told("eyes = [1, 2]\nrolled"), r"about\.toml: cannot be read .*; mend or remove it"),
+        (told("eye = [1, 2]"), r"about\.toml: eye means nothing here; known are tasks, eyes"),
+        (told("eyes = [0, 1]"), r"about\.toml: eyes names a point that is not there; .* 1 to 3"),
+        (told("eyes = [1, 1]"), r"about\.toml: eyes names something twice"),
+        (told("eyes = 1"), r"about\.toml: eyes does not hold pairs"),
+        (
+            told('tasks = ["yaw"]'),
+            r"about\.toml: tasks: there is no yaw; there are landmarks, smile",
+        ),
+        (told('tasks = "smile"'), r"about\.toml: tasks is no list of words"),
+        (told('rolled = ["smile"]'), r"about\.toml: smile is no angle; there are \['roll'\]"),
+        (told("mirror = true"), r"about\.toml: mirror is no table"),
+        (told("[mirror]\npoints = [[1, 9]]"), r"mirror\.points names a point that is not there"),
+        (told("[mirror]\nswap = [[1, 2]]"), r"mirror\.swap means nothing here"),
+        (
+            told('[mirror.classes]\nside = [["left", "rihgt"]]'),
+            r"rihgt in mirror\.classes\.side is none of \['front', 'left', 'right'\]",
+        ),
+        (
+            told('[classes]\nsmile = ["yes", "on"]'),
+            r"csv:2: 'no' in column smile is none of yes, on",
+        ),
+        (told('[classes]\nsmlie = ["yes"]'), r"about\.toml: classes: smlie is no label"),
+    ],
+)
+def test_faults_are_named_by_file_and_line(own, damage, message):
+    damage(own)
+    with pytest.raises(DataError, match=message) as fault:
+        data.prepare("mine", own)
+    assert "\n" not in str(fault.value)
+    assert not (paths.data() / "mine").exists()
+
+
+def test_halves_that_leak_are_refused(own):
+    lines = [row | {"split": SPLIT[at], "group": f"g{at}"} for at, row in enumerate(rows())]
+    lines[4]["group"] = "g9"
+    write(own, lines)
+    with pytest.raises(DataError, match=r"csv:11: it is in the group of line 6.* other half"):
+        data.prepare("mine", own)
+    lines[4]["group"] = ""
+    write(own, lines)
+    photo(3).save(own / "photos/11.png")
+    with pytest.raises(DataError, match=r"csv:13: it is in the group of line 5, or has the same"):
+        data.prepare("mine", own)
+
+
+def test_test_faces_without_points_are_refused(own):
+    lines = [row | {"split": SPLIT[at]} for at, row in enumerate(rows())]
+    lines[3] |= {"x1": "", "y1": "", "x3": "", "y3": ""}
+    write(own, lines)
+    with pytest.raises(DataError, match=r"csv:5: a test face needs both eyes, or two points that"):
+        data.prepare("mine", own)
+
+
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        (("10", "5", "9", "15"), r"csv:2: the box is empty"),
+        (("10", "5", "", "15"), r"csv:2: of left, top, right, bottom some are empty"),
+        (("10", "5", "90", "15"), r"csv:2: the middle of the box lies outside the photo \(40 x 30"),
+    ],
+)
+def test_boxes_that_are_none_are_refused(own, box, message):
+    sides = dict(zip(("left", "top", "right", "bottom"), box, strict=True))
+    write(own, [row | sides for row in rows()])
+    with pytest.raises(DataError, match=message):
+        data.prepare("mine", own)
+
+
+@pytest.mark.parametrize("name", ["mtfl", "synthetic", "cache", "../mine", "a b", ""])
+def test_names_that_are_taken_or_no_names_are_refused(own, name):
+    with pytest.raises(DataError, match="cannot name a folder of yours"):
+        data.prepare(name, own)
+
+
+def test_unknown_sets_are_told_what_there_is(own):
+    data.prepare("mine", own)
+    with pytest.raises(DataError, match=r"'yours' is unknown; choose from \['mtfl', .*'mine'\]"):
+        data.load("yours", 30)
+
+
+def test_a_registered_set_wins_over_a_folder_of_its_name(own):
+    shutil.copytree(own, paths.data() / "synthetic")
+    assert data.find("synthetic") is data.DATASETS["synthetic"]
+    assert "synthetic" not in folder.names()
