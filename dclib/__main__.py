@@ -14,20 +14,26 @@ from dclib.errors import DataError, RunError
 if TYPE_CHECKING:
     from dclib.experiment import Experiment
 
+# The fields of an experiment that the command line may change.
+CHANGES = (
+    *("dataset", "train_faces", "width", "resolution", "epochs", "batch", "lr", "weighting"),
+    "pretrained",
+)
+
 # Commands import what they need when they run, so that --help answers at once.
 
 
 def prepare_data(options: argparse.Namespace) -> None:
-    from dclib.data import DATASETS
+    from dclib import data
 
-    if options.name not in DATASETS:
-        raise DataError(f"data set {options.name!r} is unknown; choose from {list(DATASETS)}")
-    print(DATASETS[options.name].prepare(options.source))
+    print(data.prepare(options.name, options.source))
 
 
 def _experiments(options: argparse.Namespace) -> "list[Experiment]":
     from dclib import plan, runs
 
+    if options.dataset and (options.run or options.plan):
+        raise RunError("--data goes with --method: a plan and a run have data of their own")
     if options.run:
         return [runs.load(options.run).experiment]
     if options.plan:
@@ -37,11 +43,9 @@ def _experiments(options: argparse.Namespace) -> "list[Experiment]":
         return [e for e in chosen if options.tries is None or e.try_ < options.tries]
     if not options.method:
         raise RunError("name what to train: --method METHOD, --plan FIGURE or --run ID")
-    changes = {
-        name: value
-        for name in ("width", "resolution", "epochs", "batch", "lr", "train_faces", "weighting")
-        if (value := getattr(options, name)) is not None
-    }
+    changes = {name: value for name in CHANGES if (value := getattr(options, name)) is not None}
+    if changes.get("train_faces") == "all":
+        changes["train_faces"] = None
     underlying = options.underlying or _underlying(options.method)
     made = plan.experiment(options.preset, options.method, underlying, **changes)
     return [replace(made, try_=options.try_)]
@@ -51,6 +55,11 @@ def _underlying(method: str) -> str:
     from dclib.methods import METHODS
 
     return (METHODS[method].underlying if method in METHODS else None) or "resnet18"
+
+
+def face_count(word: str) -> int | str:
+    """A number of faces, or "all"."""
+    return word if word == "all" else int(word)
 
 
 def train(options: argparse.Namespace) -> None:
@@ -66,18 +75,30 @@ def train(options: argparse.Namespace) -> None:
     hidden = all(record.experiment.split == "validation" for record in records)
     table = runs.table(records)
     # no test figure is shown before the choices are made, nor for single runs
-    shown = table if hidden else table.drop(columns=["failure rate", "mean error"])
+    shown = table if hidden else table.drop(columns=["failure rate", "mean error", "accuracy"])
     print(shown.to_string(index=False))
     if options.publish:
         for record in records:
             print(runs.publish(record).folder)
 
 
+def pretrain(options: argparse.Namespace) -> None:
+    from dclib import pretraining
+
+    run = pretraining.experiment(options.underlying, options.width, options.resolution)
+    record, file = pretraining.pretrain(run)
+    if options.publish:
+        file = pretraining.publish(record, file)
+    print(f"run {record.id}: {pretraining.accuracy(record):.1%} of the validation photos named")
+    print(f"weights in {file}")
+
+
 def select(options: argparse.Namespace) -> None:
     from dclib import data, plan, runs, selection
     from dclib.batches import face_sets
 
-    records = runs.find(plan.experiments("rates", options.preset))
+    grid = [e for name in plan.GRIDS for e in plan.experiments(name, options.preset)]
+    records = runs.find(grid)
     if not records:
         raise RunError(
             f"no run of the grid is there: `python -m dclib train --plan rates --preset"
@@ -85,12 +106,18 @@ def select(options: argparse.Namespace) -> None:
         )
     e = records[0].experiment
     weights = selection.pose_weights(face_sets(e)[2], data.load(e.dataset, e.resolution)[1])
-    table = selection.write(records, weights)
-    if any(e.method == "XS" for e in (r.experiment for r in records)):
-        units = runs.find(plan.experiments("unit-rates", options.preset))
-        stitched = {r.id: r for r in [*records, *units] if r.experiment.method == "XS"}
-        table = selection.write(list(stitched.values()), weights)
+    selection.write(records, weights)
+    own = [e for name in plan.OWN_GRIDS for e in plan.experiments(name, options.preset)]
+    table = selection.write(list({r.id: r for r in [*records, *runs.find(own)]}.values()), weights)
     print(table.to_string(index=False))
+
+
+def measure_cost(options: argparse.Namespace) -> None:
+    from dclib import cost
+
+    record = cost.measure(options.preset, options.methods or (), options.rounds, report=print)
+    print(cost.table(record).to_string())
+    print(cost.write(record))
 
 
 def list_runs(options: argparse.Namespace) -> None:
@@ -165,27 +192,40 @@ def parser() -> argparse.ArgumentParser:
         return made
 
     data = command("data", prepare_data, "find, verify and decode a data set")
-    data.add_argument("name", help="mtfl or synthetic")
-    data.add_argument("source", nargs="?", type=Path, help="archive or folder; else DCLIB_MIRROR")
+    data.add_argument("name", help="of a data set: mtfl, or what your folder is to be called")
+    data.add_argument("source", nargs="?", type=Path, help="archive or folder to take it from")
 
     training = command("train", train, "train one run, or all runs of a figure")
     training.add_argument("--preset", default="cpu", help="smoke, cpu or paper (default: cpu)")
+    training.add_argument("--data", dest="dataset", help="a data set, instead of the preset's")
     training.add_argument("--method", help="a method by the paper's name, such as DCNet")
     training.add_argument("--underlying", help="underlying network (default: the method's)")
     training.add_argument("--try", dest="try_", type=int, default=0, help="the try (default: 0)")
     for name, kind in {"width": float, "resolution": int, "epochs": int, "batch": int}.items():
         training.add_argument(f"--{name}", type=kind, help="instead of the preset's")
     training.add_argument("--lr", type=float, help="learning rate, instead of the selected one")
-    training.add_argument("--train-faces", type=int, help="instead of the preset's")
+    training.add_argument("--train-faces", type=face_count, help="how many, or all of them: all")
     training.add_argument("--weighting", help="per_output or per_task")
+    training.add_argument("--pretrained", help="columns start from: imagenet or tiny-imagenet")
     training.add_argument("--plan", help="all runs of a figure: rates, fig3, ...")
     training.add_argument("--methods", nargs="+", help="of a plan, these methods only")
     training.add_argument("--tries", type=int, help="of a plan, the first so many tries")
     training.add_argument("--run", help="a run by its id, once more: its weights are then here")
     training.add_argument("--publish", action="store_true", help="copy records to results/")
 
+    starting = command("pretrain", pretrain, "train weights that columns may start from")
+    starting.add_argument("underlying", help="resnet18 or alexnet")
+    starting.add_argument("--width", type=float, default=0.25, help="its width (default: 0.25)")
+    starting.add_argument("--resolution", type=int, help="of the photos (default: the preset's)")
+    starting.add_argument("--publish", action="store_true", help="copy them to results/")
+
     choice = command("select", select, "choose learning rates from the runs of the grid")
     choice.add_argument("--preset", default="cpu")
+
+    costing = command("cost", measure_cost, "measure what a training step of each method costs")
+    costing.add_argument("--preset", default="cpu")
+    costing.add_argument("--methods", nargs="+", help="these methods only")
+    costing.add_argument("--rounds", type=int, default=7, help="how often all take turns")
 
     kept = command("runs", list_runs, "list, show, verify or publish run records")
     actions = kept.add_subparsers(required=True, metavar="ACTION")

@@ -30,7 +30,7 @@ REFERENCE = "cpu"  # the preset of the committed results
 
 def _protocol(experiment: Experiment) -> Experiment:
     """An experiment without what is each method's own."""
-    return replace(experiment, method="", try_=0, lr=1.0, unit_rate=1.0, related=())
+    return replace(experiment, method="", try_=0, lr=1.0, unit_rate=1.0, penalty=0.0, related=())
 
 
 def reference(figure: str) -> list[Record]:
@@ -84,7 +84,16 @@ class Comparison:
         return next(iter(self.tries.values()))[0].experiment
 
     def scores(self, method: str, metric: Metric, decoder: str) -> Floats:
-        """Scores of a method's tries on each face, over its last epochs: (tries, faces), in %."""
+        """Scores of a method's tries on each face, over its last epochs: (tries, faces), in %.
+
+        Raises:
+            RunError: the runs have no landmarks.
+        """
+        if without := [r.id for r in self.tries[method] if not r.outcomes.errors]:
+            raise RunError(
+                f"runs {', '.join(without)} have no landmarks: compare the accuracies in"
+                " `dclib.runs.table`"
+            )
         errors = np.stack([r.outcomes.errors[decoder] for r in self.tries[method]])  # (T, E, N)
         return 100 * (failures(errors) if metric == "failure rate" else errors.mean(axis=1))
 

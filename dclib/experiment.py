@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from dclib import pretraining
 from dclib.tasks import WEIGHTINGS
 
 PROTOCOL = 1  # raised whenever the code changes what a run means
@@ -26,7 +27,8 @@ class Experiment:
             faces that is held out, always, from training; see `holdout`.
         holdout: also a run scored on the test set leaves out the validation faces.
         train_faces: trains on the first so many of the seeded order of faces; None for all.
-        method, underlying, width, resolution, pretrained: arguments of `dclib.build`.
+        method, underlying, width, resolution: arguments of `dclib.build`.
+        pretrained: False, or the name of the weights that columns start from.
         epochs, batch: length of training, and faces per step.
         lr, unit_rate: the peak learning rate, and what it is multiplied by in a method's mixers.
         momentum, weight_decay: of stochastic gradient descent with Nesterov's momentum.
@@ -51,7 +53,7 @@ class Experiment:
     underlying: str
     width: float
     resolution: int
-    pretrained: bool
+    pretrained: str | bool
     epochs: int
     batch: int
     lr: float
@@ -77,6 +79,8 @@ class Experiment:
         demand(self.train_faces is None or self.train_faces >= 2, "train_faces", "at least 2")
         demand(self.width > 0, "width", "must be positive")
         demand(self.resolution >= 16, "resolution", "at least 16 px")
+        known = self.pretrained is False or self.pretrained in pretraining.NAMES
+        demand(known, "pretrained", f"choose False or from {list(pretraining.NAMES)}")
         demand(self.epochs >= 1, "epochs", "at least 1")
         demand(self.batch >= 2, "batch", "at least 2, for BatchNorm")
         demand(0 < self.lr < float("inf"), "lr", "must be positive and finite")
@@ -104,8 +108,10 @@ class Experiment:
     @property
     def title(self) -> str:
         """A line for people: method, underlying network, data, preset, try."""
+        column = f"width {self.width:g}, {self.resolution} px"
+        column += f", from {self.pretrained}" if self.pretrained else ""
         return (
-            f"{self.label} on {self.underlying} (width {self.width:g}, {self.resolution} px),"
+            f"{self.label} on {self.underlying} ({column}),"
             f" {self.dataset}, {self.preset}, {self.split}, lr {self.lr:g}, try {self.try_}"
         )
 

@@ -6,73 +6,112 @@ from functools import lru_cache
 import torch
 
 from dclib import underlying as underlying_networks
-from dclib.columns import Method, Network, count_parameters
+from dclib.columns import Network, count_parameters
 from dclib.methods import METHODS
+from dclib.split import align, shapes
 from dclib.tasks import Task
+from dclib.tracing import evaluating, first_line, on_meta
+
+Underlying = underlying_networks.CNN | Sequence[underlying_networks.CNN]
 
 
 def build(
     method: str,
     *,
     tasks: Sequence[Task],
-    underlying: str | None = None,
+    underlying: Underlying | None = None,
     resolution: int = 112,
     width: float = 1.0,
-    pretrained: bool = False,
+    pretrained: str | bool = False,
 ) -> Network:
     """Make a network by the paper's name of its method.
 
     Args:
         method: a key of `METHODS`.
         tasks: the tasks, the main one first, e.g. `mtfl_tasks(resolution)`.
-        underlying: the underlying network: what the method's name stands for, else "resnet18".
+        underlying: the underlying network, anything that `dclib.underlying.blocks` takes: what the
+            method's name stands for, else "resnet18". Or several, one for each column in order, the
+            last one also for all after it; names may be joined by a plus sign. As most methods have
+            a column for each task, "resnet18+mobilenet_v3_small" is ResNet18 for the main task and
+            MobileNet for the others. Those with more blocks are shortened by `dclib.split.align`.
         resolution: side of the input in pixels.
         width: multiplies the feature maps of the underlying network; a widened method is widened
             until it has as many parameters as DCNet at this width.
-        pretrained: columns start as identical copies of the official ImageNet weights.
+        pretrained: columns start as identical copies of "imagenet" or "tiny-imagenet" weights.
 
     Raises:
-        ValueError: unknown names, a method on an underlying network that its name excludes, or an
-            argument out of range.
+        ValueError: unknown names, a method on an underlying network that its name excludes or that
+            its columns cannot differ in, or an argument out of range.
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r} is unknown; choose from {list(METHODS)}")
     chosen = METHODS[method]
-    underlying = underlying or chosen.underlying or "resnet18"
-    if chosen.underlying not in (None, underlying):
+    if underlying is None:
+        underlying = chosen.underlying or "resnet18"
+    several = _several(underlying)
+    if chosen.underlying and several != (chosen.underlying,):
         raise ValueError(
-            f"{method} is the paper's name for {chosen.title} on {chosen.underlying}, not on"
-            f" {underlying}"
+            f"{method} is the paper's name for {chosen.title} on {chosen.underlying},"
+            f" not on {_names(several)}"
         )
     if not tasks:
         raise ValueError("tasks is empty: a network needs at least one task")
     if chosen.widened:
         if pretrained:
             raise ValueError(f"{method} is widened, so pre-trained weights do not fit its columns")
-        width, _ = matched_width(method, tuple(tasks), underlying, width)
-    return _assemble(chosen, tasks, underlying, width, pretrained, resolution)
+        width, _ = matched_width(method, tuple(tasks), several, width)
+    return _assemble(method, tasks, several, width, pretrained, resolution)
+
+
+def _several(underlying: Underlying) -> tuple[underlying_networks.CNN, ...]:
+    """The underlying networks in the order of the tasks; the last one is for all that follow."""
+    if isinstance(underlying, str):
+        return tuple(underlying.split("+"))
+    return tuple(underlying) if isinstance(underlying, Sequence) else (underlying,)
+
+
+def _names(underlying: Sequence[underlying_networks.CNN]) -> str:
+    return "+".join(map(underlying_networks.title, underlying))
 
 
 def _assemble(
-    method: Method,
+    method: str,
     tasks: Sequence[Task],
-    underlying: str,
+    underlying: tuple[underlying_networks.CNN, ...],
     width: float,
-    pretrained: bool = False,
+    pretrained: str | bool = False,
     resolution: int | None = None,
 ) -> Network:
-    tasks = tasks[:1] if method.main_only else tasks
-    count = method.columns(len(tasks))
-    columns = [
-        underlying_networks.blocks(underlying, width, pretrained, resolution) for _ in range(count)
-    ]
-    channels = [underlying_networks.channels(underlying, width)] * count
-    return method.assemble(tasks, columns, channels)
+    chosen = METHODS[method]
+    tasks = tasks[:1] if chosen.main_only else tasks
+    count = chosen.columns(len(tasks))
+    if len(underlying) > count:
+        raise ValueError(
+            f"{method} has {count} columns: too few for {len(underlying)} underlying networks,"
+            f" {_names(underlying)}"
+        )
+    networks = [*underlying, *[underlying[-1]] * (count - len(underlying))]
+    columns = underlying_networks.columns(networks, width, pretrained, resolution)
+    if len(underlying) == 1 and underlying[0] in underlying_networks.UNDERLYING:
+        channels = [underlying_networks.channels(underlying[0], width)] * count
+        return chosen.assemble(tasks, columns, channels)
+    size = resolution or underlying_networks.DEFAULT
+    columns = align(columns, size)
+    channels = [[c for c, _, _ in shapes(blocks, size)] for blocks in columns]
+    try:
+        net = chosen.assemble(tasks, columns, channels)
+        with torch.no_grad(), evaluating(net):
+            on_meta(net, torch.empty(2, 3, size, size, device="meta"))
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{method} cannot join {_names(underlying)}: {first_line(error)}"
+        ) from error
+    return net
 
 
 @lru_cache(maxsize=256)
 def matched_width(
-    method: str, tasks: tuple[Task, ...], underlying: str, width: float
+    method: str, tasks: tuple[Task, ...], underlying: Underlying, width: float
 ) -> tuple[float, float]:
     """The width at which `method` has as many parameters as DCNet has at `width`.
 
@@ -82,12 +121,19 @@ def matched_width(
         The width, and the relative difference that remains, since layers have whole channels.
 
     Raises:
-        ValueError: when more than 2 % of difference remain.
+        ValueError: underlying networks that have no width multiplier, or when more than 2 % of
+            difference remain.
     """
+    several = _several(underlying)
+    if not set(several) <= underlying_networks.UNDERLYING.keys():
+        raise ValueError(
+            f"{method} is widened, and only {list(underlying_networks.UNDERLYING)} have a width"
+            " multiplier"
+        )
 
     def size(name: str, at: float) -> int:
         with torch.device("meta"):
-            return count_parameters(_assemble(METHODS[name], tasks, underlying, at))
+            return count_parameters(_assemble(name, tasks, several, at))
 
     target = size("DCNet", width)
     low, high = width, 8 * width

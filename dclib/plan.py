@@ -1,18 +1,17 @@
 """Presets, and the runs that each figure and table of the paper needs at each of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dclib import selection
-from dclib.data import DATASETS
-from dclib.errors import RunError
+from dclib import data, selection
 from dclib.experiment import Experiment
 from dclib.methods import METHODS
 
 SHARED_RATE = 0.1  # the authors' example rate, at which every method is also compared
 RATES = (0.03, 0.1, 0.3, 1.0)
-UNIT_RATES = (1.0, 10.0, 100.0)
+UNIT_RATES = (1.0, 10.0, 100.0)  # of methods whose mixers learn at a rate of their own
+PENALTIES = (0.1, 1.0, 10.0)  # of methods that add to the loss: multiples of their own weight
 
 
 @dataclass(frozen=True)
@@ -80,9 +79,12 @@ PRESETS = {
 
 
 def experiment(
-    preset: str, method: str, underlying: str = "resnet18", **changes: Any
+    preset: str, method: str, underlying: str | None = None, **changes: Any
 ) -> Experiment:
     """One experiment of a preset, at the method's selected learning rate, changed as asked.
+
+    Args:
+        underlying: by default what the method's name stands for, else ResNet18.
 
     Raises:
         ValueError: unknown preset, field or value.
@@ -93,6 +95,7 @@ def experiment(
     p = PRESETS[preset]
     if method not in METHODS:
         raise ValueError(f"method {method!r} is unknown; choose from {list(METHODS)}")
+    underlying = underlying or METHODS[method].underlying or "resnet18"
     lr, unit_rate, penalty = SHARED_RATE, METHODS[method].unit_rate, METHODS[method].penalty
     if p.selects and "lr" not in changes:
         lr, unit_rate, penalty = selection.chosen(preset, method, underlying)
@@ -112,62 +115,95 @@ def experiment(
     if unknown := changes.keys() - fields.keys() - {"fingerprint"}:
         raise ValueError(f"experiments have no fields {sorted(unknown)}")
     fields |= changes
-    fields.setdefault("fingerprint", DATASETS[fields["dataset"]].fingerprint)
+    fields.setdefault("fingerprint", data.find(fields["dataset"]).fingerprint)
     return Experiment(**fields)
 
 
 RESNET = ("DCNet", "XS", "RNx", "RN", "RN-S", "RN-Sx", "XSx")
-ALEXNET = ("DCNet", "XS", "ANx", "AN", "AN-S", "AN-Sx", "XSx")
+ALEXNET = ("DCNet", "XS", "ANx", "AN", "AN-S", "AN-Sx", "XSx", "HF", "TCDCN")
 FIG3 = {"resnet18": RESNET, "alexnet": ALEXNET}
 NO_RELATED = (("gender", 0.0), ("smile", 0.0), ("glasses", 0.0), ("profile", 0.0))
 
 
-def rates(preset: str, underlying: str = "resnet18") -> list[Experiment]:
-    """The grid that learning rates are chosen from, on validation faces, the same for all."""
+def _on(method: str, underlying: str) -> str:
+    """The underlying network of a method, where its name may stand for one of its own."""
+    return METHODS[method].underlying or underlying
+
+
+def relatives(underlying: str = "resnet18") -> list[str]:
+    """The methods beyond Fig. 3: what else the paper names, and newer ones."""
     return [
-        experiment(preset, method, underlying, lr=lr, split="validation", holdout=True)
-        for method in FIG3[underlying]
+        name
+        for name, method in METHODS.items()
+        if name not in FIG3[underlying] and method.underlying not in FIG3.keys() - {underlying}
+    ]
+
+
+def rates(
+    preset: str, underlying: str = "resnet18", methods: Sequence[str] = ()
+) -> list[Experiment]:
+    """The grid that learning rates are chosen from, on validation faces, the same for all.
+
+    Args:
+        methods: by default those of Fig. 3.
+    """
+    return [
+        experiment(preset, method, _on(method, underlying), lr=lr, split="validation", holdout=True)
+        for method in methods or FIG3[underlying]
         for lr in RATES
     ]
 
 
-def ready(preset: str, underlying: str = "resnet18") -> list[str]:
-    """The methods of Fig. 3 that can be run at a preset: their learning rate is selected.
+def own_settings(preset: str, underlying: str = "resnet18") -> list[Experiment]:
+    """The grids of what only some methods have, at the learning rate chosen for them before.
 
-    Raises:
-        RunError: none is.
+    Mixers that learn at a rate of their own: `UNIT_RATES`. Additions to the loss: `PENALTIES`.
     """
-    if not PRESETS[preset].selects:
-        return list(FIG3[underlying])
-    able, last = [], None
-    for method in FIG3[underlying]:
-        try:
-            selection.chosen(preset, method, underlying)
-            able.append(method)
-        except RunError as error:
-            last = error
-    if not able and last:
-        raise last
-    return able
+    made = []
+    for name in ready(preset, underlying, list(METHODS)):
+        method = METHODS[name]
+        on = _on(name, underlying)
+        chosen = experiment(preset, name, on, split="validation", holdout=True)
+        if method.unit_rate != 1:
+            made += [replace(chosen, unit_rate=rate) for rate in UNIT_RATES]
+        if method.penalty:
+            made += [replace(chosen, penalty=method.penalty * factor) for factor in PENALTIES]
+    return made
 
 
-def unit_rates(preset: str, underlying: str = "resnet18") -> list[Experiment]:
-    """The grid of Cross-Stitch's unit rate, at the learning rate chosen for it before."""
-    chosen = experiment(preset, "XS", underlying)
+def ready(preset: str, underlying: str = "resnet18", methods: Sequence[str] = ()) -> list[str]:
+    """The methods that can be run at a preset.
+
+    Their learning rate is selected, if it has to be; and where all faces are trained on, a method
+    that needs held-out ones is left out, since nobody else has them.
+
+    Args:
+        methods: by default those of Fig. 3.
+    """
     return [
-        replace(chosen, split="validation", holdout=True, unit_rate=rate) for rate in UNIT_RATES
+        method
+        for method in methods or FIG3[underlying]
+        if (PRESETS[preset].settings["holdout"] or not METHODS[method].stopped)
+        and (
+            not PRESETS[preset].selects
+            or selection.is_chosen(preset, method, _on(method, underlying))
+        )
     ]
 
 
 def fig3(preset: str, underlying: str = "resnet18") -> list[Experiment]:
-    """Fig. 3: all methods of section 4.2 that are `ready`, and the capacity controls."""
-    methods = ready(preset, underlying)
+    """Fig. 3: all methods of section 4.2 that are `ready`, and the capacity controls.
+
+    Raises:
+        RunError: none is.
+    """
+    methods = ready(preset, underlying) or [experiment(preset, "DCNet", underlying).method]
     controls: list[dict[str, Any]] = [{"related": NO_RELATED}] if "DCNet" in methods else []
     return [
         e
         for try_ in range(PRESETS[preset].tries)
         for e in [
-            *(experiment(preset, method, underlying, try_=try_) for method in methods),
+            *(experiment(preset, m, _on(m, underlying), try_=try_) for m in methods),
             *(experiment(preset, "DCNet", underlying, try_=try_, **c) for c in controls),
         ]
     ]
@@ -188,14 +224,27 @@ def fig3_shared_rate(preset: str) -> list[Experiment]:
     return [replace(e, lr=SHARED_RATE) for e in fig3(preset)]
 
 
+def relatives_panel(preset: str) -> list[Experiment]:
+    """The relatives beside the methods of Fig. 3: those that are `ready`, one try each."""
+    return [experiment(preset, method) for method in ready(preset, methods=relatives())]
+
+
 FIGURES: dict[str, Callable[[str], list[Experiment]]] = {
     "rates": rates,
-    "unit-rates": unit_rates,
+    "rates-alexnet": lambda preset: rates(preset, "alexnet"),
+    "rates-relatives": lambda preset: rates(preset, methods=relatives()),
+    "own-settings": own_settings,
+    "own-settings-alexnet": lambda preset: own_settings(preset, "alexnet"),
     "fig3": fig3,
     "fig3-per-task": fig3_per_task,
     "fig3-shared-rate": fig3_shared_rate,
     "fig3-alexnet": fig3_alexnet,
+    "relatives": relatives_panel,
 }
+
+
+GRIDS = ("rates", "rates-alexnet", "rates-relatives")  # of learning rates
+OWN_GRIDS = ("own-settings", "own-settings-alexnet")  # at the learning rates chosen in those
 
 
 def experiments(figure: str, preset: str) -> list[Experiment]:

@@ -98,18 +98,30 @@ def _rows(file: Path) -> tuple[dict[str, str], ...]:
         return tuple(csv.DictReader(lines))
 
 
+def _chosen(preset: str, method: str, underlying: str) -> dict[str, str] | None:
+    for row in _rows(path()):
+        named = (row["preset"], row["method"], row["underlying"])
+        if named == (preset, method, underlying) and row["chosen"] == "True":
+            return row
+    return None
+
+
+def is_chosen(preset: str, method: str, underlying: str) -> bool:
+    """Whether a learning rate has been chosen for a method."""
+    return _chosen(preset, method, underlying) is not None
+
+
 def chosen(preset: str, method: str, underlying: str) -> tuple[float, float, float]:
     """The learning rate, unit rate and penalty weight chosen for a method.
 
     Raises:
         RunError: none has been chosen yet.
     """
-    for row in _rows(path()):
-        named = (row["preset"], row["method"], row["underlying"])
-        if named == (preset, method, underlying) and row["chosen"] == "True":
-            return float(row["lr"]), float(row["unit_rate"]), float(row["penalty"])
-    raise RunError(
-        f"no learning rate is chosen for {method} on {underlying} at preset {preset}: run"
-        f" `python -m dclib train --plan rates --preset {preset}`, then `python -m dclib select`,"
-        " or name one by --lr"
-    )
+    row = _chosen(preset, method, underlying)
+    if row is None:
+        raise RunError(
+            f"no learning rate is chosen for {method} on {underlying} at preset {preset}: run"
+            f" `python -m dclib train --plan rates --preset {preset}`, then `python -m dclib"
+            " select`, or name one by --lr"
+        )
+    return float(row["lr"]), float(row["unit_rate"]), float(row["penalty"])

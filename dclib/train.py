@@ -46,7 +46,7 @@ def make_network(experiment: Experiment) -> Network:
     torch.manual_seed(experiment.try_)
     return build(
         experiment.method,
-        tasks=data.DATASETS[experiment.dataset].tasks(experiment.resolution),
+        tasks=data.find(experiment.dataset).tasks(experiment.resolution),
         underlying=experiment.underlying,
         resolution=experiment.resolution,
         width=experiment.width,
@@ -104,6 +104,11 @@ class Run:
         self.scored = scored
         self.stopped = METHODS[experiment.method].stopped
         self.held_out = held_out(train) if self.stopped else np.zeros(0, dtype=np.int64)
+        if self.stopped and not experiment.holdout:
+            raise RunError(
+                f"run {experiment.id}: {experiment.method} ends tasks by faces that are not trained"
+                " on, so its runs need holdout=True, and so does every run beside it"
+            )
         self.weights = task_weights(
             net.tasks,
             experiment.weighting,

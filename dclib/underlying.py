@@ -1,11 +1,17 @@
 """Underlying networks, each as a series of blocks (section 3 of the paper)."""
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import nn
-from torchvision.models import AlexNet, ResNet, get_model
+from torchvision import models
+from torchvision.models import AlexNet, Inception3, ResNet, get_model, list_models
 from torchvision.models.resnet import BasicBlock
+
+from dclib import pretraining
+from dclib.split import shapes, split
 
 
 @dataclass(frozen=True)
@@ -112,48 +118,147 @@ def _cut_alexnet(model: nn.Module) -> nn.ModuleList:
     return nn.ModuleList(nn.Sequential(*layers[a:b]) for a, b in ((0, 3), (3, 6), (6, 13)))
 
 
+# TCDCN, whose file stands with the methods; they import this module.
+
+
+def _tcdcn(width: float) -> nn.ModuleList:
+    from dclib.methods.tcdcn import blocks
+
+    return blocks(width)
+
+
+def _cut_tcdcn(model: nn.Module) -> nn.ModuleList:
+    raise ValueError("TCDCN has no pre-trained weights: use pretrained=False")
+
+
 UNDERLYING = {
     "resnet18": Underlying("ResNet18", (64, 64, 128, 256, 512), _resnet18, _cut_resnet18, 1),
     "alexnet": Underlying("AlexNet", (64, 192, 256), _alexnet, _cut_alexnet, 63),
+    "tcdcn": Underlying("TCDCN", (16, 48, 64, 64), _tcdcn, _cut_tcdcn, 1),
 }
 
 
+# What else may be underlying: torchvision's networks by name, modules, functions that make them.
+
+CNN = str | nn.Module | Callable[[], nn.Module]
+DEFAULT = 224  # pixels: the size of images at which networks are cut, unless they are given theirs
+AUXILIARY = ("googlenet", "inception_v3")  # these have classifiers half way up, which are left out
+
+
+def title(network: CNN) -> str:
+    """A name for messages."""
+    if isinstance(network, str):
+        return network
+    return getattr(network, "__name__", type(network).__name__)
+
+
+def _by_name(name: str, pretrained: str | bool) -> nn.Module:
+    """A classification network of torchvision, its weights drawn anew."""
+    known = list_models(module=models)
+    if name not in known:
+        raise ValueError(
+            f"underlying network {name!r} is unknown; choose from {list(UNDERLYING)}, one of"
+            f" torchvision's networks ({', '.join(known[:3])}, ...), or give an nn.Module"
+        )
+    extra = {}
+    if name in AUXILIARY:
+        official = pretrained == "imagenet"  # whose weights expect images normalised otherwise
+        extra = {"aux_logits": False, "init_weights": True, "transform_input": official}
+    return get_model(name, weights=None, **extra)
+
+
+def _cut(model: nn.Module) -> nn.ModuleList:
+    if isinstance(model, Inception3):
+        model.AuxLogits, model.aux_logits = None, False
+    return split(model).blocks
+
+
+def _make(network: CNN, pretrained: str | bool, resolution: int) -> nn.ModuleList:
+    if isinstance(network, str):  # cut at one resolution, so that weights always fit
+        return _cut(_by_name(network, pretrained))
+    made = copy.deepcopy(network) if isinstance(network, nn.Module) else network()
+    if not isinstance(made, nn.Module):
+        raise ValueError(f"{title(network)} must make an nn.Module, not {type(made).__name__}")
+    return split(made, resolution).blocks
+
+
 def blocks(
-    name: str, width: float = 1.0, pretrained: bool = False, resolution: int | None = None
+    network: CNN,
+    width: float = 1.0,
+    pretrained: str | bool = False,
+    resolution: int | None = None,
 ) -> nn.ModuleList:
-    """One column: the underlying network `name` as its series of blocks.
+    """One column: an underlying network as its series of blocks.
 
     Args:
-        name: a key of `UNDERLYING`.
-        width: multiplies every number of feature maps (at least 8 remain).
-        pretrained: start from torchvision's official ImageNet weights (width 1 only).
+        network: a key of `UNDERLYING`; any classification CNN of torchvision by name; a module, of
+            which a copy is taken, so that columns start with its weights and thus identical; or a
+            function that makes one, called for each column. All but the first are cut by
+            `dclib.split.split`, which says how.
+        width: multiplies every number of feature maps (at least 8 remain), for keys of
+            `UNDERLYING` only.
+        pretrained: start from "imagenet" or "tiny-imagenet" weights; by name only.
         resolution: the input side in pixels, checked if given.
 
     Raises:
-        ValueError: unknown name, non-positive width, pre-trained weights at another width, or an
-            input so small that a block would have no output.
+        ValueError: unknown name, a width that is not positive or not to be had, pre-trained weights
+            that do not exist, a network that cannot be split, or an input so small that a block
+            would have no output.
     """
-    if name not in UNDERLYING:
-        raise ValueError(f"underlying network {name!r} is unknown; choose from {list(UNDERLYING)}")
-    underlying = UNDERLYING[name]
     if not width > 0:
         raise ValueError(f"width={width}: the width multiplier must be positive")
-    if resolution is not None and resolution < underlying.smallest:
+    if pretrained and not isinstance(network, str):
         raise ValueError(
-            f"{underlying.title} needs inputs of at least {underlying.smallest} px,"
-            f" not {resolution}"
+            f"pretrained={pretrained!r} is for networks by name; {title(network)} has its own"
         )
-    made = underlying.make(width)
-    if pretrained:
-        if width != 1.0:
+    if isinstance(network, str) and network in UNDERLYING:
+        underlying = UNDERLYING[network]
+        if resolution is not None and resolution < underlying.smallest:
             raise ValueError(
-                f"pre-trained weights exist at width 1 only, not {width}: use pretrained=False"
+                f"{underlying.title} needs inputs of at least {underlying.smallest} px,"
+                f" not {resolution}"
             )
-        official = get_model(name, weights="IMAGENET1K_V1")
-        made.load_state_dict(underlying.cut(official).state_dict())
+        made, cut = underlying.make(width), underlying.cut
+    else:
+        if width != 1:
+            raise ValueError(
+                f"{title(network)} has no width multiplier: width={width:g} is for"
+                f" {list(UNDERLYING)} only"
+            )
+        made, cut = _make(network, pretrained, resolution or DEFAULT), _cut
+        if resolution is not None:
+            shapes(made, resolution, title(network))
+    if pretrained:
+        made.load_state_dict(pretraining.state(str(network), width, str(pretrained), cut))
     return made
 
 
-def channels(name: str, width: float = 1.0) -> list[int]:
-    """Feature maps after each block of the underlying network `name`."""
-    return [scaled(c, width) for c in UNDERLYING[name].channels]
+def columns(
+    networks: Sequence[CNN],
+    width: float = 1.0,
+    pretrained: str | bool = False,
+    resolution: int | None = None,
+) -> list[nn.ModuleList]:
+    """The `blocks` of each column; a network that comes again is not cut again."""
+    made: list[nn.ModuleList] = []
+    for network in networks:
+        first = networks.index(network)
+        own = isinstance(network, str) and network in UNDERLYING
+        if first == len(made) or own or not isinstance(network, (str, nn.Module)):
+            made.append(blocks(network, width, pretrained, resolution))
+            continue
+        again = copy.deepcopy(made[first])
+        if isinstance(network, str) and not pretrained:  # other weights, by their names in it
+            drawn = _by_name(network, False).state_dict()
+            again.load_state_dict({k: drawn[k.partition(".")[2]] for k in again.state_dict()})
+        made.append(again)
+    return made
+
+
+def channels(network: CNN, width: float = 1.0) -> list[int]:
+    """Feature maps after each block of an underlying network."""
+    if isinstance(network, str) and network in UNDERLYING:
+        return [scaled(c, width) for c in UNDERLYING[network].channels]
+    with torch.random.fork_rng(devices=[]):  # what is drawn later stays the same
+        made = blocks(network, width)
+    return [c for c, _, _ in shapes(made, DEFAULT, title(network))]

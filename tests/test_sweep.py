@@ -125,10 +125,10 @@ def test_selection_takes_the_lowest_validation_failure_rate(fake_record):
     table = selection.write(records)
     assert table["chosen"].tolist() == [False, True, False]
     assert table["failure_rate"].tolist() == [1.0, 0.5, 1.0]
-    assert selection.chosen("smoke", "RN", "resnet18") == (plan.RATES[1], 1.0)
+    assert selection.chosen("smoke", "RN", "resnet18") == (plan.RATES[1], 1.0, 0.0)
     better = selection.write([fake_record(replace(grid[0], try_=1), [0.01] * 4)])
     assert better["chosen"].tolist() == [True]
-    assert selection.chosen("smoke", "RN", "resnet18") == (plan.RATES[0], 1.0)
+    assert selection.chosen("smoke", "RN", "resnet18") == (plan.RATES[0], 1.0, 0.0)
 
 
 def test_ties_go_to_the_lower_mean_error(fake_record):

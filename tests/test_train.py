@@ -257,7 +257,7 @@ def test_a_step_is_plain_sgd():
     twin = copy.deepcopy(run.net)
     chosen = torch.arange(8)
     images, targets = run.faces.batch(chosen, torch.full((8, 6), 0.5), None)
-    run.step(images, targets)
+    run.step(images, targets, run.weights)
     logits = twin(images)
     loss = sum(t.loss(logits[t.name], targets[t.name]) for t in twin.tasks)
     gradients = torch.autograd.grad(loss, list(twin.parameters()))
@@ -272,7 +272,8 @@ def test_related_tasks_without_weight_change_nothing_in_hard_sharing():
     run = Run(tiny("RN", related=plan.NO_RELATED, weight_decay=0.0), CPU)
     before = copy.deepcopy(run.net.heads[1].state_dict())
     run.net.train()
-    run.step(*run.faces.batch(torch.arange(8), torch.full((8, 6), 0.5), None))
+    batch = run.faces.batch(torch.arange(8), torch.full((8, 6), 0.5), None)
+    run.step(*batch, run.current_weights())
     after = run.net.heads[1].state_dict()
     assert torch.equal(before["0.weight"], after["0.weight"])
 

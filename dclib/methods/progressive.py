@@ -1,0 +1,158 @@
+"""Progressive networks (Rusu et al., 2016): each column is trained on what those before it know."""
+
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dclib.columns import Method, Network, per_task
+from dclib.methods.sizes import resized
+from dclib.tasks import Task
+from dclib.underlying import scaled
+
+SMALL = 0.01  # where the learned scalars start
+
+
+class Lateral(nn.Module):
+    """What one column takes of an earlier one at a depth: U ReLU(V (a x)).
+
+    Args:
+        incoming, reduced, outgoing: channels of the earlier column, after V, and of this column.
+    """
+
+    def __init__(self, incoming: int, reduced: int, outgoing: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(SMALL))  # a
+        self.reduce = nn.Conv2d(incoming, reduced, kernel_size=1, bias=False)  # V
+        self.give = nn.Conv2d(reduced, outgoing, kernel_size=1, bias=False)  # U
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (B, incoming, h, w) to (B, outgoing, h, w)."""
+        return self.give(functional.relu(self.reduce(self.scale * x)))
+
+
+class Laterals(nn.Module):
+    """What columns take, at one depth, from those that were trained before them.
+
+        y_k = ReLU(x_k + sum_{j<k} U_kj ReLU(V_kj (a_kj x_j)))
+
+    V is a 1x1 convolution that reduces channels, U one that gives the column's own number of them,
+    a a learned scalar, small at the start. All V into a column together have about as many maps as
+    the column, which is the original's width, and at least 8 each. The first column stays as it is.
+    What comes from maps of another size is resized.
+
+    In the original U is part of the next layer, which is ReLU(W_k x_k + sum_j U_kj ReLU(...)). Here
+    the sum is formed before the next block, whose first layer applies W_k to all of it: W_k after
+    the 1x1 U is a kernel again, so as much can be learned, and blocks of any network stay whole.
+
+    Args:
+        channels: feature maps of each column, in the order in which columns are trained.
+    """
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.into = nn.ModuleList(
+            nn.ModuleList(Lateral(channels[j], scaled(count, 1 / k), count) for j in range(k))
+            for k, count in enumerate(channels)
+        )
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Maps x_k (B, C_k, h_k, w_k) of all columns, or of the first ones only, to y_k."""
+        outputs = list(maps[:1])
+        for k in range(1, len(maps)):
+            y = maps[k]
+            for lateral, x in zip(cast(nn.ModuleList, self.into[k]), maps[:k], strict=True):
+                y = y + resized(lateral(x), y.shape[-2:])
+            outputs.append(functional.relu(y))
+        return outputs
+
+
+class Progressive(Network):
+    """Columns trained in sequence: the auxiliary tasks' first, the main task's last.
+
+    In each of T stages one column is trained, with its laterals and its head, on its own task. All
+    before it are frozen, BatchNorm's statistics too, so that nothing learned is lost; those after
+    it are not computed. Outside training all are, whatever the stage. Nothing is frozen before the
+    first `enter`.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        columns: Sequence[nn.ModuleList],
+        channels: Sequence[Sequence[int]],
+    ) -> None:
+        order = [*range(1, len(tasks)), 0]  # columns by the time of their training
+        super().__init__(tasks, columns, channels, lambda c: Laterals([c[k] for k in order]))
+        self.order = order
+        self.stages = len(tasks)
+        self.stage: int | None = None
+
+    def enter(self, stage: int) -> tuple[str, ...]:
+        """Leave trainable the column, the laterals and the head whose turn it is."""
+        self.stage = stage
+        for at in range(self.stages):
+            for part in self.parts(at):
+                part.requires_grad_(at == stage)
+        self.train(self.training)
+        return (self.tasks[self.order[stage]].name,)
+
+    def parts(self, stage: int) -> list[nn.Module]:
+        """What is trained in a stage."""
+        k = self.order[stage]
+        return [
+            self.columns[k],
+            *(cast(Laterals, mixer).into[stage] for mixer in self.mixers),
+            self.heads[k],
+        ]
+
+    def train(self, mode: bool = True) -> "Progressive":
+        """Training mode for what is trained; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        if self.stage is not None:
+            for at in range(self.stages):
+                for part in self.parts(at):
+                    part.train(mode and at == self.stage)
+        return self
+
+    @property
+    def reached(self) -> list[int]:
+        """The columns that are computed, by the time of their training."""
+        if self.training and self.stage is not None:
+            return self.order[: self.stage + 1]
+        return self.order
+
+    def depths(self, images: Tensor) -> Iterator[list[Tensor]]:
+        """The maps (B, C, h, w) of all columns, in training of those reached, after each block."""
+        reached = self.reached
+        columns = [cast(nn.ModuleList, self.columns[k]) for k in reached]
+        maps = [images] * len(reached)
+        for blocks, mixer in zip(zip(*columns, strict=True), self.mixers, strict=True):
+            maps = mixer([block(x) for block, x in zip(blocks, maps, strict=True)])
+            yield [maps[reached.index(k)] for k in sorted(reached)]
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """What each head gets (B, features), in training the heads of those reached."""
+        maps: list[Tensor] = []
+        for maps in self.depths(images):  # noqa: B007, the last one is used
+            pass
+        return [x.mean(dim=(2, 3)) for x in maps]
+
+    def logits(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Features (B, features) to {task name: logits}, in training of the tasks reached."""
+        made = {}
+        for k, x in zip(sorted(self.reached), features, strict=True):
+            made[self.tasks[k].name] = self.tasks[k].shape(self.heads[k](x))
+        return made
+
+
+METHOD = Method(
+    "Progressive",
+    source="rusu2016",
+    equation=r"y_k = \mathrm{ReLU}(x_k + \textstyle\sum_{j<k}"
+    r" U_{kj} \, \mathrm{ReLU}(V_{kj} \, a_{kj} \, x_j))",
+    columns=per_task,
+    network=Progressive,
+)

@@ -1,0 +1,188 @@
+"""What columns may start from: weights learned on photos of things, before any face is seen.
+
+The paper starts its pre-trained networks from ImageNet ("imagenet": torchvision's official
+weights, at width 1). Where these are out of reach, or columns are slim, "tiny-imagenet" stands in:
+weights that this library trains itself, like any other run, on a subset of Tiny-ImageNet.
+"""
+
+import pickle
+from collections.abc import Callable
+from http.client import HTTPException
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor, nn
+from torchvision.models import get_model, get_model_weights
+
+from dclib import paths
+from dclib.errors import RunError
+
+if TYPE_CHECKING:
+    from dclib.experiment import Experiment
+    from dclib.runs import Record
+
+NAMES = ("imagenet", "tiny-imagenet")
+OFFICIAL = "IMAGENET1K_V1"
+EPOCHS, RATE = 30, 0.1  # of the stand-in's training
+
+
+def state(
+    name: str, width: float, pretrained: str, cut: Callable[[nn.Module], nn.ModuleList]
+) -> dict[str, Tensor]:
+    """What the blocks of one column start from: their state dict, new at each call.
+
+    Args:
+        name: the underlying network.
+        width: its width multiplier.
+        pretrained: one of `NAMES`.
+        cut: the official torchvision model of that name -> the blocks.
+
+    Raises:
+        ValueError: there are no such weights, or not for that network or width.
+        RunError: they are not on this machine and cannot be fetched, or are damaged.
+    """
+    if pretrained == "imagenet":
+        return _official(name, width, cut)
+    if pretrained == "tiny-imagenet":
+        return _own(name, width)
+    raise ValueError(f"pretrained={pretrained!r}: choose False or from {list(NAMES)}")
+
+
+def _official(
+    name: str, width: float, cut: Callable[[nn.Module], nn.ModuleList]
+) -> dict[str, Tensor]:
+    """torchvision's weights, from the cache of torch.hub or the network."""
+    if width != 1:
+        raise ValueError(
+            f"ImageNet weights exist at width 1 only, not {width:g}: use pretrained=False or"
+            " 'tiny-imagenet'"
+        )
+    try:
+        weights = get_model_weights(name)[OFFICIAL]
+    except (ValueError, KeyError):
+        raise ValueError(
+            f"torchvision has no ImageNet weights ({OFFICIAL}) of {name!r}: use pretrained=False"
+        ) from None
+    file = Path(torch.hub.get_dir(), "checkpoints", weights.url.rsplit("/", 1)[1])
+    try:
+        # first the file alone, by the safe loader: get_model would unpickle whatever it holds
+        weights.get_state_dict(check_hash=True, weights_only=True)
+        with torch.random.fork_rng(devices=[]):  # the draws of heads and mixers stay the same
+            model = get_model(name, weights=weights)
+    except (OSError, HTTPException) as fault:
+        raise RunError(
+            f"{file.name} cannot be fetched ({fault}): get {weights.url} elsewhere and put it into"
+            f" {file.parent}"
+        ) from None
+    except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as fault:
+        reason = str(fault).partition("\n")[0]
+        raise RunError(f"{file}: damaged ({reason}): get {weights.url} anew") from None
+    return dict(cut(model).state_dict())
+
+
+def file_name(name: str, width: float) -> str:
+    """The file of the stand-in's weights."""
+    return f"tiny-imagenet-{name}-w{width:g}.safetensors"
+
+
+def places() -> tuple[Path, Path]:
+    """Where the stand-in's weights are looked for, first the committed ones."""
+    return paths.results() / "weights", paths.store() / "weights"
+
+
+def _own(name: str, width: float) -> dict[str, Tensor]:
+    files = [place / file_name(name, width) for place in places()]
+    command = f"`python -m dclib pretrain {name} --width {width:g}`"
+    found = next((file for file in files if file.exists()), None)
+    if found is None:
+        raise RunError(
+            f"{files[0].name} is neither in {files[0].parent} nor in {files[1].parent}:"
+            f" {command} makes it"
+        )
+    try:
+        return load_file(found)
+    except (SafetensorError, OSError) as fault:
+        raise RunError(f"{found}: damaged ({fault}): remove it, {command} makes it anew") from None
+
+
+def experiment(underlying: str, width: float, resolution: int | None = None) -> "Experiment":
+    """The run that the stand-in's weights of an underlying network come from.
+
+    Args:
+        resolution: side of the photos in pixels; by default that of the preset `cpu`.
+
+    Raises:
+        ValueError: an underlying network whose single-task run has no name, or a bad value.
+        DataError: the photos are not there.
+    """
+    from dclib import plan
+    from dclib.methods import METHODS
+
+    single = {m.underlying: n for n, m in METHODS.items() if m.main_only and not m.widened}
+    if underlying not in single:
+        raise ValueError(f"{underlying!r} cannot be pre-trained here; choose from {list(single)}")
+    changes = {"resolution": resolution} if resolution else {}
+    return plan.experiment(
+        "cpu",
+        single[underlying],
+        underlying,
+        dataset="tiny-imagenet",
+        holdout=False,
+        train_faces=None,
+        width=width,
+        epochs=EPOCHS,
+        lr=RATE,
+        **changes,
+    )
+
+
+def pretrain(run: "Experiment") -> tuple["Record", Path]:
+    """Make the run, unless it was made, and keep its column's weights in the store.
+
+    Returns:
+        The record of the run, and the file of weights, which says where they come from.
+
+    Raises:
+        RunError, DataError: as `dclib.sweep.require` says.
+    """
+    from dclib import runs
+    from dclib.sweep import require
+
+    (record,) = require([run], weights=True)
+    assert record.weights is not None
+    start = "columns.0."
+    column = {
+        key.removeprefix(start): values
+        for key, values in load_file(record.weights).items()
+        if key.startswith(start)
+    }
+    about = {
+        "run": record.id,
+        "experiment": run.to_json(),
+        "accuracy": f"{accuracy(record):.4f}",
+    }
+    file = places()[1] / file_name(run.underlying, run.width)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    runs.write_atomically(file, safetensors_bytes(column, about))
+    return record, file
+
+
+def accuracy(record: "Record") -> float:
+    """Share of the validation photos whose class a run named, over its last epochs."""
+    (shares,) = record.outcomes.accuracy.values()
+    return float(shares.mean())
+
+
+def publish(record: "Record", file: Path) -> Path:
+    """Copy the record and the weights to the committed results."""
+    from dclib import runs
+
+    runs.publish(record)
+    target = places()[0] / file.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    runs.write_atomically(target, file.read_bytes())
+    return target
