@@ -1,7 +1,7 @@
 """Deep relationship networks (Long and Wang, 2015): a prior learned over the weights of tasks.
 
 The weights of a layer that each task has of its own, stacked to W (T, out, in), are given a
-tensor-normal prior: vec(W) is normal with covariance (task) x (out) x (in), a Kronecker product.
+tensor-normal prior: vec(W) is normal with covariance Sigma_task ⊗ Sigma_out ⊗ Sigma_in.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from dclib.columns import Method, Network, shared
 from dclib.tasks import Task
 from dclib.underlying import scaled
 
-EPSILON = 1e-5  # of the paper, added to covariances
+EPSILON = 1e-5  # added to covariances, as in the authors' code
 EVERY = 100  # steps between two estimates of the covariance, from the authors' code
 LEAST = 0.1  # variance below which precisions grow no more; the threshold of the authors' code
 
@@ -28,7 +28,7 @@ def _multiplied(weights: Tensor, out: Tensor | None, incoming: Tensor | None) ->
 def quadratic_form(
     weights: Tensor, task: Tensor, out: Tensor | None = None, incoming: Tensor | None = None
 ) -> Tensor:
-    """vec(W)^T (P_task x P_out x P_in) vec(W), without forming the Kronecker product.
+    """vec(W)^T (P_task ⊗ P_out ⊗ P_in) vec(W), without forming the Kronecker product.
 
     Args:
         weights: W (T, out, in).
@@ -42,7 +42,7 @@ def quadratic_form(
 def task_covariance(
     weights: Tensor, out: Tensor | None = None, incoming: Tensor | None = None
 ) -> Tensor:
-    """The covariance of tasks (T, T), W_(task) (P_out x P_in) W_(task)^T + 1e-5 I.
+    """The covariance of tasks (T, T), W_(task) (P_out ⊗ P_in) W_(task)^T + 1e-5 I.
 
     Args:
         weights: W (T, out, in).
@@ -69,7 +69,7 @@ class Relationship(Network):
     The hidden layers have half as many units as the trunk has features, 256 for ResNet18. The
     penalty is the part of the negative log prior that depends on their weights,
 
-        1/2 vec(W)^T (Sigma_task x I x I)^(-1) vec(W),
+        1/2 vec(W)^T (Sigma_task ⊗ I ⊗ I)^(-1) vec(W),
 
     with the covariance of tasks estimated anew, from the weights, in each hundredth call in
     training; it is the identity before. It follows from the weights and is never trained, so it
