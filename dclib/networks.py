@@ -12,14 +12,15 @@ from dclib.split import align, shapes
 from dclib.tasks import Task
 from dclib.tracing import evaluating, first_line, on_meta
 
-Underlying = underlying_networks.CNN | Sequence[underlying_networks.CNN]
+CNN = underlying_networks.CNN
+CNNs = CNN | Sequence[CNN]  # one, or one for each column
 
 
 def build(
     method: str,
     *,
     tasks: Sequence[Task],
-    underlying: Underlying | None = None,
+    underlying: CNNs | None = None,
     resolution: int = 112,
     width: float = 1.0,
     pretrained: str | bool = False,
@@ -63,21 +64,21 @@ def build(
     return _assemble(method, tasks, several, width, pretrained, resolution)
 
 
-def _several(underlying: Underlying) -> tuple[underlying_networks.CNN, ...]:
+def _several(underlying: CNNs) -> tuple[CNN, ...]:
     """The underlying networks in the order of the tasks; the last one is for all that follow."""
     if isinstance(underlying, str):
         return tuple(underlying.split("+"))
     return tuple(underlying) if isinstance(underlying, Sequence) else (underlying,)
 
 
-def _names(underlying: Sequence[underlying_networks.CNN]) -> str:
+def _names(underlying: Sequence[CNN]) -> str:
     return "+".join(map(underlying_networks.title, underlying))
 
 
 def _assemble(
     method: str,
     tasks: Sequence[Task],
-    underlying: tuple[underlying_networks.CNN, ...],
+    underlying: tuple[CNN, ...],
     width: float,
     pretrained: str | bool = False,
     resolution: int | None = None,
@@ -111,7 +112,7 @@ def _assemble(
 
 @lru_cache(maxsize=256)
 def matched_width(
-    method: str, tasks: tuple[Task, ...], underlying: Underlying, width: float
+    method: str, tasks: tuple[Task, ...], underlying: CNNs, width: float
 ) -> tuple[float, float]:
     """The width at which `method` has as many parameters as DCNet has at `width`.
 

@@ -27,7 +27,8 @@ class Split:
 
     Attributes:
         blocks: run one after the other and then followed by `rest`, they equal the network to the
-            bit, in training and in evaluation. They hold the network's modules, not copies.
+            bit, in training and in evaluation. They hold the network's layers, not copies; hooks
+            on modules that hold several layers are not called.
         rest: pooling and classifier; `nn.Identity` where there is nothing.
         channels: feature maps after each block.
         table: one row a block: its parts, how many layers with weights (convolutional and fully
@@ -133,13 +134,15 @@ def _trunk(traced: Traced) -> list[Place]:
     traced.refuse_tokens(places[-1].at)
     if traced.goes_on(places[-1].at):
         return places
-    last = max(k for k, place in enumerate(places) if place.layers)
+    layered = [k for k, place in enumerate(places) if place.layers]
+    if len(layered) < 2:
+        return places
+    *_, before, last = layered
     classifier, after = places[last], places[last + 1 :]
     alone = classifier.pointwise and classifier.parameters == 1
-    before = [k for k in range(last) if places[k].layers]
-    if not before or not alone or any(place.parameters for place in after):
+    if not alone or any(place.parameters for place in after):
         return places
-    end = _best(places[before[-1] : last])
+    end = _best(places[before:last])
     return [place for place in places if place.at <= end.at]
 
 

@@ -119,10 +119,15 @@ def on_meta(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
 
     A module that needs values, to decide by, is run on two black images in their place.
     """
-    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    tensors = {
+        f"{path}.{name}".lstrip("."): tensor
+        for path, part in module.named_modules()  # each once, by one of its names
+        for own in (part.named_parameters(recurse=False), part.named_buffers(recurse=False))
+        for name, tensor in own
+    }
     state = {name: tensor.detach().to("meta") for name, tensor in tensors.items()}
     try:
-        return functional_call(module, state, args, kwargs)
+        return functional_call(module, state, args, kwargs, tie_weights=False)
     except RuntimeError as error:
         if "meta tensor" not in str(error) or any(t.is_meta for t in tensors.values()):
             raise

@@ -1,11 +1,17 @@
 """Networks against the published parameter counts, and what must not change between methods."""
 
+import copy
+import re
+
 import pytest
 import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models import get_model
 
 from dclib import METHODS, build, count_parameters, mtfl_tasks, underlying
+from dclib.figures.sizes import formula
 from dclib.methods.cross_stitch import CrossStitch
 from dclib.networks import matched_width
 
@@ -96,45 +102,6 @@ def test_resnet_starts_as_torchvisions():
         assert weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.05)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_trains_every_parameter(method):
-    """Shapes as the contract says; the loss is finite and its gradient reaches each parameter."""
-    tasks = mtfl_tasks(64)
-    torch.manual_seed(0)
-    net = build(method, tasks=tasks, resolution=64, width=0.125)
-    logits = net(torch.randn(4, 3, 64, 64))
-    shapes = {"landmarks": (4, 5, 2, 64), "gender": (4, 2), "smile": (4, 2), "glasses": (4, 2)}
-    shapes["profile"] = (4, 5)
-    assert {k: tuple(v.shape) for k, v in logits.items()} == {
-        task.name: shapes[task.name] for task in net.tasks
-    }
-    truth = {"landmarks": torch.rand(4, 5, 2) * 64}
-    losses = [
-        task.loss(logits[task.name], task.encode(truth.get(task.name, torch.tensor([0, 1, 1, 0]))))
-        for task in net.tasks
-    ]
-    total = sum(losses)
-    total.backward()
-    assert torch.isfinite(total)
-    without = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert without == []
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_seed_and_weights_determine_the_network(method):
-    def make(seed):
-        torch.manual_seed(seed)
-        return build(method, tasks=mtfl_tasks(64), resolution=64, width=0.125).eval()
-
-    images = torch.randn(2, 3, 64, 64)
-    first, again, other = make(1), make(1), make(2)
-    expected = first(images)["landmarks"]
-    assert torch.equal(again(images)["landmarks"], expected)
-    assert not torch.equal(other(images)["landmarks"], expected)
-    other.load_state_dict(first.state_dict())
-    assert torch.equal(other(images)["landmarks"], expected)
-
-
 def test_batched_equals_single_in_evaluation():
     net = build("DCNet", tasks=mtfl_tasks(64), resolution=64, width=0.125).double().eval()
     images = torch.randn(3, 3, 64, 64, dtype=torch.double)
@@ -166,7 +133,7 @@ def test_pretrained_columns_are_copies_of_the_official_weights(tmp_path, monkeyp
         "torchvision.models._api.WeightsEnum.get_state_dict",
         lambda self, *args, **kwargs: torch.load(file, weights_only=True),
     )
-    net = build("DCNet", tasks=TASKS, pretrained=True).eval()
+    net = build("DCNet", tasks=TASKS, pretrained="imagenet").eval()
     images = torch.randn(1, 3, 64, 64)
     trunk = nn.Sequential(*list(official.eval().children())[:-2])
     for column in net.columns:
@@ -202,6 +169,182 @@ def test_cross_stitch_rows_start_convex():
         CrossStitch([4, 8])
 
 
+# Any CNN
+
+
+class Branched(nn.Module):
+    """A stranger's CNN: two branches, a residual sum, no Sequential, a classifier for 28 px."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.near, self.far = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 5, padding=2)
+        self.down = nn.Conv2d(16, 24, 3, stride=2, padding=1)
+        self.same = nn.Conv2d(24, 24, 3, padding=1)
+        self.norm = nn.BatchNorm2d(24)
+        self.classifier = nn.Linear(24 * 7 * 7, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.max_pool2d(functional.relu(self.stem(x)), 2)
+        x = functional.relu(torch.cat([self.near(x), self.far(x)], dim=1))
+        x = functional.relu(self.down(x))
+        x = functional.relu(x + self.norm(self.same(x)))
+        return self.classifier(x.flatten(1))
+
+
+BLOCKS = (8, 16, 24)  # of Branched: behind the pooling, before the stride, and the end
+
+
+def loss_of(net, size: int) -> Tensor:
+    logits = net(torch.randn(4, 3, size, size))
+    truth = {"landmarks": torch.rand(4, 5, 2) * size}
+    labels = torch.tensor([0, 1, 1, 0])
+    return sum(
+        task.loss(logits[task.name], task.encode(truth.get(task.name, labels)))
+        for task in net.tasks
+    )
+
+
+@pytest.mark.parametrize(
+    ("underlying", "size", "channels"),
+    [
+        (Branched(), 32, [BLOCKS] * 3),
+        (Branched, 32, [BLOCKS] * 3),
+        ("squeezenet1_1", 64, [(64, 128, 256, 512)] * 3),
+        # AlexNet has the fewest blocks, three: the others keep the cuts nearest to its sizes
+        (
+            "resnet18+mobilenet_v3_small+alexnet",
+            64,
+            [(128, 256, 512), (24, 48, 576), (64, 192, 256)],
+        ),
+        (["alexnet", Branched], 64, [(64, 192, 256), BLOCKS, BLOCKS]),
+    ],
+)
+def test_any_network_trains_every_parameter(underlying, size, channels):
+    """The blocks join what the columns have; parameters are the sum of those of the parts."""
+    torch.manual_seed(0)
+    net = build("DCNet", tasks=mtfl_tasks(size)[:3], underlying=underlying, resolution=size)
+    assert [mixer.channels for mixer in net.mixers] == list(zip(*channels, strict=True))
+    parts = [sum(p.numel() for p in part.parameters()) for part in net.columns]
+    parts += [sum(formula(mixer.channels)) for mixer in net.mixers]
+    for task, own in zip(net.tasks, channels, strict=True):
+        hidden = (own[-1] + task.outputs) // 2
+        parts.append((own[-1] + 3) * hidden + (hidden + 1) * task.outputs)
+    assert count_parameters(net) == sum(parts)
+    loss_of(net, size).backward()
+    assert [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_networks_of_a_strangers_have_its_blocks():
+    model = Branched()
+    trunk = [model.stem, model.near, model.far, model.down, model.same, model.norm]
+    net = build("DCNet", tasks=TASKS, underlying=model, resolution=28)
+    expected = 5 * sum(count_parameters(layer) for layer in trunk)
+    assert count_parameters(net.columns) == expected
+    for method in ("XS", "XS-layer"):
+        build(method, tasks=TASKS, underlying=model, resolution=28)(torch.randn(2, 3, 28, 28))
+
+
+def test_columns_of_a_module_are_copies():
+    """They start with its weights and share nothing, neither with it nor among each other."""
+    model = Branched()
+    before = copy.deepcopy(model.state_dict())
+    net = build("DCNet", tasks=TASKS, underlying=model, resolution=32)
+    first, *others = (dict(column.named_parameters()) for column in net.columns)
+    for name, parameter in first.items():
+        assert torch.equal(parameter, before[name.partition(".")[2]])
+        assert all(torch.equal(parameter, other[name]) for other in others)
+    with torch.no_grad():
+        for parameter in first.values():
+            parameter.fill_(7)
+    assert not any((parameter == 7).all() for other in others for parameter in other.values())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("underlying", [Branched, "squeezenet1_1"])
+def test_columns_by_name_or_function_start_differently(underlying):
+    torch.manual_seed(0)
+    net = build("DCNet", tasks=TASKS, underlying=underlying, resolution=64)
+    columns = [dict(column.named_parameters()) for column in net.columns]
+    for name, parameter in columns[0].items():
+        if parameter.dim() > 1:
+            assert not any(torch.equal(parameter, other[name]) for other in columns[1:])
+    torch.manual_seed(0)
+    again = build("DCNet", tasks=TASKS, underlying=underlying, resolution=64)
+    for one, other in zip(net.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_any_network_is_saved_and_loaded(tmp_path):
+    def make():
+        return build("DCNet", tasks=TASKS, underlying=["alexnet", Branched], resolution=64).eval()
+
+    first, other, images = make(), make(), torch.randn(2, 3, 64, 64)
+    expected = first(images)["landmarks"]
+    assert not torch.equal(other(images)["landmarks"], expected)
+    torch.save(first.state_dict(), tmp_path / "net.pt")
+    other.load_state_dict(torch.load(tmp_path / "net.pt", weights_only=True))
+    assert torch.equal(other(images)["landmarks"], expected)
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "inception_v3"])
+def test_official_weights_of_other_networks(name, monkeypatch):
+    """Loaded into every column; of inception also with the classifier that comes with them."""
+    official = get_model(name, weights=None, **({"init_weights": False} if "inc" in name else {}))
+    monkeypatch.setattr(
+        "dclib.pretraining.state", lambda name, width, weights, cut: cut(official).state_dict()
+    )
+    columns = underlying.columns([name, name], pretrained="imagenet")
+    for column in columns:
+        maps = images = torch.randn(2, 3, 96, 96)
+        for block in column.eval():
+            maps = block(maps)
+        if name == "squeezenet1_1":
+            assert torch.equal(maps, official.eval().features(images))
+    for one, other in zip(*(column.parameters() for column in columns), strict=True):
+        assert torch.equal(one, other)
+        assert one is not other
+
+
+def test_channels_of_any_network():
+    torch.manual_seed(0)
+    assert underlying.channels("squeezenet1_1") == [64, 128, 256, 512]
+    assert underlying.channels(Branched) == list(BLOCKS)
+    drawn = torch.rand(1)
+    torch.manual_seed(0)
+    assert torch.equal(drawn, torch.rand(1))
+
+
+MIXED = "resnet18+squeezenet1_1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "XS", "underlying": MIXED}, f"XS cannot join {re.escape(MIXED)}"),
+        ({"method": "RN", "underlying": MIXED}, "paper's name"),
+        ({"method": "RN", "underlying": Branched}, "not on Branched"),
+        ({"method": "XSx", "underlying": "squeezenet1_1"}, "XSx is widened"),
+        ({"method": "XSx", "underlying": Branched}, "XSx is widened"),
+        ({"method": "DCNet", "underlying": "+".join(["alexnet"] * 6)}, "5 columns"),
+        ({"method": "DCNet", "underlying": "squeezenet1_1", "width": 0.5}, "no width multiplier"),
+        ({"method": "DCNet", "underlying": Branched, "width": 0.5}, "no width multiplier"),
+        ({"method": "DCNet", "underlying": Branched, "pretrained": "imagenet"}, "by name"),
+        ({"method": "DCNet", "underlying": lambda: 3}, "must make an nn.Module"),
+        ({"method": "DCNet", "underlying": "vit_b_32"}, "no feature maps"),
+        (
+            {"method": "DCNet", "underlying": "squeezenet1_1", "resolution": 16},
+            "squeezenet1_1.*16 px",
+        ),
+        ({"method": "DCNet", "underlying": Branched, "resolution": 1}, "Branched.*1 px"),
+    ],
+)
+def test_impossible_networks_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message) as error:
+        build(**{"tasks": TASKS} | arguments)
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -211,8 +354,9 @@ def test_cross_stitch_rows_start_convex():
         ({"method": "DCNet", "width": 0.0}, "width"),
         ({"method": "DCNet", "tasks": ()}, "tasks"),
         ({"method": "AN", "resolution": 62}, "63 px"),
-        ({"method": "RNx", "pretrained": True}, "widened"),
-        ({"method": "RN", "pretrained": True, "width": 0.5}, "width 1 only"),
+        ({"method": "RNx", "pretrained": "imagenet"}, "widened"),
+        ({"method": "RN", "pretrained": "imagenet", "width": 0.5}, "width 1 only"),
+        ({"method": "DCNet", "pretrained": "cifar"}, "choose False or from"),
     ],
 )
 def test_impossible_requests_are_refused(arguments, message):

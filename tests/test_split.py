@@ -97,7 +97,7 @@ def large(name: str) -> nn.Module:
 def test_every_network_of_torchvision(name):
     """All of them are equal to the bit, but the transformers, which are refused."""
     if name == "regnet_y_128gf":
-        pytest.skip("644 million weights; ten smaller ones of the same class are tested")
+        pytest.skip("644 million weights; the smaller ones of the same class are tested")
     if name.startswith(("maxvit", "swin", "vit")):
         with torch.device("meta"):
             model = network(name)
@@ -196,6 +196,8 @@ def test_a_network_without_classifier_is_all_blocks():
     pooled = network("mobilenet_v2")
     pooled.classifier = nn.Identity()
     assert split(pooled).channels == (16, 24, 32, 96, 1280)
+    weightless = nn.Sequential(nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert split(weightless).channels == (3,)
 
 
 # Other cuts
@@ -345,6 +347,35 @@ def test_the_classifier_may_want_other_images(resolution):
     found = split(Digits(), resolution)
     assert list(found.table["parts"]) == ["conv1 – relu", "conv2 – relu"]
     assert_exact(Digits(), 28, resolution=resolution)
+
+
+class Recurrent(nn.Module):
+    """The same convolution and normalisation at two sizes, with other weights than it keeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entry, self.down = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 2, 1)
+        self.conv = nn.utils.parametrizations.weight_norm(nn.Conv2d(8, 8, 3, padding=1))
+        self.norm = nn.BatchNorm2d(8)
+        self.classifier = nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.entry(x)
+        x = self.down(x + self.norm(self.conv(x)))
+        x = x + self.norm(self.conv(x))
+        return self.classifier(x.mean(dim=(2, 3)))
+
+
+def test_parts_that_are_used_twice_stay_one():
+    model = Recurrent()
+    assert_exact(model, 32)
+    blocks = copy.deepcopy(split(model).blocks)
+    assert len(blocks) == 2
+    assert shapes(blocks, 32) == [(8, 16, 16), (8, 8, 8)]
+    trunk = [p for name, p in model.named_parameters() if "classifier" not in name]
+    assert sum(p.numel() for p in blocks.parameters()) == sum(p.numel() for p in trunk)
+    assert blocks[0].norm is blocks[1].norm
+    assert all(t.device.type == "cpu" for t in blocks.state_dict().values())
 
 
 class Odd(nn.Module):
