@@ -127,7 +127,8 @@ class Comparison:
 
     def judge(self, claim: Claim) -> Verdict:
         """The verdict on a claim of the paper; *not run* on another underlying network."""
-        if not self.tries or (claim.underlying, claim.pretrained) != (
+        start = "imagenet" if claim.pretrained else False
+        if not self.tries or (claim.underlying, start) != (
             self.about.underlying,
             self.about.pretrained,
         ):

@@ -5,6 +5,7 @@ weights, at width 1). Where these are out of reach, or columns are slim, "tiny-i
 weights that this library trains itself, like any other run, on a subset of Tiny-ImageNet.
 """
 
+import json
 import pickle
 from collections.abc import Callable
 from http.client import HTTPException
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
@@ -94,7 +95,24 @@ def places() -> tuple[Path, Path]:
     return paths.results() / "weights", paths.store() / "weights"
 
 
+def origin(name: str, width: float, pretrained: str) -> str:
+    """Which weights these are: torchvision's name of them, or the run that made them."""
+    if pretrained == "imagenet":
+        return OFFICIAL
+    with safe_open(_found(name, width), framework="pt") as file:
+        return str(json.loads(file.metadata()["about"])["run"])
+
+
 def _own(name: str, width: float) -> dict[str, Tensor]:
+    file = _found(name, width)
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as fault:
+        command = f"`python -m dclib pretrain {name} --width {width:g}`"
+        raise RunError(f"{file}: damaged ({fault}): remove it, {command} makes it anew") from None
+
+
+def _found(name: str, width: float) -> Path:
     files = [place / file_name(name, width) for place in places()]
     command = f"`python -m dclib pretrain {name} --width {width:g}`"
     found = next((file for file in files if file.exists()), None)
@@ -103,10 +121,7 @@ def _own(name: str, width: float) -> dict[str, Tensor]:
             f"{files[0].name} is neither in {files[0].parent} nor in {files[1].parent}:"
             f" {command} makes it"
         )
-    try:
-        return load_file(found)
-    except (SafetensorError, OSError) as fault:
-        raise RunError(f"{found}: damaged ({fault}): remove it, {command} makes it anew") from None
+    return found
 
 
 def experiment(underlying: str, width: float, resolution: int | None = None) -> "Experiment":
@@ -162,12 +177,13 @@ def pretrain(run: "Experiment") -> tuple["Record", Path]:
     }
     about = {
         "run": record.id,
-        "experiment": run.to_json(),
-        "accuracy": f"{accuracy(record):.4f}",
+        "experiment": json.loads(run.to_json()),
+        "accuracy": round(accuracy(record), 4),
     }
+    told = {"about": json.dumps(about, sort_keys=True)}  # safetensors keeps no order of several
     file = places()[1] / file_name(run.underlying, run.width)
     file.parent.mkdir(parents=True, exist_ok=True)
-    runs.write_atomically(file, safetensors_bytes(column, about))
+    runs.write_atomically(file, safetensors_bytes(column, told))
     return record, file
 
 

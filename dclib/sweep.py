@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
@@ -93,9 +94,12 @@ class Progress:
         self.bar.close()
 
     def start(self, experiment: Experiment) -> None:
+        self.running = experiment
         self.bar.set_description(experiment.method)
 
-    def epoch(self, row: dict[str, object]) -> None:
+    def epoch(self, row: dict[str, Any]) -> None:
+        if row["epoch"] >= self.running.epochs:  # a method that goes through them more than once
+            self.bar.total += 1
         self.bar.update()
 
     def done(self, experiment: Experiment) -> None:

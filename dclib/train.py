@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
-from dclib import data, environment, paths, runs
+from dclib import data, environment, paths, pretraining, runs
 from dclib.batches import Faces, draws_of_epoch, face_sets, held_out
 from dclib.checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
 from dclib.columns import Network, count_parameters
@@ -226,8 +226,13 @@ class Run:
 
     def describe(self) -> dict[str, Any]:
         """What the record says of where and how the run was made."""
+        e = self.experiment
+        start: dict[str, Any] = {}
+        if isinstance(e.pretrained, str):
+            start["started_from"] = pretraining.origin(e.underlying, e.width, e.pretrained)
         return {
             **self.how,
+            **start,
             **environment.machine(),
             "parameters": self.parameters,
             "trained_on": len(self.order),
@@ -275,7 +280,7 @@ def train(experiment: Experiment, report: Report = lambda row: None) -> Record:
     while len(run.history) < run.epochs:
         row = run.epoch()
         run.history.append(row)
-        if len(run.history) > run.epochs - LAST:
+        if len(run.history) > run.epochs - min(LAST, experiment.epochs):
             run.last.append(run.score())
         write_checkpoint(checkpoint, run.state())
         report(row)

@@ -75,3 +75,14 @@ def test_scale_is_the_interocular_distance_over_the_windows_width() -> None:
     fig = scale_distribution(some, some)
     labels = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
     assert labels == ["training: 5 faces, median 0.625", "test: 5 faces, median 0.625"]
+
+
+def test_own_labels_have_their_own_words_and_angles_their_degrees() -> None:
+    some = faces(3)
+    some.labels["yaw"][:] = [12.4, -30, np.nan]
+    labels = {"gender": ("m", "f"), "yaw": ("left", "right"), "smile": ("no", "yes")}
+    fig = sheet(some, count=3, labels=labels)
+    texts = [ax.texts[0].get_text() for ax in fig.axes if ax.images]
+    assert texts == ["m\nyaw 12°", "m\nyaw -30°", "f\nyaw –"]
+    (balance,) = label_balance(some, some, labels).axes
+    assert [t.get_text() for t in balance.get_yticklabels()] == ["m", "f"]

@@ -34,3 +34,9 @@ def test_a_network_without_labels_is_drawn_too():
     fig = prediction.draw(PHOTO, Prediction(POINTS, {}))
     assert not fig.axes[1].axison
     assert len(fig.axes[0].lines) == 1
+
+
+def test_words_of_the_data_set_come_before_those_of_mtfl():
+    told = Prediction(POINTS, {"smile": [0.6, 0.4]}, {"smile": ("no", "yes")})
+    _, right = prediction.draw(PHOTO, told).axes
+    assert [t.get_text() for t in right.get_yticklabels()] == ["no", "yes"]

@@ -20,7 +20,7 @@ from dclib.errors import RunError
 from dclib.experiment import Experiment
 from dclib.tasks import Classes
 from dclib.train import Run, execution
-from dclib.underlying import UNDERLYING
+from dclib.underlying import UNDERLYING, blocks
 
 TASKS = (Classes("main", 3), Classes("other", 2))
 
@@ -164,6 +164,11 @@ def store(tmp_path, monkeypatch):
 FILE = "tiny-imagenet-resnet18-w0.125.safetensors"
 
 
+def told(file):
+    with safe_open(file, "pt") as opened:
+        return json.loads(opened.metadata()["about"])
+
+
 def slim(pretrained):
     torch.manual_seed(0)
     return build("DCNet", tasks=TASKS, width=0.125, pretrained=pretrained)
@@ -185,12 +190,13 @@ def test_the_stand_in_is_a_run_like_any_other(store):
     whole, kept = load_file(record.weights), load_file(file)
     assert {f"columns.0.{key}" for key in kept} == {k for k in whole if k.startswith("columns")}
     assert all(torch.equal(whole[f"columns.0.{key}"], values) for key, values in kept.items())
-    with safe_open(file, "pt") as opened:
-        about = opened.metadata()
+    about = told(file)
     assert about["run"] == run.id
-    assert Experiment.from_dict(json.loads(about["experiment"])) == run
+    assert Experiment.from_dict(about["experiment"]) == run
     (shares,) = record.outcomes.accuracy.values()
-    assert float(about["accuracy"]) == pytest.approx(shares.mean(), abs=1e-4)
+    assert about["accuracy"] == pytest.approx(shares.mean(), abs=1e-4)
+    written = file.read_bytes()
+    assert pretraining.pretrain(run)[1].read_bytes() == written
 
 
 def test_columns_start_from_the_stand_in(store):
@@ -268,3 +274,26 @@ def test_networks_without_a_single_task_run_are_refused(store, capsys):
 def test_experiments_know_the_weights_by_name(value):
     with pytest.raises(ValueError, match="pretrained="):
         plan.experiment("smoke", "RN", pretrained=value)
+
+
+# The committed weights
+
+
+def test_the_card_says_what_the_files_are():
+    """Run, settings, size and accuracy of each; all together stay small; each fits its network."""
+    folder = paths.root() / "results" / "weights"
+    card, files = (folder / "README.md").read_text(), sorted(folder.glob("*.safetensors"))
+    assert files
+    assert sum(file.stat().st_size for file in files) < 8 * 2**20
+    for file in files:
+        about = told(file)
+        run = Experiment.from_dict(about["experiment"])
+        assert run.id == about["run"]
+        assert file.name == pretraining.file_name(run.underlying, run.width)
+        command = f"python -m dclib pretrain {run.underlying} --width {run.width:g}"
+        row = next(line for line in card.splitlines() if file.name in line)
+        size = f"{file.stat().st_size / 1e6:.1f} MB"
+        for said in (run.id, command, f"{run.resolution} px", f"{about['accuracy']:.1%}", size):
+            assert said in row
+        made = blocks(run.underlying, run.width)
+        made.load_state_dict(load_file(file))

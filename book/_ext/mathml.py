@@ -1,5 +1,7 @@
 """Formulas as MathML, made when the book is built: readers need neither a network nor scripts."""
 
+import re
+
 from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
@@ -13,6 +15,9 @@ logger = logging.getLogger(__name__)
 def mathml(node: nodes.Node, display: str) -> str:
     """The formula of a node; what cannot be converted stops the strict build."""
     formula = node.astext().replace("{aligned}", "{split}")
+    # otherwise an exponent is taken for that of the right bar alone, which it makes small
+    formula = re.sub(r"(?<!\\left)\\lVert", r"\\left\\lVert", formula)
+    formula = re.sub(r"(?<!\\right)\\rVert", r"\\right\\rVert", formula)
     try:
         made = convert(formula, display=display)
     except Exception as error:  # the converter has no common base of its errors

@@ -181,7 +181,7 @@ def protocol(groups: Mapping[str, Sequence[Record]]) -> pd.DataFrame:
             "input": f"{e.resolution} px",
             "batch": f"{e.batch}",
             "weighting": e.weighting,
-            "pre-trained": "yes" if e.pretrained else "no",
+            "pre-trained": str(e.pretrained or "no"),
         }
     names = dict.fromkeys(name for column in reversed(columns.values()) for name in column)
     return pd.DataFrame(columns, index=list(names)).fillna("–")

@@ -1,0 +1,114 @@
+"""What a training step costs: is it measured fairly, and does the record hold it?"""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from dclib import cost, paths, plan
+from dclib.__main__ import main
+from dclib.methods import METHODS
+
+TINY = {"lr": 0.1, "dataset": "synthetic", "train_faces": None}
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path))
+    return tmp_path
+
+
+def trainer(method: str, **changes) -> cost.Trainer:
+    experiment = replace(plan.experiment("smoke", method, **TINY), **changes)
+    return cost.Trainer(experiment, cost.batch(experiment))
+
+
+def test_a_step_trains_the_network():
+    one = trainer("RN", batch=8)
+    before = [p.detach().clone() for p in one.run.net.parameters()]
+    one.step()
+    assert all(not torch.equal(a, b) for a, b in zip(before, one.run.net.parameters(), strict=True))
+
+
+def test_what_is_kept_grows_with_the_batch_and_holds_no_weights():
+    """Twice the faces, twice the maps; weights are much more than the maps of two faces."""
+    few, many = (trainer("RN", batch=b).kept() for b in (8, 16))
+    assert many / few == pytest.approx(2, rel=0.02)
+    wide = trainer("RN", batch=2, width=0.5)
+    weights = sum(4 * p.numel() for p in wide.run.net.parameters())
+    assert wide.kept() < weights / 2
+
+
+def test_columns_keep_what_they_would_keep_alone():
+    """Without mixers five columns keep five times one, beside the images that all look at."""
+    alone, five = trainer("RN-S", batch=8).kept(), trainer("L2", batch=8, penalty=0.0).kept()
+    images = 8 * 3 * 64 * 64 * 4
+    assert (five - images) / (alone - images) == pytest.approx(5, rel=0.05)
+
+
+def test_methods_take_turns_and_the_fastest_round_counts(monkeypatch):
+    turns = []
+    times = iter([5.0, 1.0, 2.0, 4.0, 3.0, 1.5, 0.5, 9.0, 9.0])
+
+    def seconds(self, stage, steps):
+        turns.append((self.run.experiment.method, stage, steps))
+        return next(times)
+
+    monkeypatch.setattr(cost.Trainer, "seconds", seconds)
+    record = cost.measure("smoke", ["RN", "XS-single"], rounds=3, steps=2)
+    assert turns == [("RN", 0, 2), ("XS-single", 0, 2), ("XS-single", 1, 2)] * 3
+    assert record["methods"]["RN"]["seconds"] == [0.5]
+    assert record["methods"]["XS-single"]["seconds"] == [1.0, 1.5]
+
+
+def test_a_measurement_names_what_was_measured_and_is_read_back(results):
+    record = cost.measure("smoke", ["RN", "Progressive"], rounds=1, steps=1)
+    assert (record["width"], record["resolution"], record["batch"]) == (0.125, 64, 32)
+    assert (record["threads"], record["rounds"], record["steps"]) == (1, 1, 1)
+    assert {"processor", "torch", "commit", "clean"} <= record.keys()
+    assert [len(own["seconds"]) for own in record["methods"].values()] == [1, 5]
+    assert all(s > 0 for own in record["methods"].values() for s in own["seconds"])
+    assert cost.read("smoke") is None
+    assert cost.write(record) == results / "cost" / "smoke.json"
+    assert cost.read("smoke") == record
+    assert "batch 32" in cost.about(record)
+
+
+def test_table_adds_up_the_stages():
+    methods = {
+        "RN": {"seconds": [0.25], "kept": 3_000_000},
+        "XS-single": {"seconds": [0.5, 0.75], "kept": 1_500_000},
+    }
+    frame = cost.table({"methods": methods})
+    assert frame.loc["RN"].tolist() == [1, 250, 3]
+    assert frame.loc["XS-single"].tolist() == [2, 1250, 1.5]
+
+
+def test_all_methods_but_those_on_alexnet_are_measured_by_default(monkeypatch):
+    class Nothing:
+        """Measures in no time."""
+
+        def __init__(self, experiment, faces) -> None:
+            self.run = SimpleNamespace(net=SimpleNamespace(stages=1))
+
+        def kept(self) -> int:
+            return 0
+
+        def seconds(self, stage, steps) -> float:
+            return 1.0
+
+    monkeypatch.setattr(cost, "Trainer", Nothing)
+    monkeypatch.setattr(cost, "batch", lambda experiment: None)
+    expected = {name for name, method in METHODS.items() if method.underlying != "alexnet"}
+    assert set(cost.measure("cpu")["methods"]) == expected
+
+
+def test_the_command_writes_the_record(results, capsys):
+    assert main(["cost", "--preset", "smoke", "--methods", "RN-S", "--rounds", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "round 1 of 1" in printed
+    assert "RN-S" in printed
+    kept = json.loads((paths.results() / "cost" / "smoke.json").read_text())
+    assert list(kept["methods"]) == ["RN-S"]
