@@ -185,3 +185,17 @@ def test_sources_are_in_the_bibliography():
 def test_titles_tell_methods_apart():
     titles = [(m.title, m.underlying) for m in METHODS.values()]
     assert len(set(titles)) == len(titles)
+
+
+def test_the_example_of_the_book_is_a_method(monkeypatch):
+    """The file that the page on extensions shows works as it stands there."""
+    page = (paths.root() / "book" / "extend.md").read_text()
+    code = re.search(r"```python\n(\"\"\"Every column.*?)```", page, flags=re.DOTALL)
+    assert code
+    module: dict[str, object] = {}
+    exec(code[1], module)
+    monkeypatch.setitem(METHODS, "mean", module["METHOD"])
+    net = make("mean", "toy").eval()
+    first, *others = list(net.depths(torch.randn(2, 3, SIZE, SIZE)))[-1]
+    assert all(torch.equal(first, other) for other in others)
+    assert count_parameters(net.mixers) == 0

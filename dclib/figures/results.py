@@ -15,15 +15,16 @@ from dclib.comparison import Comparison
 from dclib.data.faces import FaceSet
 from dclib.errors import DataError
 from dclib.figures import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION, WIDTH
+from dclib.methods import METHODS
 from dclib.paper import Metric
 from dclib.runs import Record
 from dclib.stats import DECODERS
 
-# From a single task to the paper's approach, as in its Fig. 3, each control beside its like.
-ORDER = (
-    *("RN-S", "AN-S", "RN-Sx", "AN-Sx", "RN", "AN", "RNx", "ANx", "XS", "XSx"),
-    *("DCNet (related 0)", "DCNet"),
-)
+# From a single task to the paper's approach, as in its Fig. 3, each control beside its like; before
+# the last two come the relatives, as they stand in the registry.
+FIRST = ("RN-S", "AN-S", "RN-Sx", "AN-Sx", "RN", "AN", "RNx", "ANx", "XS", "XSx")
+LAST = ("DCNet (related 0)", "DCNet")
+ORDER = tuple(dict.fromkeys([*FIRST, *(name for name in METHODS if name not in LAST), *LAST]))
 DATA_NAMES = {"mtfl": "MTFL", "synthetic": "synthetic faces"}
 AXES: dict[Metric, str] = {
     "failure rate": "landmark failure rate (% of faces)",
@@ -66,6 +67,26 @@ def fig3(reference: Sequence[Record], records: Sequence[Record]) -> Figure:
         for ax, (name, group) in zip(row, groups, strict=True):
             _scores(ax, group, methods, metric)
             ax.set_title(f"{name}: {_about(group)}", fontsize="small")
+    fig.legend(handles=_key(), loc="outside lower center", ncols=2, frameon=False)
+    return fig
+
+
+def rates(records: Sequence[Record]) -> Figure:
+    """Failure rate and mean error of each method, as in Fig. 3, whatever network it stands for.
+
+    Raises:
+        ValueError: there is no run at all.
+    """
+    on = list(dict.fromkeys(r.experiment.underlying for r in records))
+    groups = [Comparison([r for r in records if r.experiment.underlying == u]) for u in on]
+    if not groups:
+        raise ValueError("there is no run to be shown")
+    methods = in_order([m for group in groups for m in group.methods])
+    fig = Figure(figsize=(WIDTH, 0.27 * len(methods) + 1.4), layout="constrained")
+    for ax, metric in zip(fig.subplots(1, 2, sharey=True), AXES, strict=True):
+        for group in groups:
+            _scores(ax, group, methods, metric)
+    fig.suptitle(_about(max(groups, key=lambda group: len(group.methods))), fontsize="small")
     fig.legend(handles=_key(), loc="outside lower center", ncols=2, frameon=False)
     return fig
 
@@ -195,13 +216,7 @@ def faces_of(record: Record) -> FaceSet | None:
         return None
 
 
-# The values of MTFL's labels, from its own description.
-LABELS = {
-    "gender": ("male", "female"),
-    "smile": ("smiling", "not smiling"),
-    "glasses": ("glasses", "no glasses"),
-    "profile": ("left profile", "left", "frontal", "right", "right profile"),
-}
+LABELS = data.MTFL_WORDS
 
 
 def fig4(

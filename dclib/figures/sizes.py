@@ -12,6 +12,7 @@ from dclib.block import CollaborativeBlock
 from dclib.columns import Apart, Network, count_parameters
 from dclib.figures import layers
 from dclib.figures.results import in_order
+from dclib.methods import METHODS
 from dclib.networks import build
 from dclib.plan import FIG3
 from dclib.tasks import Task
@@ -52,23 +53,25 @@ def by_part(net: Network) -> pd.DataFrame:
 
 
 def by_method(
-    tasks: Sequence[Task], underlying: str = "resnet18", resolution: int = 112, width: float = 1.0
+    tasks: Sequence[Task],
+    underlying: str = "resnet18",
+    resolution: int = 112,
+    width: float = 1.0,
+    methods: Sequence[str] = (),
 ) -> pd.DataFrame:
     """One row per method: its size and the cost of one image, beside what the paper says.
 
-    Multiply-adds are those of convolutions and fully connected layers. Networks are built and run
-    on the meta device, where nothing is computed. The paper's number is that of width 1.
+    Networks are built and run on the meta device, where nothing is computed. The paper's number is
+    that of width 1.
+
+    Args:
+        methods: by default those of Fig. 3.
     """
     rows = []
-    for name in in_order(FIG3[underlying]):
-        with torch.device("meta"):
-            net = build(
-                name, tasks=tasks, underlying=underlying, resolution=resolution, width=width
-            )
-            image = torch.empty(1, 3, resolution, resolution)
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            net.eval()(image)
+    for name in in_order(methods or FIG3[underlying]):
+        net = on_meta(name, tasks, underlying, resolution, width)
         first = next(net.columns[0].children())
+        image = torch.empty(1, 3, resolution, resolution, device="meta")
         printed = paper.reported("params", method=name, underlying=underlying)["value"]
         rows.append(
             {
@@ -77,9 +80,42 @@ def by_method(
                 "maps of block 1": layers.shapes(first, image)[first][0],
                 "parameters (M)": count_parameters(net) / 1e6,
                 "between columns (M)": count_parameters(net.mixers) / 1e6,
-                "multiply-adds (M)": counter.get_total_flops() / 2e6,
+                "multiply-adds (M)": multiply_adds(net, resolution) / 1e6,
                 "paper: about (M)": printed.iloc[0] / 1e6 if len(printed) else math.nan,
             }
         )
     frame = pd.DataFrame(rows).set_index("method")
     return frame.dropna(axis="columns", how="all")  # the paper has no number for AlexNet
+
+
+def on_meta(
+    method: str,
+    tasks: Sequence[Task],
+    underlying: str = "resnet18",
+    resolution: int = 112,
+    width: float = 1.0,
+) -> Network:
+    """A network without its weights; of a method that stands for a network of its own, on that."""
+    on = METHODS[method].underlying or underlying
+    with torch.device("meta"):
+        return build(method, tasks=tasks, underlying=on, resolution=resolution, width=width)
+
+
+def multiply_adds(net: Network, resolution: int = 112) -> float:
+    """Those of one image, in convolutions and fully connected layers."""
+    image = torch.empty(1, 3, resolution, resolution, device=layers.device(net))
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net.eval()(image)
+    return counter.get_total_flops() / 2
+
+
+def needed(net: Network, resolution: int = 112) -> int:
+    """How many parameters the first task's logits depend on: what must be kept to predict it alone.
+
+    A tensor of weights counts as a whole. On the meta device it costs nothing.
+    """
+    image = torch.zeros(1, 3, resolution, resolution, device=layers.device(net))
+    weights = [p for p in net.parameters() if p.requires_grad]
+    logits = net.eval()(image)[net.tasks[0].name]
+    found = torch.autograd.grad(logits.sum(), weights, allow_unused=True)
+    return sum(p.numel() for p, g in zip(weights, found, strict=True) if g is not None)
