@@ -218,3 +218,11 @@ def test_every_method_can_be_drawn(method):
     told = words(architecture.fig2(net, 64))
     assert "3 × 64 × 64" in told
     assert told.count("head") == len(net.tasks)
+
+
+@pytest.mark.parametrize("underlying", ["mobilenet_v3_small", "resnet18+alexnet"])
+def test_fig2_is_refused_where_it_would_be_wrong(underlying):
+    with torch.device("meta"):
+        net = build("DCNet", tasks=mtfl_tasks(64), underlying=underlying, resolution=64)
+    with pytest.raises(ValueError, match="columns that are alike"):
+        architecture.fig2(net, 64)

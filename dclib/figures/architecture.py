@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import nn
+from torch import fx, nn
 
 from dclib.block import CollaborativeBlock
 from dclib.columns import Apart, Network
@@ -54,7 +54,12 @@ def fig2(net: Network, resolution: int = 112, detail: int = 3) -> Figure:
         net: any network of `dclib.build`.
         resolution: side of its input in pixels.
         detail: which block to show in detail, counted from 1.
+
+    Raises:
+        ValueError: columns that differ, or blocks that torch.fx has cut, whose layers do not tell
+            the order in which they run.
     """
+    _refuse(net)
     images = torch.zeros(1, 3, resolution, resolution, device=layers.device(net))
     found = layers.shapes(net, images)
     blocks = list(net.columns[0].children())
@@ -92,6 +97,15 @@ def fig2(net: Network, resolution: int = 112, detail: int = 3) -> Figure:
         arrow(ax, [(edge, middle), (last - 0.92, middle)], SHARED, head=False)
     _details(ax, net, block, detail, columns[0][1])
     return fig
+
+
+def _refuse(net: Network) -> None:
+    kinds = {tuple(type(part) for part in column.modules()) for column in net.columns}
+    if len(kinds) > 1 or fx.GraphModule in next(iter(kinds)):
+        raise ValueError(
+            "Fig. 2 is drawn for columns that are alike and made of layers in the order of their"
+            " use: see the table of `dclib.split.split` for others"
+        )
 
 
 def _fork(left: float, turn: float, right: float, start: float, y: float) -> list[sketch.Point]:
