@@ -26,7 +26,7 @@ from dclib.tasks import Landmarks, task_weights
 
 LAST = 5  # the paper averages over the last five epochs
 
-Report = Callable[[dict[str, Any]], None]  # called with each epoch's row of the history
+OnEpoch = Callable[[dict[str, Any]], None]  # called with each epoch's row of the history
 
 
 def execution(device: torch.device) -> dict[str, Any]:
@@ -259,7 +259,7 @@ class Run:
         self.last = [{k: v.numpy() for k, v in p.items()} for p in state["last"]]
 
 
-def train(experiment: Experiment, report: Report = lambda row: None) -> Record:
+def train(experiment: Experiment, report: OnEpoch = lambda row: None) -> Record:
     """Train one experiment and leave its record and weights in the store.
 
     An interrupted run goes on after its last finished epoch, with the execution it began with, and

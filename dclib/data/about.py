@@ -1,5 +1,7 @@
 """`about.toml`: what a folder's table cannot say. The file may be missing, and so may every line.
 
+::
+
     tasks = ["landmarks", "smile"]    # the main one first; else the landmarks and every column
     eyes = [1, 2]                     # the points whose distance errors are shares of
     rolled = ["roll"]                 # angles that grow when the picture turns counter-clockwise

@@ -1,17 +1,18 @@
 """`table.csv`: one row per photo, with its points, labels and angles; each fault named by its line.
 
+::
+
     file,x1,y1,x2,y2,smile,yaw_deg,split
     photos/anna.jpg,31.5,40,62,41.5,yes,-10,train
 
-    file        the photo, relative to the folder
-    x1,y1,...   points in pixels of the photo, (0, 0) its upper left corner, so that the centre of
-                the first pixel is (0.5, 0.5); both cells of a point that is not known are empty
-    NAME_deg    the angle NAME in degrees
-    split       train or test; without the column a fifth of the faces is for the test
-    group       faces of one person or one scene share a word; they are never split
-    left,top,right,bottom
-                the box of the face; without it the central square of the photo is taken
-    any other   a label: integers or words. Its classes are the values that occur, sorted
+- `file`: the photo, relative to the folder.
+- `x1,y1,...`: points in pixels of the photo, (0, 0) its upper left corner, so that the centre of
+  the first pixel is (0.5, 0.5); both cells of a point that is not known are empty.
+- `NAME_deg`: the angle NAME in degrees.
+- `split`: train or test; without the column a fifth of the faces is for the test.
+- `group`: faces of one person or one scene share a word; they are never split.
+- `left,top,right,bottom`: the box of the face; without it the central square of the photo is taken.
+- any other: a label, in integers or words. Its classes are the values that occur, sorted.
 
 An empty cell means: not known. `dclib.data.about` has what a table cannot say.
 """

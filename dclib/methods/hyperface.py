@@ -49,7 +49,7 @@ class Branch(nn.Module):
         self.conv = nn.Conv2d(incoming, outgoing, kernel_size=kernel, stride=kernel)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """Maps (B, C, H, W) to (B, outgoing, *size)."""
+        """Maps (B, C, H, W) to (B, outgoing, h, w), with (h, w) the size."""
         (height, width), (h, w) = self.conv.kernel_size, x.shape[-2:]
         x = functional.pad(x, (0, max(0, width - w), 0, max(0, height - h)))
         return functional.adaptive_avg_pool2d(functional.relu(self.conv(x)), size)

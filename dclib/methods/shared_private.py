@@ -32,11 +32,13 @@ class Reversal(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: float) -> Tensor:
+        """x of any shape, itself."""
         ctx.weight = weight
         return x.view_as(x)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """The gradient of x, of its shape; the weight has none."""
         return -ctx.weight * gradients[0], None
 
 

@@ -40,7 +40,7 @@ class SmallGrey(nn.Module):
 
 
 class AbsoluteTanh(nn.Module):
-    """|tanh x|, the paper's activation."""
+    """The absolute value of tanh, the paper's activation."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.tanh().abs()
