@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
-from dclib import data, environment, paths, pretraining, runs
+from dclib import data, environment, execution, paths, pretraining, runs
 from dclib.batches import Faces, draws_of_epoch, face_sets, held_out
 from dclib.checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
 from dclib.columns import Network, count_parameters
@@ -27,13 +27,6 @@ from dclib.tasks import Landmarks, task_weights
 LAST = 5  # the paper averages over the last five epochs
 
 OnEpoch = Callable[[dict[str, Any]], None]  # called with each epoch's row of the history
-
-
-def execution(device: torch.device) -> dict[str, Any]:
-    """How networks are computed on a device, from a fixed table: a run's numbers depend on it."""
-    if device.type == "cuda":
-        return {"device": "cuda", "threads": 1, "precision": "bf16", "layout": "channels_last"}
-    return {"device": "cpu", "threads": 1, "precision": "fp32", "layout": "channels_last"}
 
 
 def default_device() -> torch.device:
@@ -98,6 +91,7 @@ class Run:
         net = make_network(experiment)
         if how["layout"] == "channels_last":
             net = net.to(memory_format=torch.channels_last)
+        execution.apply(net, how.get("forms", "plain"))
         self.net = net.to(self.device)
         self.parameters = count_parameters(net)
         self.faces = Faces(train, net.tasks, self.device)
@@ -263,7 +257,8 @@ def train(experiment: Experiment, report: OnEpoch = lambda row: None) -> Record:
     """Train one experiment and leave its record and weights in the store.
 
     An interrupted run goes on after its last finished epoch, with the execution it began with, and
-    ends with the same bits as one that was not interrupted.
+    ends with the same bits as one that was not interrupted. One that was made before, and left a
+    record, is computed as it was then.
 
     Raises:
         RunError: the loss is not finite, the disk is full, or the checkpoint is not this run's.
@@ -274,7 +269,10 @@ def train(experiment: Experiment, report: OnEpoch = lambda row: None) -> Record:
     code = environment.code()
     checkpoint = folder / CHECKPOINT
     state = read_checkpoint(checkpoint, experiment) if checkpoint.exists() else None
-    run = Run(experiment, state["how"] if state else execution(default_device()))
+    before = runs.existing(experiment)
+    again = execution.recorded(before.environment) if before else None
+    chosen = state["how"] if state else again or execution.choose(default_device())
+    run = Run(experiment, chosen)
     if state:
         run.resume(state)
     while len(run.history) < run.epochs:

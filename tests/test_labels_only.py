@@ -97,7 +97,7 @@ def test_methods_are_compared_by_their_accuracies_and_histories(labels_only):
         group.score("RN")
     table = tables.related(records)
     assert table.loc["RN", "smile"] == 100 * records[0].outcomes.accuracy["smile"].mean()
-    titles = [ax.get_title() for ax in results.history(records).axes]
+    titles = [ax.get_title("left") or ax.get_title() for ax in results.history(records).axes]
     assert titles[:2] == ["smile", "yaw"]
 
 

@@ -7,10 +7,11 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from dclib import build, plan
+from dclib.execution import choose
 from dclib.tasks import Classes
-from dclib.train import Run, execution, make_optimiser, train
+from dclib.train import Run, make_optimiser, train
 
-CPU = execution(torch.device("cpu"))
+CPU = choose(torch.device("cpu"))
 TASKS = (Classes("main", 3), Classes("other", 2))
 
 

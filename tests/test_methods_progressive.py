@@ -9,11 +9,12 @@ from torch.nn.functional import cross_entropy
 
 from dclib import build, plan, runs
 from dclib.checkpoint import CHECKPOINT
+from dclib.execution import choose
 from dclib.methods.progressive import Laterals
 from dclib.tasks import Classes
-from dclib.train import Run, execution, make_optimiser, train
+from dclib.train import Run, make_optimiser, train
 
-CPU = execution(torch.device("cpu"))
+CPU = choose(torch.device("cpu"))
 TASKS = (Classes("main", 3), Classes("first", 2), Classes("second", 4))
 
 

@@ -17,9 +17,10 @@ from dclib import build, paths, plan, pretraining, runs
 from dclib.__main__ import main
 from dclib.data import tiny_imagenet
 from dclib.errors import RunError
+from dclib.execution import choose
 from dclib.experiment import Experiment
 from dclib.tasks import Classes
-from dclib.train import Run, execution
+from dclib.train import Run
 from dclib.underlying import UNDERLYING, blocks
 
 TASKS = (Classes("main", 3), Classes("other", 2))
@@ -220,7 +221,7 @@ def test_a_run_of_faces_starts_from_the_stand_in(store):
     )
     assert "from tiny-imagenet" in experiment.title
     assert experiment.id != replace(experiment, pretrained=False).id
-    run = Run(experiment, execution(torch.device("cpu")))
+    run = Run(experiment, choose(torch.device("cpu")))
     assert torch.equal(run.net.columns[0][0][0].weight, load_file(file)["0.0.weight"])
     assert run.epoch()["loss.landmarks"] > 0
 

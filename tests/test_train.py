@@ -16,12 +16,12 @@ from dclib import data, paths, plan, runs
 from dclib.batches import draws_of_epoch, face_sets
 from dclib.checkpoint import CHECKPOINT
 from dclib.errors import DataError, RunError
+from dclib.execution import choose
 from dclib.experiment import Experiment
 from dclib.networks import build
 from dclib.outcomes import judge
 from dclib.train import (
     Run,
-    execution,
     make_network,
     make_optimiser,
     rate,
@@ -29,7 +29,7 @@ from dclib.train import (
 )
 from dclib.verify import verify
 
-CPU = execution(torch.device("cpu"))
+CPU = choose(torch.device("cpu"))
 
 
 def tiny(method: str = "RN-S", **changes) -> Experiment:
@@ -120,8 +120,16 @@ def test_a_resumed_run_keeps_the_execution_it_began_with(store, monkeypatch):
     experiment = tiny(epochs=2)
     with pytest.raises(Interruption):
         train(experiment, interrupt_after(1))
-    monkeypatch.setattr("dclib.train.execution", lambda device: CPU | {"threads": 2})
-    assert train(experiment).environment["threads"] == 1
+    monkeypatch.setenv("DCLIB_EXECUTION", "forms=plain")
+    assert train(experiment).environment["forms"] == "fast"
+
+
+def test_a_run_made_again_is_computed_as_its_record_says(store, monkeypatch):
+    monkeypatch.setenv("DCLIB_EXECUTION", "forms=plain")
+    first = train(tiny(epochs=1)).environment["forms"]
+    monkeypatch.delenv("DCLIB_EXECUTION")
+    assert (first, train(tiny(epochs=1)).environment["forms"]) == ("plain", "plain")
+    assert train(tiny(epochs=2)).environment["forms"] == "fast"
 
 
 def test_a_checkpoint_of_another_experiment_is_refused(store):

@@ -22,7 +22,11 @@ def overlap(shared: Tensor, private: Tensor) -> Tensor:
 
 
 def normalised(features: Tensor) -> Tensor:
-    """Features (B, C) less their mean over samples, and of norm 1 altogether."""
+    """Features (B, C) less their mean over samples, and of norm 1 altogether.
+
+    In single precision at least, autocast or not.
+    """
+    features = features.to(torch.promote_types(features.dtype, torch.float32))
     apart = features - features.mean(dim=0)
     return apart / apart.norm().clamp(min=1e-6)
 
@@ -95,8 +99,8 @@ class SharedPrivate(Network):
         return [torch.cat([common, own], dim=1) for own in private]
 
     def penalty(self, features: Sequence[Tensor]) -> Tensor:
-        shared = normalised(features[0][:, : self.common].float())  # (B, C), autocast or not
-        private = [normalised(x[:, self.common :].float()) for x in features]  # (B, C_t) each
+        shared = normalised(features[0][:, : self.common])  # (B, C)
+        private = [normalised(x[:, self.common :]) for x in features]  # (B, C_t) each
         total = torch.stack([overlap(shared, own) for own in private]).sum()
         if self.discriminator is not None:
             task = torch.arange(len(shared), device=shared.device) % len(private)  # (B,)

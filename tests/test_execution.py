@@ -1,0 +1,163 @@
+"""Fast forms against plain ones: the same outputs, gradients and statistics, with every method."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from dclib import METHODS, CollaborativeBlock, build, execution, mtfl_tasks
+from dclib.columns import Network
+from dclib.errors import RunError
+from dclib.execution import FASTER, FastConv2d
+
+EVERYWHERE = [n for n, m in METHODS.items() if not m.widened and m.underlying != "tcdcn"]
+
+
+def make(method: str, underlying: str | None = None, size: int = 48, width: float = 0.25):
+    torch.manual_seed(0)
+    net = build(method, tasks=mtfl_tasks(size), underlying=underlying, resolution=size, width=width)
+    for module in net.modules():  # statistics and scales that are no round numbers
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1, 0.2)
+            nn.init.normal_(module.bias, 0, 0.2)
+    return net
+
+
+def fast(net: nn.Module) -> nn.Module:
+    twin = copy.deepcopy(net)
+    execution.apply(twin, "fast")
+    return twin
+
+
+def trained_once(net: Network, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    """All that one step of training computes: logits, gradients, statistics."""
+    torch.manual_seed(1)
+    tasks = net.tasks
+    points = torch.rand(len(images), 5, 2).to(images) * images.shape[-1]
+    labels = torch.arange(len(images)) % 2
+    features = net.features(images)
+    logits = net.logits(features)
+    loss = sum(
+        t.loss(logits[t.name], t.encode(points if t.name == "landmarks" else labels)) for t in tasks
+    )
+    penalty = net.penalty(features)
+    (loss if penalty is None else loss + penalty).backward()
+    found = {f"logits {name}": values.detach() for name, values in logits.items()}
+    found |= {f"gradient {n}": p.grad for n, p in net.named_parameters() if p.grad is not None}
+    return found | {f"buffer {n}": b.detach() for n, b in net.named_buffers()}
+
+
+@pytest.mark.parametrize("method", EVERYWHERE)
+def test_every_method_computes_the_same(method):
+    """In double precision: outputs, all gradients, BatchNorm's statistics."""
+    size = 96 if METHODS[method].underlying == "alexnet" else 48
+    net = make(method, size=size).double().to(memory_format=torch.channels_last)
+    twin = fast(net)
+    images = torch.randn(6, 3, size, size, dtype=torch.double)
+    images = images.contiguous(memory_format=torch.channels_last)
+    expected, found = trained_once(net, images), trained_once(twin, images)
+    assert expected.keys() == found.keys()
+    for name, values in expected.items():
+        scale = max(1.0, values.abs().max().item()) if values.is_floating_point() else 1
+        torch.testing.assert_close(
+            found[name], values, atol=1e-10 * scale, rtol=0, msg=lambda m, n=name: f"{n}: {m}"
+        )
+    with torch.no_grad():
+        for name, values in twin.eval()(images).items():
+            torch.testing.assert_close(values, net.eval()(images)[name], atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "width"), [(64, 1.0), (32, 0.25)])
+def test_the_largest_and_the_smallest_maps_too(size, width):
+    net = make("DCNet", size=size, width=width).double()
+    twin = fast(net)
+    images = torch.randn(4, 3, size, size, dtype=torch.double)
+    expected, found = trained_once(net, images), trained_once(twin, images)
+    for name, values in expected.items():
+        scale = max(1.0, values.abs().max().item()) if values.is_floating_point() else 1
+        torch.testing.assert_close(found[name], values, atol=1e-10 * scale, rtol=0)
+
+
+def test_single_precision_is_as_good_as_the_plain_one():
+    """Against double precision, at most three times the plain form's own error."""
+    exact = make("DCNet").double()
+    plain = copy.deepcopy(exact).float()
+    quick = fast(plain)
+    images = torch.randn(16, 3, 48, 48)
+    truth = trained_once(exact, images.double())
+    errors = []
+    for net in (plain, quick):
+        found = trained_once(net, images)
+        logits = [name for name in truth if name.startswith("logits")]
+        errors.append(max((found[n].double() - truth[n]).abs().max().item() for n in logits))
+    assert errors[1] <= 3 * errors[0]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (2, 2)])
+def test_a_tiny_convolution_is_a_convolution(size):
+    layer = nn.Conv2d(128, 100, 3, padding=1, bias=False).double()
+    quick = fast(nn.Sequential(layer))[0]
+    assert isinstance(quick, FastConv2d)
+    x = torch.randn(3, 128, *size, dtype=torch.double, requires_grad=True)
+    assert quick._tiny(x)
+    expected = functional.conv2d(x, layer.weight, padding=1)
+    torch.testing.assert_close(quick(x), expected)
+    above = torch.randn_like(expected)
+    of_x, of_weight = torch.autograd.grad(expected, (x, layer.weight), above)
+    found = torch.autograd.grad(quick(x), (x, quick.weight), above)
+    torch.testing.assert_close(found, (of_x, of_weight))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(128, 128, 3, padding=1),  # a bias
+        nn.Conv2d(128, 128, 3, padding=1, bias=False, groups=2),
+        nn.Conv2d(128, 128, 3, padding=1, bias=False, padding_mode="circular"),
+        nn.Conv2d(128, 128, 3, padding=2, bias=False, dilation=2),
+        nn.Conv2d(128, 128, 3, padding=1, bias=False, stride=2),
+        nn.Conv2d(128, 128, 1, bias=False),
+    ],
+    ids=["bias", "groups", "circular", "dilation", "stride", "1x1"],
+)
+def test_other_convolutions_stay_as_they_are(layer):
+    x = torch.randn(2, 128, 2, 2)
+    assert torch.equal(fast(nn.Sequential(layer))(x), layer(x))
+
+
+def test_names_and_parameters_stay_and_plain_comes_back():
+    net = make("DCNet")
+    before = {name: p.data_ptr() for name, p in net.named_parameters()}
+    classes = [(type(m), getattr(m, "inplace", None)) for m in net.modules()]
+    execution.apply(net, "fast")
+    assert {name: p.data_ptr() for name, p in net.named_parameters()} == before
+    assert {type(m) for m in net.modules()} & set(FASTER.values())
+    execution.apply(net, "plain")
+    assert [(type(m), getattr(m, "inplace", None)) for m in net.modules()] == classes
+
+
+def test_columns_of_other_sizes_are_joined_as_by_the_plain_block():
+    block = CollaborativeBlock([6, 10]).double()
+    maps = [torch.randn(2, 6, 8, 8).double(), torch.randn(2, 10, 4, 4).double()]
+    for found, expected in zip(fast(block)(maps), block(maps), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_the_table_and_what_overrides_it(monkeypatch):
+    cpu = execution.choose(torch.device("cpu"))
+    assert (cpu["device"], cpu["precision"], cpu["forms"]) == ("cpu", "fp32", "fast")
+    assert execution.choose(torch.device("cuda"))["precision"] == "bf16"
+    monkeypatch.setenv("DCLIB_EXECUTION", "forms=plain,precision=bf16")
+    cpu = execution.choose(torch.device("cpu"))
+    assert (cpu["precision"], cpu["forms"]) == ("bf16", "plain")
+    monkeypatch.setenv("DCLIB_EXECUTION", "forms=quick")
+    with pytest.raises(RunError, match=r"'forms=quick' is no setting.*plain or fast"):
+        execution.choose(torch.device("cpu"))
+
+
+def test_unknown_forms_are_refused():
+    with pytest.raises(ValueError, match="choose from"):
+        execution.apply(nn.Sequential(), "faster")
