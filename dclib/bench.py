@@ -47,12 +47,13 @@ def steps(setting: str, method: str = "DCNet", authors: Path | None = None) -> d
     images = torch.randn(batch, 3, size, size)
     truth = [torch.rand(batch, 5, 2) * size, *[torch.zeros(batch, dtype=torch.long)] * 4]
     targets = [task.encode(t) for task, t in zip(tasks, truth, strict=True)]
-    how = execution.choose(torch.device("cpu"))
+    how = execution.choose(torch.device("cpu"), width, size)
 
     def contender(how: dict[str, Any] | None) -> Step:
         net = build(method, tasks=tasks, width=width, resolution=size)
         if how is None:
             return _step(net, images, tasks, targets)
+        net = net.to(memory_format=torch.channels_last)
         execution.apply(net, how["forms"])
         bf16 = how["precision"] == "bf16"
         return _step(net, images, tasks, targets, torch.channels_last, bf16)
@@ -74,7 +75,7 @@ def _step(
     layout: torch.memory_format = torch.contiguous_format,
     bf16: bool = False,
 ) -> Step:
-    net, images = net.to(memory_format=layout), images.contiguous(memory_format=layout)
+    images = images.contiguous(memory_format=layout)
     tuned = layout is not torch.contiguous_format
     optimiser = torch.optim.SGD(
         net.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, fused=tuned

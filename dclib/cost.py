@@ -26,6 +26,7 @@ HOW: dict[str, Any] = {
     "threads": 1,
     "precision": "fp32",
     "layout": "channels_last",
+    "forms": "plain",  # of the methods, not of what was done to make some of them faster
 }
 
 

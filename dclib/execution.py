@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.resnet import BasicBlock
 
+from dclib import stacked
 from dclib.block import CollaborativeBlock
 from dclib.errors import RunError
 
-FORMS = ("plain", "fast")
+FORMS = ("plain", "fast", "stacked")
 CHOICES = {"forms": FORMS, "precision": ("fp32", "bf16")}
 TINY = 2  # sides of maps, in pixels, up to which a convolution is a sum of matrix products
 DEEP = 96  # and the least number of channels, where maps are more than a pixel
@@ -26,8 +27,10 @@ DEEP = 96  # and the least number of channels, where maps are more than a pixel
 Region = tuple[int, int, tuple[slice, slice], tuple[slice, slice]]
 
 
-def choose(device: torch.device) -> dict[str, Any]:
+def choose(device: torch.device, width: float = 1.0, resolution: int = 64) -> dict[str, Any]:
     """How networks are computed on a device: from this table, unless `DCLIB_EXECUTION` says else.
+
+    Stacking columns pays where a step is spent on starting operations: slim networks, small images.
 
     The variable holds settings like "forms=plain,precision=bf16". On a CPU bf16 pays where it has
     instructions for it, and costs accuracy, so nobody gets it unasked.
@@ -39,7 +42,8 @@ def choose(device: torch.device) -> dict[str, Any]:
     if device.type == "cuda":
         how |= {"device": "cuda", "precision": "bf16", "forms": "plain"}
     else:
-        how |= {"device": "cpu", "precision": "fp32", "forms": "fast"}
+        small = width <= 0.125 or (width <= 0.25 and resolution <= 32)
+        how |= {"device": "cpu", "precision": "fp32", "forms": "stacked" if small else "fast"}
     for setting in filter(None, os.environ.get("DCLIB_EXECUTION", "").split(",")):
         name, _, value = setting.partition("=")
         if value not in CHOICES.get(name, ()):
@@ -57,21 +61,27 @@ def recorded(environment: dict[str, Any]) -> dict[str, Any] | None:
     return how | {"forms": environment.get("forms", "plain")}
 
 
-def apply(net: nn.Module, forms: str) -> None:
-    """Let every module of a network compute in these forms from now on.
+def apply(net: nn.Module, forms: str) -> str:
+    """Let a network compute in these forms from now on, and say in which it does.
+
+    A network that cannot be stacked is computed in fast forms. One that is stacked may not be
+    moved, converted or copied after that.
 
     Raises:
         ValueError: forms that do not exist.
     """
     if forms not in FORMS:
         raise ValueError(f"forms={forms!r}: choose from {list(FORMS)}")
-    fast = forms == "fast"
+    fast = forms != "plain"
     for module in net.modules():
         for plain, faster in FASTER.items():
             if type(module) is (plain if fast else faster):
                 module.__class__ = faster if fast else plain
         if isinstance(module, nn.Sequential):
             _rectify_in_place(list(module), fast)
+    if forms == "stacked" and not stacked.stack_columns(net):
+        return "fast"
+    return forms
 
 
 def _rectify_in_place(layers: Sequence[nn.Module], in_place: bool) -> None:

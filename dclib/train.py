@@ -84,15 +84,14 @@ class Run:
 
     def __init__(self, experiment: Experiment, how: dict[str, Any]) -> None:
         self.experiment = experiment
-        self.how = how
         torch.set_num_threads(how["threads"])
         self.device = torch.device(how["device"])
         train, self.order, scored = face_sets(experiment)
         net = make_network(experiment)
         if how["layout"] == "channels_last":
             net = net.to(memory_format=torch.channels_last)
-        execution.apply(net, how.get("forms", "plain"))
         self.net = net.to(self.device)
+        self.how = how | {"forms": execution.apply(net, how.get("forms", "plain"))}
         self.parameters = count_parameters(net)
         self.faces = Faces(train, net.tasks, self.device)
         self.scored = scored
@@ -271,7 +270,11 @@ def train(experiment: Experiment, report: OnEpoch = lambda row: None) -> Record:
     state = read_checkpoint(checkpoint, experiment) if checkpoint.exists() else None
     before = runs.existing(experiment)
     again = execution.recorded(before.environment) if before else None
-    chosen = state["how"] if state else again or execution.choose(default_device())
+    chosen = (
+        state["how"]
+        if state
+        else again or execution.choose(default_device(), experiment.width, experiment.resolution)
+    )
     run = Run(experiment, chosen)
     if state:
         run.resume(state)
@@ -282,7 +285,9 @@ def train(experiment: Experiment, report: OnEpoch = lambda row: None) -> Record:
             run.last.append(run.score())
         write_checkpoint(checkpoint, run.state())
         report(row)
-    weights = {name: t.detach().cpu().contiguous() for name, t in run.net.state_dict().items()}
+    own = torch.contiguous_format  # parts of stacked parameters become tensors of their own
+    state_dict = run.net.state_dict()
+    weights = {n: t.detach().cpu().clone(memory_format=own) for n, t in state_dict.items()}
     about = {"experiment": experiment.to_json()}
     runs.write_atomically(folder / runs.WEIGHTS, safetensors_bytes(weights, about))
     about_run = code | run.describe()

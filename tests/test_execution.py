@@ -25,9 +25,9 @@ def make(method: str, underlying: str | None = None, size: int = 48, width: floa
     return net
 
 
-def fast(net: nn.Module) -> nn.Module:
+def fast(net: nn.Module, forms: str = "fast") -> nn.Module:
     twin = copy.deepcopy(net)
-    execution.apply(twin, "fast")
+    assert execution.apply(twin, forms) == forms
     return twin
 
 
@@ -49,12 +49,25 @@ def trained_once(net: Network, images: torch.Tensor) -> dict[str, torch.Tensor]:
     return found | {f"buffer {n}": b.detach() for n, b in net.named_buffers()}
 
 
-@pytest.mark.parametrize("method", EVERYWHERE)
-def test_every_method_computes_the_same(method):
+STACKED = ["DCNet", "XS", "XS-layer", "XSx", "NDDR", "XS-single"]
+CASES = [(n, "fast") for n in EVERYWHERE] + [(n, "stacked") for n in STACKED]
+
+
+@pytest.mark.parametrize(("method", "forms"), CASES)
+def test_every_method_computes_the_same(method, forms):
     """In double precision: outputs, all gradients, BatchNorm's statistics."""
     size = 96 if METHODS[method].underlying == "alexnet" else 48
-    net = make(method, size=size).double().to(memory_format=torch.channels_last)
-    twin = fast(net)
+    compare(make(method, size=size), size, forms)
+
+
+@pytest.mark.parametrize(("underlying", "size"), [("resnet18", 32), ("alexnet", 96)])
+def test_columns_are_stacked_on_other_networks_and_sizes(underlying, size):
+    compare(make("DCNet", underlying, size), size, "stacked")
+
+
+def compare(net: Network, size: int, forms: str) -> None:
+    net = net.double().to(memory_format=torch.channels_last)
+    twin = fast(net, forms)
     images = torch.randn(6, 3, size, size, dtype=torch.double)
     images = images.contiguous(memory_format=torch.channels_last)
     expected, found = trained_once(net, images), trained_once(twin, images)
@@ -94,6 +107,40 @@ def test_single_precision_is_as_good_as_the_plain_one():
         logits = [name for name in truth if name.startswith("logits")]
         errors.append(max((found[n].double() - truth[n]).abs().max().item() for n in logits))
     assert errors[1] <= 3 * errors[0]
+
+
+def test_what_cannot_be_stacked_is_fast():
+    for method, underlying in (("RN", None), ("L2", None), ("DCNet", "resnet18+alexnet")):
+        net = make(method, underlying, size=64)
+        assert execution.apply(net, "stacked") == "fast"
+
+
+def test_stacked_parameters_are_those_of_the_columns():
+    """Loading, stepping and saving go through the columns' own parameters and buffers."""
+    net, other = make("DCNet"), make("DCNet")
+    with torch.no_grad():
+        for p in other.parameters():
+            p.add_(0.01)
+    twin = fast(net, "stacked")
+    twin.load_state_dict(other.state_dict())
+    images = torch.randn(4, 3, 48, 48)
+    expected = other.eval()(images)["landmarks"]
+    torch.testing.assert_close(twin.eval()(images)["landmarks"], expected, atol=1e-4, rtol=1e-3)
+    with torch.no_grad():
+        twin.columns[2][0][0].weight.zero_()
+    assert not torch.allclose(twin(images)["smile"], other(images)["smile"])
+    assert list(twin.state_dict()) == list(other.state_dict())
+
+
+def test_gradients_add_up_until_they_are_cleared():
+    twin = fast(make("XS"), "stacked")
+    images = torch.randn(4, 3, 48, 48)
+    once, twice = [], []
+    for found in (once, twice):
+        twin.eval()(images)["landmarks"].sum().backward()
+        found += [p.grad.clone() for p in twin.columns.parameters()]
+    for one, two in zip(once, twice, strict=True):
+        torch.testing.assert_close(two, 2 * one, atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (2, 2)])
@@ -149,6 +196,8 @@ def test_columns_of_other_sizes_are_joined_as_by_the_plain_block():
 def test_the_table_and_what_overrides_it(monkeypatch):
     cpu = execution.choose(torch.device("cpu"))
     assert (cpu["device"], cpu["precision"], cpu["forms"]) == ("cpu", "fp32", "fast")
+    small = execution.choose(torch.device("cpu"), width=0.25, resolution=32)
+    assert small["forms"] == "stacked"
     assert execution.choose(torch.device("cuda"))["precision"] == "bf16"
     monkeypatch.setenv("DCLIB_EXECUTION", "forms=plain,precision=bf16")
     cpu = execution.choose(torch.device("cpu"))
