@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 
 from dclib import data
-from dclib.columns import Network
 from dclib.data.augment import normalise
 from dclib.data.photo import box_square, central_square, crop
-from dclib.errors import DataError, RunError
+from dclib.errors import DataError
+from dclib.inference import predictor
 from dclib.runs import Record
 from dclib.tasks import Landmarks
 
@@ -41,28 +40,6 @@ class Prediction:
         return {"landmarks": np.round(self.landmarks, 2).tolist(), "labels": labels}
 
 
-def network(record: Record) -> Network:
-    """The trained network of a run, ready to predict.
-
-    Raises:
-        RunError: its weights are not on this machine, or not those of its network.
-    """
-    from dclib.train import make_network
-
-    path = record.weights
-    if path is None:
-        raise RunError(
-            f"the weights of run {record.id} are not here (records are kept without them): train it"
-            f" by `python -m dclib train --run {record.id}`"
-        )
-    net = make_network(record.experiment)
-    try:
-        net.load_state_dict(load_file(path))
-    except Exception as error:  # safetensors and torch each raise kinds of their own
-        raise RunError(f"{path} does not fit run {record.id} ({error}): train it again") from error
-    return net.eval()
-
-
 def open_photo(path: Path) -> Image.Image:
     """A photo as RGB, upright.
 
@@ -78,9 +55,11 @@ def open_photo(path: Path) -> Image.Image:
         raise DataError(f"{path} is no readable photo ({error}): give a JPEG or PNG") from error
 
 
-@torch.no_grad()
 def predict(
-    record: Record, photo: Image.Image, box: tuple[float, float, float, float] | None = None
+    record: Record,
+    photo: Image.Image,
+    box: tuple[float, float, float, float] | None = None,
+    road: str | None = None,
 ) -> Prediction:
     """Landmarks and labels of the face in a photo.
 
@@ -88,9 +67,10 @@ def predict(
         photo: RGB.
         box: left, top, right, bottom of the face in pixels; the network sees the square around it,
             by default the photo's central square. MTFL's faces fill about 60 % of their square.
+        road: what computes the network, as for `dclib.inference.predictor`.
 
     Raises:
-        RunError: no weights.
+        RunError: no weights, or a road that cannot be taken.
         ValueError: an empty box, or one outside the photo.
     """
     if box is not None:
@@ -100,9 +80,9 @@ def predict(
                 f"box {box} does not lie inside the photo of {photo.width}x{photo.height}"
             )
     square = box_square(box) if box else central_square(photo.size)
-    net, e = network(record), record.experiment
+    net, e = predictor(record, road), record.experiment
     pixels, _ = crop(photo, np.zeros((0, 2)), square, e.resolution, margin=0)  # (3, R, R)
-    logits = net(normalise(torch.from_numpy(np.array(pixels))[None]))
+    logits = net.run(normalise(torch.from_numpy(np.array(pixels))[None]))
     landmarks, labels = np.zeros((0, 2)), {}
     for task in net.tasks:
         if isinstance(task, Landmarks):

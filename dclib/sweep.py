@@ -1,9 +1,14 @@
 """Many runs: what notebooks and commands ask for by `require`."""
 
+import math
 import sys
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from enum import Enum
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
@@ -13,34 +18,83 @@ from dclib.errors import RunError
 from dclib.experiment import Experiment
 from dclib.runs import Record
 
+if TYPE_CHECKING:
+    from dclib.campaign import Budget
+
+
+class State(Enum):
+    """What came of the attempt to train a run."""
+
+    DONE = "its record is there"
+    BUSY = "another process trains it"
+    LEFT = "the time is up, or would be before it ends"
+    FAILED = "it ended with an error"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be trained by whoever gets it.
+
+    Attributes:
+        weights: the trained weights are needed, not the record alone.
+        until: seconds since 1970 at which its time is up.
+        seconds: how long it is expected to take.
+    """
+
+    experiment: Experiment
+    weights: bool = False
+    until: float = math.inf
+    seconds: float = 0.0
+
+
+Result = tuple[Job, State, str]  # the last says why it was left or failed
+Engine = Callable[[Iterable[Job]], Iterator[Result]]  # attempts jobs, in the order they end in
+Row = dict[str, Any]  # of a run's history
+
 
 def require(
-    experiments: Sequence[Experiment], progress: bool = True, weights: bool = False
+    experiments: Sequence[Experiment],
+    progress: bool = True,
+    weights: bool = False,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    budget: "Budget | None" = None,
 ) -> list[Record]:
     """The records of all experiments, in order; what is missing is trained first.
 
-    Interrupt it and call again: finished runs stay and the unfinished one resumes. Several
+    Interrupt it and call again: finished runs stay and the unfinished ones resume. Several
     processes may ask for the same runs at once; each run is trained by one of them.
 
     Args:
         progress: show it.
         weights: also the trained weights are needed, which committed records come without.
+        workers: train in so many processes at a time instead of in this one; 0 for one per GPU, or
+            per core where there is none. A script that asks for them needs the usual
+            `if __name__ == "__main__":`, since each worker imports it.
+        scheduler: the address of a Dask scheduler whose workers train instead, one per core or GPU;
+            they must see the same store.
+        budget: stop when its time is up; the records that are there by then are returned.
 
     Raises:
-        RunError: a run failed; the others were finished first.
+        RunError: a run failed, the others were finished first; or no workers are to be had.
         DataError: a data set is missing.
     """
     waiting = [e for e in dict.fromkeys(experiments) if not _is_there(e, weights)]
     failures: list[str] = []
-    with Progress(waiting, progress) as show:
+    with Progress(waiting, progress) as show, _engine(show, workers, scheduler) as engine:
         while waiting:
             busy = []
-            for experiment in waiting:
-                try:
-                    if not _train_once(experiment, show, weights):
-                        busy.append(experiment)
-                except RunError as error:
-                    failures.append(str(error))
+            # made when they are asked for: the budget knows more after each run
+            jobs = (_job(experiment, weights, budget) for experiment in waiting)
+            for job, state, message in engine(jobs):
+                if state is State.BUSY:
+                    busy.append(job.experiment)
+                    continue
+                if state is State.FAILED:
+                    failures.append(message)
+                elif budget and state is State.DONE:
+                    budget.learn(_found(job.experiment))
+                show.end(job.experiment, state, message)
             waiting = busy
             if waiting:
                 time.sleep(1)  # another process trains these
@@ -48,7 +102,7 @@ def require(
         raise RunError(
             f"{len(failures)} of the runs failed, the others are kept:\n" + "\n".join(failures)
         )
-    return runs.find(experiments)
+    return runs.find(experiments) if budget else [_found(e) for e in experiments]
 
 
 def _is_there(experiment: Experiment, weights: bool) -> bool:
@@ -56,33 +110,95 @@ def _is_there(experiment: Experiment, weights: bool) -> bool:
     return record is not None and not (weights and record.weights is None)
 
 
-def _train_once(experiment: Experiment, show: "Progress", weights: bool) -> bool:
-    """Train unless another process is at it; whether the record is there afterwards."""
-    from dclib.train import train  # torch is slow to load, and often every record is there
+def _found(experiment: Experiment) -> Record:
+    record = runs.existing(experiment)
+    if record is None:
+        raise RunError(
+            f"run {experiment.id} is finished, but its record is not in {paths.store()}: let"
+            " DCLIB_STORE name the same folder for the workers as here"
+        )
+    return record
+
+
+def _job(experiment: Experiment, weights: bool, budget: "Budget | None") -> Job:
+    if budget is None:
+        return Job(experiment, weights)
+    return Job(experiment, weights, budget.until, budget.seconds(experiment))
+
+
+def _engine(
+    show: "Progress", workers: int | None, scheduler: str | None
+) -> AbstractContextManager[Engine]:
+    """What trains: this process, or workers. Where nothing is missing none are started."""
+    if not show.left or (workers is None and scheduler is None):
+        return nullcontext(
+            lambda jobs: ((job, *attempt(job, _told(show, job.experiment))) for job in jobs)
+        )
+    try:
+        from dclib import cluster
+    except ModuleNotFoundError as error:
+        raise RunError(
+            f"{error}: workers need Dask, `pip install 'dclib[cluster]'`; without, runs are trained"
+            " in this process"
+        ) from error
+    return cluster.engine(show.epoch, len(show.left), workers or 0, scheduler)
+
+
+def _told(show: "Progress", experiment: Experiment) -> Callable[[Row], None]:
+    return lambda row: show.epoch(experiment, row)
+
+
+class _TimeIsUp(Exception):
+    """Ends a training after an epoch, when its checkpoint is written."""
+
+
+def attempt(job: Job, report: Callable[[Row], None]) -> tuple[State, str]:
+    """Train a run in this process, unless its record is there, another is at it, or time is up.
+
+    An unfinished run goes on after its last finished epoch, whoever trained it before: the system
+    releases the lock of a process that dies.
+    """
+    from dclib.train import train
+
+    experiment = job.experiment
+
+    def epoch(row: Row) -> None:
+        report(row)
+        ended = (row["epoch"] + 1) % experiment.epochs == 0  # all that is left may be the record
+        if not ended and time.time() + row["seconds"] > job.until:
+            raise _TimeIsUp(f"stopped after epoch {row['epoch'] + 1}, to go on from there")
 
     locks = paths.store() / ".locks"
     locks.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(locks / experiment.id, timeout=0):
-            if not _is_there(experiment, weights):
-                show.start(experiment)
-                train(experiment, show.epoch)
-            show.done(experiment)
-            return True
+            if not _is_there(experiment, job.weights):
+                if time.time() + job.seconds > job.until:
+                    return State.LEFT, f"needs about {duration(job.seconds)}"
+                train(experiment, epoch)
+            return State.DONE, ""
     except Timeout:
-        return False
+        late = time.time() > job.until
+        return (State.LEFT, State.BUSY.value) if late else (State.BUSY, "")
+    except _TimeIsUp as stop:
+        return State.LEFT, str(stop)
+    except RunError as error:
+        return State.FAILED, str(error)
 
 
 class Progress:
     """A bar where there is a terminal, one plain line a run where there is none."""
 
     def __init__(self, experiments: Sequence[Experiment], shown: bool) -> None:
-        self.epochs = sum(e.epochs for e in experiments)
+        self.left = dict.fromkeys(experiments, 0)  # and how many epochs each has behind it
+        self.seconds: dict[tuple[Any, ...], list[float]] = {}  # of epochs, by kind of run
+        self.begun = time.perf_counter()
         self.bar = tqdm(
-            total=self.epochs,
+            total=sum(e.epochs for e in experiments),
             unit="epoch",
             disable=not (shown and sys.stderr.isatty()),
             leave=False,
+            bar_format="{desc} {percentage:.0f}% |{bar}| {n_fmt}/{total_fmt} epochs{postfix}",
         )
         self.lines = shown and not sys.stderr.isatty()
         self.count, self.total = 0, len(experiments)
@@ -93,17 +209,51 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self.bar.close()
 
-    def start(self, experiment: Experiment) -> None:
-        self.running = experiment
-        self.bar.set_description(experiment.method)
-
-    def epoch(self, row: dict[str, Any]) -> None:
-        if row["epoch"] >= self.running.epochs:  # a method that goes through them more than once
+    def epoch(self, experiment: Experiment, row: Row) -> None:
+        """An epoch was trained."""
+        reached = row["epoch"] + 1
+        if reached > experiment.epochs:  # a method that goes through them more than once
             self.bar.total += 1
-        self.bar.update()
+        self.seconds.setdefault(_kind(experiment), []).append(row["seconds"])
+        self.bar.set_description_str(experiment.method, refresh=False)
+        self.bar.set_postfix_str(self.remaining(), refresh=False)
+        self.bar.update(reached - self.left.get(experiment, 0))  # also those of an earlier call
+        self.left[experiment] = reached
 
-    def done(self, experiment: Experiment) -> None:
+    def end(self, experiment: Experiment, state: State, message: str) -> None:
+        """An attempt came to its end."""
+        self.left.pop(experiment, None)
         self.count += 1
         if self.lines:
-            line = f"run {self.count} of {self.total}: {experiment.id} {experiment.title}"
-            print(line, file=sys.stderr, flush=True)
+            what = f"run {self.count} of {self.total}: {experiment.id} {experiment.title}"
+            outcome = {State.LEFT: f"left ({message})", State.FAILED: "failed"}
+            parts = [what, outcome.get(state, ""), self.remaining() if self.left else ""]
+            print(", ".join(filter(None, parts)), file=sys.stderr, flush=True)
+
+    def remaining(self) -> str:
+        """How long the unfinished runs will take, going by the epochs trained so far.
+
+        An epoch of a kind of run that was not seen counts as the mean of all. What else than
+        training takes time, and how many runs are trained at once, is in the time they took.
+        """
+        every = [s for of_kind in self.seconds.values() for s in of_kind]
+        if not sum(every):
+            return ""
+        ahead = sum(
+            max(e.epochs - reached, 0) * fmean(self.seconds.get(_kind(e), every))
+            for e, reached in self.left.items()
+        )
+        elapsed = time.perf_counter() - self.begun
+        return f"about {duration(elapsed * ahead / sum(every))} left"
+
+
+def _kind(e: Experiment) -> tuple[Any, ...]:
+    """What an epoch's time depends on."""
+    return (e.method, e.underlying, e.dataset, e.train_faces, e.width, e.resolution, e.batch)
+
+
+def duration(seconds: float) -> str:
+    """For people: 40 s, 12 min, 3.5 h."""
+    if seconds < 60:
+        return f"{math.ceil(seconds)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -144,3 +144,20 @@ def test_a_count_of_faces_is_a_number_or_all(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--method", "RN", "--train-faces", "many"])
     assert "--train-faces: invalid face_count value: 'many'" in capsys.readouterr().err
+
+
+def test_blocks_of_a_network_are_a_table(capsys):
+    assert main(["blocks", "resnet18", "--resolution", "64"]) == 0
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split()[-3:] for row in rows[-5:]][-1] == ["2", "×", "2"]
+    assert [row.split()[0] for row in rows] == ["1", "2", "3", "4", "5"]
+    assert main(["blocks", "resnet19"]) == 1
+    assert "no network 'resnet19'" in capsys.readouterr().err
+
+
+def test_the_benchmark_prints_a_row_for_each_contender(capsys, monkeypatch):
+    monkeypatch.setattr("dclib.bench.SETTINGS", {"tiny": (0.125, 32, 4)})
+    assert main(["bench", "--rounds", "1"]) == 0
+    rows = [row.split()[0] for row in capsys.readouterr().out.splitlines()]
+    assert {"plain", "ours"} <= set(rows)
+    assert main(["bench", "huge"]) == 1

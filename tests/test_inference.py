@@ -1,0 +1,330 @@
+"""Folded networks and ONNX files compute what the trained network does, and `predict` uses them."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from test_methods import CASES, SIZE, make
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from dclib import build, execution, inference, mtfl_tasks, runs
+from dclib.__main__ import main
+from dclib.errors import RunError
+from dclib.folding import _as_matrix, _Matrix, _SplitBlock, fold, suit
+from dclib.predict import predict
+from dclib.tasks import Angle, Classes, Landmarks, SimCC
+
+TASKS = (Landmarks(48), Classes("smile", 2), Angle("yaw"))
+
+
+def trained(net: nn.Module) -> nn.Module:
+    """As if it had seen faces: BatchNorms whose every number matters."""
+    draw = torch.Generator().manual_seed(5)
+    for norm in norms(net):
+        count = norm.num_features
+        norm.running_mean = torch.randn(count, generator=draw) / 4
+        norm.running_var = torch.rand(count, generator=draw) + 0.5
+        if norm.affine:
+            norm.weight.data = torch.rand(count, generator=draw) + 0.5
+            norm.bias.data = torch.randn(count, generator=draw) / 4
+    return net
+
+
+def norms(net: nn.Module) -> list[_BatchNorm]:
+    return [module for module in net.modules() if isinstance(module, _BatchNorm)]
+
+
+def images(count: int, size: int = SIZE) -> Tensor:
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
+
+
+@torch.no_grad()
+def assert_same(found: nn.Module, expected: nn.Module, x: Tensor, tolerance: float = 1e-10) -> None:
+    pairs = zip(found(x).values(), expected(x).values(), strict=True)
+    for a, b in pairs:
+        assert a.shape == b.shape
+        assert (a - b).abs().max() <= tolerance * b.abs().max()
+
+
+@CASES
+def test_folded_networks_compute_the_same(method, underlying):
+    net = trained(make(method, underlying)).double()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    folded = fold(net, SIZE)
+    assert norms(folded) == []
+    assert_same(folded, net.eval(), images(3).double())
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("underlying", "stay"), [("densenet121", True), ("mobilenet_v3_small", False)]
+)
+def test_where_no_layer_comes_before_a_batchnorm_it_stays(underlying, stay):
+    net = build("DCNet", tasks=TASKS[:2], underlying=underlying, resolution=SIZE)
+    trained(net).double().eval()
+    folded = fold(net, SIZE)
+    assert len(norms(folded)) < len(norms(net)) / 2 + 10
+    assert bool(norms(folded)) == stay
+    assert_same(folded, net, images(2).double())
+
+
+class Awkward(nn.Module):
+    """Each BatchNorm here comes behind a layer, but cannot be taken over by it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.twice, self.tied = (nn.Conv2d(3, 3, 3, padding=1) for _ in range(3))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(3) for _ in range(4))
+        self.linear, self.last = nn.Linear(8, 8), nn.BatchNorm1d(3)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        y = self.conv(x)
+        x = y + self.norms[0](y)  # also used without
+        x = self.norms[1](self.twice(x)) + self.norms[2](self.twice(x + 1))  # two for one
+        x = self.norms[3](self.tied(x)) + self.tied.weight.mean()  # the kernel is used elsewhere
+        z = self.linear(x.mean(dim=2))  # (B, 3, 8): features last, and channels in between
+        return {"z": self.last(z)}
+
+
+def test_a_layer_that_others_need_stays_as_it_is():
+    net = trained(Awkward()).double().eval()
+    folded = fold(net, 8)
+    assert len(norms(folded)) == 5
+    assert_same(folded, net, images(4, 8).double())
+
+
+def test_a_batchnorm_without_own_weights_and_a_layer_that_runs_twice():
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.step = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3, affine=False))
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"z": self.step(self.step(x).relu())}
+
+    net = trained(Twice()).double().eval()
+    folded = fold(net, 8)
+    assert norms(folded) == []
+    assert_same(folded, net, images(4, 8).double())
+
+
+@pytest.mark.parametrize("forms", ["fast", "stacked"])
+def test_networks_in_faster_forms_fold_too(forms):
+    net = trained(make("DCNet", "resnet18")).eval()
+    expected = trained(make("DCNet", "resnet18")).eval()
+    assert execution.apply(net, forms) == forms
+    assert_same(fold(net, SIZE).double(), fold(expected, SIZE).double(), images(2).double())
+
+
+@pytest.mark.parametrize("underlying", ["resnet18", "resnet18+mobilenet_v3_small"])
+def test_forms_for_onnxruntime_compute_the_same(underlying):
+    width = 0.125 if underlying == "resnet18" else 1.0
+    net = build("DCNet", tasks=TASKS, underlying=underlying, resolution=48, width=width)
+    folded = fold(trained(net).double(), 48)
+    suited = fold(net, 48)
+    suit(suited, 48)
+    assert all(isinstance(mixer, _SplitBlock) for mixer in suited.mixers)
+    assert any(isinstance(module, _Matrix) for module in suited.modules())
+    assert_same(suited, folded, images(3, 48).double())
+
+
+@pytest.mark.parametrize(
+    ("size", "settings"),
+    [
+        ((2, 2), {"kernel_size": 3, "padding": 1}),
+        ((2, 3), {"kernel_size": 3, "padding": 1, "bias": False}),
+        ((1, 1), {"kernel_size": 3, "padding": 1, "stride": 2}),
+        ((4, 5), {"kernel_size": (5, 6), "padding": (2, 3), "stride": (2, 1)}),
+        ((3, 3), {"kernel_size": 5, "padding": "same"}),
+    ],
+)
+def test_a_convolution_as_a_matrix(size, settings):
+    conv = nn.Conv2d(3, 4, **settings).double()
+    x = torch.randn(2, 3, *size, dtype=torch.double)
+    with torch.no_grad():
+        expected = conv(x)
+        _as_matrix(conv, x.shape[1:])
+        assert conv(x).numpy() == pytest.approx(expected.numpy(), abs=1e-12)
+
+
+@pytest.mark.parametrize("method", ["DCNet", "XS", "RN", "HF", "MTAN"])
+def test_files_compute_the_same(method, tmp_path):
+    torch.manual_seed(0)
+    net = trained(build(method, tasks=TASKS, resolution=48, width=0.125))
+    file = inference.export(net, tmp_path / "net.onnx", 48, {"run": "abc"})
+    assert net.training
+    run = inference.by_onnxruntime(inference.session(file.read_bytes()))
+    for batch in (1, 5):
+        x = images(batch, 48)
+        with torch.no_grad():
+            expected = net.eval()(x)
+        found = run(x)
+        assert list(found) == list(expected)
+        for name, values in expected.items():
+            assert (found[name] - values).abs().max() <= 1e-4 * values.abs().max()
+
+
+def test_a_stranger_can_use_a_file(tmp_path):
+    """With onnxruntime, numpy and what the file says of itself."""
+    import onnx
+    import onnxruntime
+
+    tasks = (*TASKS, SimCC(48, points=3, name="fine"))
+    net = trained(build("RN", tasks=tasks, resolution=48, width=0.125)).eval()
+    file = inference.export(net, tmp_path / "net.onnx", 48, {"run": "abc"})
+    model = onnx.load(file)
+    onnx.checker.check_model(model)
+    assert "Landmarks (batch, points, 2, bins)" in model.doc_string
+    session = onnxruntime.InferenceSession(file)
+    about = session.get_modelmeta().custom_metadata_map
+    assert about["run"] == "abc"
+    pixels = np.random.default_rng(0).integers(
+        0, 256, (2, 3, *[json.loads(about["resolution"])] * 2)
+    )
+    mean, std = (np.array(json.loads(about[name]))[:, None, None] for name in ("mean", "std"))
+    ready = ((pixels / 255 - mean) / std).astype(np.float32)
+    described = json.loads(about["tasks"])
+    outputs = session.run([task["name"] for task in described], {"images": ready})
+
+    from dclib.data.augment import normalise
+
+    with torch.no_grad():
+        logits = net(normalise(torch.from_numpy(pixels)))
+    for own, task, found in zip(tasks, described, outputs, strict=True):
+        best = found.argmax(axis=-1)
+        kind = task["kind"]
+        decoded = {
+            "Landmarks": lambda best=best: best + 0.5,
+            "SimCC": lambda best=best, task=task: best / task["split"],
+            "Classes": lambda best=best: best,
+            "Angle": lambda best=best, t=task: (best + 0.5) * t["width"] - t["limit"],
+        }[kind]()
+        assert decoded == pytest.approx(own.decode(logits[own.name]).numpy())
+
+
+def test_a_network_that_cannot_be_exported_says_so(tmp_path):
+    class Odd(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * (1 if x.sum() > 0 else 2)  # decides by values
+
+    net = build("RN", tasks=TASKS, resolution=48, width=0.125)
+    net.columns[0][0].append(Odd())
+    with pytest.raises(RunError, match="cannot become an ONNX file"):
+        inference.export(net, tmp_path / "net.onnx", 48)
+    assert list(tmp_path.iterdir()) == []
+
+
+# `predict` and the command line
+
+TINY = ["--preset", "smoke", "--epochs", "1", "--train-faces", "32", "--batch", "16"]
+
+
+@pytest.fixture(scope="module")
+def trained_run(tmp_path_factory):
+    """A store with one run."""
+    folder = tmp_path_factory.mktemp("inference")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DCLIB_STORE", str(folder / "store"))
+        patch.setenv("DCLIB_RESULTS", str(folder / "results"))
+        assert main(["train", "--method", "RN", *TINY]) == 0
+        (record,) = runs.every()
+        yield record
+
+
+@pytest.fixture
+def record(trained_run, monkeypatch):
+    """Its record, without any file or network from before."""
+    monkeypatch.setattr(inference, "_latest", {})
+    (trained_run.folder / inference.FILE).unlink(missing_ok=True)
+    return trained_run
+
+
+@pytest.fixture
+def photo():
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def test_both_roads_predict_the_same(record, photo):
+    told = {road: predict(record, photo, road=road) for road in inference.ROADS}
+    assert [inference.predictor(record, road).road for road in told] == list(told)
+    ours, others = told.values()
+    assert np.abs(ours.landmarks - others.landmarks).max() < 0.01
+    assert ours.labels.keys() == others.labels.keys() != set()
+    for name, shares in ours.labels.items():
+        assert shares == pytest.approx(others.labels[name], abs=1e-4)
+    with pytest.raises(RunError, match="choose from"):
+        predict(record, photo, road="guess")
+
+
+def test_the_file_is_made_again_when_damaged_or_of_other_weights(record):
+    file, weights = record.folder / inference.FILE, record.weights.read_bytes()
+    x = images(1, record.experiment.resolution)
+
+    def again() -> tuple[int, Tensor]:
+        inference._latest.clear()
+        found = inference.predictor(record).run(x)["landmarks"]
+        return file.stat().st_ino, found
+
+    assert inference.predictor(record) is inference.predictor(record)
+    first, before = again()
+    assert again()[0] == first  # not made again
+    file.write_bytes(file.read_bytes()[:1000])
+    second, found = again()
+    assert second != first
+    assert torch.equal(found, before)
+    net = inference.network(record)
+    net.heads[0][-1].bias.data += 1
+    try:
+        save_file(net.state_dict(), record.weights)
+        _, found = again()
+        assert found.numpy() == pytest.approx(before.numpy() + 1, abs=1e-4)
+    finally:
+        record.weights.write_bytes(weights)
+
+
+def test_without_the_packages_torch_does_it(record, photo, monkeypatch, capsys):
+    monkeypatch.setattr(inference, "PACKAGES", ("onnx", "no_such_package"))
+    assert inference.predictor(record).road == "torch"
+    assert not (record.folder / inference.FILE).exists()
+    with pytest.raises(RunError, match="`pip install no_such_package`"):
+        inference.predictor(record, "onnxruntime")
+    assert main(["export", record.id, "net.onnx"]) == 1
+    assert "no_such_package" in capsys.readouterr().err
+
+
+def test_a_full_store_does_not_hinder(record, monkeypatch):
+    def full(*_: object) -> None:
+        raise RunError("no space")
+
+    monkeypatch.setattr(inference, "write_atomically", full)
+    assert inference.predictor(record).road == "onnxruntime"
+
+
+def test_the_command_exports_a_run(record, tmp_path, capsys):
+    file = tmp_path / "net.onnx"
+    assert main(["export", record.id[:6], str(file)]) == 0
+    assert capsys.readouterr().out.split() == [str(file)]
+    ready = inference.session(file.read_bytes())
+    about = ready.get_modelmeta().custom_metadata_map
+    assert about["run"] == record.id
+    assert [task["name"] for task in json.loads(about["tasks"])] == [
+        task.name for task in mtfl_tasks(record.experiment.resolution)
+    ]
+    assert main(["export", record.id, str(tmp_path / "nowhere" / "net.onnx")]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_training_and_predicting_import_none_of_the_packages():
+    code = (
+        "import sys, dclib.train, dclib.predict;"
+        "print([p for p in ('onnx', 'onnxruntime', 'onnxscript') if p in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
