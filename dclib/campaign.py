@@ -29,7 +29,7 @@ HELD_OUT = 0.1  # share of the training faces that is for validation
 FORWARD = 1 / 3  # of a step: the backward pass costs about two forward passes
 STEPS = ".steps.json"  # the file of the store with the steps that were timed
 
-Report = Callable[[str], None]
+Say = Callable[[str], None]
 
 
 class Estimates:
@@ -43,7 +43,7 @@ class Estimates:
         report: called with a line about what is timed.
     """
 
-    def __init__(self, report: Report = lambda line: None) -> None:
+    def __init__(self, report: Say = lambda line: None) -> None:
         self.report = report
         self.how = choose(default_device())
         self.about = {**self.how, **environment.machine()}

@@ -20,7 +20,7 @@ from distributed import Client, Future, KilledWorker, LocalCluster, Status, get_
 
 from dclib.errors import RunError
 from dclib.experiment import Experiment
-from dclib.sweep import Engine, Job, Result, Row, State, attempt
+from dclib.sweep import Engine, EpochRow, Job, Result, State, attempt
 
 SETTINGS = {
     "distributed.scheduler.allowed-failures": 10,  # deaths of its workers that a run survives
@@ -32,7 +32,7 @@ TIMEOUT = 20  # seconds that a scheduler may take to answer
 
 @contextmanager
 def engine(
-    report: Callable[[Experiment, Row], None], most: int, workers: int, scheduler: str | None
+    report: Callable[[Experiment, EpochRow], None], most: int, workers: int, scheduler: str | None
 ) -> Iterator[Engine]:
     """Workers for the length of a `with`; interrupted, they end with what they have finished.
 
@@ -86,7 +86,7 @@ def _places() -> int:
 def _attempts(
     client: Client,
     jobs: Iterable[Job],
-    report: Callable[[Experiment, Row], None],
+    report: Callable[[Experiment, EpochRow], None],
     keep_up: Callable[[], None] = lambda: None,
 ) -> Iterator[Result]:
     """Let the workers attempt all jobs, the first ones first.

@@ -49,7 +49,7 @@ class Job:
 
 Result = tuple[Job, State, str]  # the last says why it was left or failed
 Engine = Callable[[Iterable[Job]], Iterator[Result]]  # attempts jobs, in the order they end in
-Row = dict[str, Any]  # of a run's history
+EpochRow = dict[str, Any]  # of a run's history
 
 
 def require(
@@ -144,7 +144,7 @@ def _engine(
     return cluster.engine(show.epoch, len(show.left), workers or 0, scheduler)
 
 
-def _told(show: "Progress", experiment: Experiment) -> Callable[[Row], None]:
+def _told(show: "Progress", experiment: Experiment) -> Callable[[EpochRow], None]:
     return lambda row: show.epoch(experiment, row)
 
 
@@ -152,7 +152,7 @@ class _TimeIsUp(Exception):
     """Ends a training after an epoch, when its checkpoint is written."""
 
 
-def attempt(job: Job, report: Callable[[Row], None]) -> tuple[State, str]:
+def attempt(job: Job, report: Callable[[EpochRow], None]) -> tuple[State, str]:
     """Train a run in this process, unless its record is there, another is at it, or time is up.
 
     An unfinished run goes on after its last finished epoch, whoever trained it before: the system
@@ -162,7 +162,7 @@ def attempt(job: Job, report: Callable[[Row], None]) -> tuple[State, str]:
 
     experiment = job.experiment
 
-    def epoch(row: Row) -> None:
+    def epoch(row: EpochRow) -> None:
         report(row)
         ended = (row["epoch"] + 1) % experiment.epochs == 0  # all that is left may be the record
         if not ended and time.time() + row["seconds"] > job.until:
@@ -209,7 +209,7 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self.bar.close()
 
-    def epoch(self, experiment: Experiment, row: Row) -> None:
+    def epoch(self, experiment: Experiment, row: EpochRow) -> None:
         """An epoch was trained."""
         reached = row["epoch"] + 1
         if reached > experiment.epochs:  # a method that goes through them more than once
