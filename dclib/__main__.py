@@ -45,11 +45,6 @@ def parser() -> argparse.ArgumentParser:
     training.add_argument("--tries", type=int, help="of a plan, the first so many tries")
     training.add_argument("--run", help="a run by its id, once more: its weights are then here")
     training.add_argument("--publish", action="store_true", help="copy records to results/")
-    several = (
-        "train in N processes at a time (default: in this one; without N: one per GPU or core)"
-    )
-    training.add_argument("--workers", type=int, nargs="?", const=0, metavar="N", help=several)
-    training.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster that trains")
     limit = "start no run that does not fit, and stop by then after an epoch"
     training.add_argument("--budget-minutes", type=float, metavar="N", help=limit)
 

@@ -69,7 +69,7 @@ def train(options: argparse.Namespace) -> None:
         from dclib.campaign import Budget, Estimates
 
         budget = Budget(options.budget_minutes, Estimates(_say))
-    records = require(wanted, workers=options.workers, scheduler=options.scheduler, budget=budget)
+    records = require(wanted, budget=budget)
     if budget:
         print(budget.summary(wanted))
     if not records:

@@ -3,8 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from statistics import fmean
@@ -47,8 +46,6 @@ class Job:
     seconds: float = 0.0
 
 
-Result = tuple[Job, State, str]  # the last says why it was left or failed
-Engine = Callable[[Iterable[Job]], Iterator[Result]]  # attempts jobs, in the order they end in
 EpochRow = dict[str, Any]  # of a run's history
 
 
@@ -56,8 +53,6 @@ def require(
     experiments: Sequence[Experiment],
     progress: bool = True,
     weights: bool = False,
-    workers: int | None = None,
-    scheduler: str | None = None,
     budget: "Budget | None" = None,
 ) -> list[Record]:
     """The records of all experiments, in order; what is missing is trained first.
@@ -68,25 +63,21 @@ def require(
     Args:
         progress: show it.
         weights: also the trained weights are needed, which committed records come without.
-        workers: train in so many processes at a time instead of in this one; 0 for one per GPU, or
-            per core where there is none. A script that asks for them needs the usual
-            `if __name__ == "__main__":`, since each worker imports it.
-        scheduler: the address of a Dask scheduler whose workers train instead, one per core or GPU;
-            they must see the same store.
         budget: stop when its time is up; the records that are there by then are returned.
 
     Raises:
-        RunError: a run failed, the others were finished first; or no workers are to be had.
+        RunError: a run failed; the others were finished first.
         DataError: a data set is missing.
     """
     waiting = [e for e in dict.fromkeys(experiments) if not _is_there(e, weights)]
     failures: list[str] = []
-    with Progress(waiting, progress) as show, _engine(show, workers, scheduler) as engine:
+    with Progress(waiting, progress) as show:
         while waiting:
             busy = []
             # made when they are asked for: the budget knows more after each run
             jobs = (_job(experiment, weights, budget) for experiment in waiting)
-            for job, state, message in engine(jobs):
+            for job in jobs:
+                state, message = attempt(job, _told(show, job.experiment))
                 if state is State.BUSY:
                     busy.append(job.experiment)
                     continue
@@ -115,7 +106,7 @@ def _found(experiment: Experiment) -> Record:
     if record is None:
         raise RunError(
             f"run {experiment.id} is finished, but its record is not in {paths.store()}: let"
-            " DCLIB_STORE name the same folder for the workers as here"
+            " DCLIB_STORE name it"
         )
     return record
 
@@ -124,24 +115,6 @@ def _job(experiment: Experiment, weights: bool, budget: "Budget | None") -> Job:
     if budget is None:
         return Job(experiment, weights)
     return Job(experiment, weights, budget.until, budget.seconds(experiment))
-
-
-def _engine(
-    show: "Progress", workers: int | None, scheduler: str | None
-) -> AbstractContextManager[Engine]:
-    """What trains: this process, or workers. Where nothing is missing none are started."""
-    if not show.left or (workers is None and scheduler is None):
-        return nullcontext(
-            lambda jobs: ((job, *attempt(job, _told(show, job.experiment))) for job in jobs)
-        )
-    try:
-        from dclib import cluster
-    except ModuleNotFoundError as error:
-        raise RunError(
-            f"{error}: workers need Dask, `pip install 'dclib[cluster]'`; without, runs are trained"
-            " in this process"
-        ) from error
-    return cluster.engine(show.epoch, len(show.left), workers or 0, scheduler)
 
 
 def _told(show: "Progress", experiment: Experiment) -> Callable[[EpochRow], None]:
