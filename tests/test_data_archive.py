@@ -1,5 +1,6 @@
 """Archives: found, refused when dangerous, downloaded whole or not at all."""
 
+import gc
 import io
 import socketserver
 import struct
@@ -98,6 +99,19 @@ def test_a_broken_archive_is_named(tmp_path, keep):
     whole.write_bytes(whole.read_bytes()[:keep])
     with pytest.raises(DataError, match=r"Set\.zip: damaged or not a zip archive"):
         OFFICIAL.open([tmp_path])
+
+
+def test_a_file_is_closed_with_its_archive(tmp_path, monkeypatch):
+    """Whether or not its own finaliser has had its turn: garbage in a cycle has no order."""
+    monkeypatch.delattr(zipfile.ZipFile, "__del__")
+    top = archive.contents(zipped(tmp_path / "Set.zip", [("list.txt", "a")]))
+    file = top.root.fp
+    assert (top / "list.txt").read_text() == "a"
+    ring = [top]
+    ring.append(ring)
+    del top, ring
+    gc.collect()
+    assert file.closed
 
 
 def test_an_archive_of_something_else_is_named(tmp_path):

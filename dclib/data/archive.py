@@ -3,6 +3,7 @@
 import os
 import stat
 import urllib.request
+import weakref
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -78,6 +79,11 @@ class Official:
         )
 
 
+def searched() -> list[Path]:
+    """Where archives are looked for: the folder that `DCLIB_MIRROR` names, then the data folder."""
+    return [place for place in (paths.mirror(), paths.data()) if place]
+
+
 def contents(archive: Path) -> zipfile.Path:
     """The top of a zip archive, read in place.
 
@@ -86,6 +92,9 @@ def contents(archive: Path) -> zipfile.Path:
     """
     with _sound(archive):
         source = zipfile.ZipFile(archive)
+        assert source.fp is not None
+        # with the archive, also where an error holds it in a cycle, which is cleared in any order
+        weakref.finalize(source, source.fp.close)
         _refuse_dangerous(archive, source.infolist())
         return zipfile.Path(source)
 

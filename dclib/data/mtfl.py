@@ -13,7 +13,7 @@ import numpy as np
 
 from dclib import paths
 from dclib.data import pack
-from dclib.data.archive import Folder, Official
+from dclib.data.archive import Folder, Official, searched
 from dclib.data.cache import Faces, cached
 from dclib.data.faces import FaceSet
 from dclib.data.mtfl_faces import LISTS, build, content_fingerprint, read_annotations
@@ -107,13 +107,11 @@ def _packed() -> Path | None:
 
 def _official(source: Path | None, fetch: bool = False) -> tuple[Folder, Folder]:
     """The top of MTFL's archive and the list of face boxes."""
-    mirror = paths.mirror()
-    searched = [mirror, paths.data()] if mirror else [paths.data()]
     if source is None:
-        folder = ARCHIVE.open(searched, fetch)
+        folder = ARCHIVE.open(searched(), fetch)
     elif source.is_dir():
         folder = ARCHIVE.open([source])
     else:
         folder = ARCHIVE.top(source)
     near = [] if source is None else [source if source.is_dir() else source.parent]
-    return folder, BOXES.open([*near, *searched], fetch) / BOXES.marker
+    return folder, BOXES.open([*near, *searched()], fetch) / BOXES.marker

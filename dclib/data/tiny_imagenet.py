@@ -21,7 +21,7 @@ import numpy as np
 
 from dclib import paths
 from dclib.data import photo
-from dclib.data.archive import DAMAGE, Folder, Official, contents
+from dclib.data.archive import DAMAGE, Folder, Official, contents, searched
 from dclib.data.cache import Faces, cached
 from dclib.data.faces import FaceSet, Symmetry, group
 from dclib.data.progress import progress
@@ -110,13 +110,12 @@ def find(source: Path | None = None, fetch: bool = False) -> list[Photo]:
     Raises:
         DataError: the archive is nowhere, or lacks classes or photos.
     """
-    mirror = paths.mirror()
     if source is not None and not source.is_dir():
         folder: Folder = ARCHIVE.top(source)
     elif source is not None:
         folder = ARCHIVE.open([source, source.parent])
     else:
-        folder = ARCHIVE.open([mirror, paths.data()] if mirror else [paths.data()], fetch)
+        folder = ARCHIVE.open(searched(), fetch)
     return _subset(_photos(folder), _kinds(folder), folder)
 
 
