@@ -106,6 +106,10 @@ class Budget:
         self.seconds = estimates.left
         self.learn = estimates.learn
 
+    def limits(self, experiment: Experiment) -> tuple[float, float]:
+        """When its time is up, in seconds since 1970, and how many it is expected to take."""
+        return self.until, self.seconds(experiment)
+
     def summary(self, experiments: Sequence[Experiment]) -> str:
         """What is left of these runs, in a line."""
         left = [e for e in dict.fromkeys(experiments) if not runs.existing(e)]

@@ -4,6 +4,7 @@ A `Method` says what differs. Most give a mixer and nothing else; a method that 
 another way derives from `Network` in its own file in `dclib/methods`.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -93,11 +94,14 @@ class Network(nn.Module):
             maps = mixer(maps) if self.joined else maps
             yield maps
 
+    def last_maps(self, images: Tensor) -> list[Tensor]:
+        """The feature maps (B, C, h, w) of all columns after the last block and its mixer."""
+        (maps,) = deque(self.depths(images), maxlen=1)  # earlier ones are not held
+        return maps
+
     def features(self, images: Tensor) -> list[Tensor]:
         """What each head gets (B, features): the spatial mean of its column's last maps."""
-        maps: list[Tensor] = []
-        for maps in self.depths(images):  # noqa: B007, the last one is used
-            pass
+        maps = self.last_maps(images)
         pooled = [x.mean(dim=(2, 3)) for x in maps]  # (B, C) each
         return [pooled[column] for column in self.column_of]
 

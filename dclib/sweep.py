@@ -4,8 +4,8 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -28,22 +28,6 @@ class State(Enum):
     BUSY = "another process trains it"
     LEFT = "the time is up, or would be before it ends"
     FAILED = "it ended with an error"
-
-
-@dataclass(frozen=True)
-class Job:
-    """A run to be trained by whoever gets it.
-
-    Attributes:
-        weights: the trained weights are needed, not the record alone.
-        until: seconds since 1970 at which its time is up.
-        seconds: how long it is expected to take.
-    """
-
-    experiment: Experiment
-    weights: bool = False
-    until: float = math.inf
-    seconds: float = 0.0
 
 
 EpochRow = dict[str, Any]  # of a run's history
@@ -74,18 +58,18 @@ def require(
     with Progress(waiting, progress) as show:
         while waiting:
             busy = []
-            # made when they are asked for: the budget knows more after each run
-            jobs = (_job(experiment, weights, budget) for experiment in waiting)
-            for job in jobs:
-                state, message = attempt(job, _told(show, job.experiment))
+            for experiment in waiting:
+                until, seconds = budget.limits(experiment) if budget else (math.inf, 0.0)
+                report = partial(show.epoch, experiment)
+                state, message = attempt(experiment, report, weights, until, seconds)
                 if state is State.BUSY:
-                    busy.append(job.experiment)
+                    busy.append(experiment)
                     continue
                 if state is State.FAILED:
                     failures.append(message)
                 elif budget and state is State.DONE:
-                    budget.learn(_found(job.experiment))
-                show.end(job.experiment, state, message)
+                    budget.learn(_found(experiment))
+                show.end(experiment, state, message)
             waiting = busy
             if waiting:
                 time.sleep(1)  # another process trains these
@@ -111,47 +95,50 @@ def _found(experiment: Experiment) -> Record:
     return record
 
 
-def _job(experiment: Experiment, weights: bool, budget: "Budget | None") -> Job:
-    if budget is None:
-        return Job(experiment, weights)
-    return Job(experiment, weights, budget.until, budget.seconds(experiment))
-
-
-def _told(show: "Progress", experiment: Experiment) -> Callable[[EpochRow], None]:
-    return lambda row: show.epoch(experiment, row)
-
-
 class _TimeIsUp(Exception):
     """Ends a training after an epoch, when its checkpoint is written."""
 
 
-def attempt(job: Job, report: Callable[[EpochRow], None]) -> tuple[State, str]:
-    """Train a run in this process, unless its record is there, another is at it, or time is up.
+def attempt(
+    experiment: Experiment,
+    report: Callable[[EpochRow], None],
+    weights: bool = False,
+    until: float = math.inf,
+    seconds: float = 0.0,
+) -> tuple[State, str]:
+    """Train a run, unless its record is there, another process is at it, or time is up.
 
     An unfinished run goes on after its last finished epoch, whoever trained it before: the system
     releases the lock of a process that dies.
+
+    Args:
+        report: called with every epoch that was trained.
+        weights: the trained weights are needed, not the record alone.
+        until: seconds since 1970 at which its time is up.
+        seconds: how long it is expected to take.
+
+    Returns:
+        What came of it, and why it was left or failed.
     """
     from dclib.train import train
-
-    experiment = job.experiment
 
     def epoch(row: EpochRow) -> None:
         report(row)
         ended = (row["epoch"] + 1) % experiment.epochs == 0  # all that is left may be the record
-        if not ended and time.time() + row["seconds"] > job.until:
+        if not ended and time.time() + row["seconds"] > until:
             raise _TimeIsUp(f"stopped after epoch {row['epoch'] + 1}, to go on from there")
 
     locks = paths.store() / ".locks"
     locks.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(locks / experiment.id, timeout=0):
-            if not _is_there(experiment, job.weights):
-                if time.time() + job.seconds > job.until:
-                    return State.LEFT, f"needs about {duration(job.seconds)}"
+            if not _is_there(experiment, weights):
+                if time.time() + seconds > until:
+                    return State.LEFT, f"needs about {duration(seconds)}"
                 train(experiment, epoch)
             return State.DONE, ""
     except Timeout:
-        late = time.time() > job.until
+        late = time.time() > until
         return (State.LEFT, State.BUSY.value) if late else (State.BUSY, "")
     except _TimeIsUp as stop:
         return State.LEFT, str(stop)

@@ -12,7 +12,7 @@ import pytest
 from dclib import campaign, paths, plan, runs, sweep
 from dclib.__main__ import main
 from dclib.campaign import Budget, Estimates
-from dclib.sweep import Job, Progress, State, attempt, duration, require
+from dclib.sweep import Progress, State, attempt, duration, require
 
 
 @pytest.fixture(autouse=True)
@@ -110,8 +110,10 @@ def test_time_up_ends_a_run_after_an_epoch_and_it_goes_on_to_the_same_bits(
     def epoch(row):
         clock.now += 40
 
-    job = Job(experiment, until=70)
-    assert attempt(job, epoch) == (State.LEFT, "stopped after epoch 2, to go on from there")
+    assert attempt(experiment, epoch, until=70) == (
+        State.LEFT,
+        "stopped after epoch 2, to go on from there",
+    )
     estimates = Estimates()
     assert estimates.left(experiment) == pytest.approx(0.5 * estimates.seconds(experiment))
     (stopped,) = require([experiment], progress=False)
@@ -130,7 +132,7 @@ def test_a_run_that_ends_late_is_not_stopped_before_its_record(clock):
     def epoch(row):
         clock.now += 40
 
-    assert attempt(Job(tiny(), until=30), epoch) == (State.DONE, "")
+    assert attempt(tiny(), epoch, until=30) == (State.DONE, "")
 
 
 def test_a_budget_starts_what_fits_and_learns_from_what_was_made(capsys, clock):

@@ -94,8 +94,7 @@ class HyperFace(Network):
     def maps(self, images: Tensor) -> list[Tensor]:
         """The maps that are fused (B, C, h, w): of the branches and of the last block."""
         with entering(self.taps) as seen:
-            for (last,) in self.depths(images):  # noqa: B007, the last one is used
-                pass
+            (last,) = self.last_maps(images)
         size = (last.shape[-2], last.shape[-1])
         return [*(b(x, size) for b, x in zip(self.branches, seen.values(), strict=True)), last]
 

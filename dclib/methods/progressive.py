@@ -135,10 +135,7 @@ class Progressive(Network):
 
     def features(self, images: Tensor) -> list[Tensor]:
         """What each head gets (B, features), in training the heads of those reached."""
-        maps: list[Tensor] = []
-        for maps in self.depths(images):  # noqa: B007, the last one is used
-            pass
-        return [x.mean(dim=(2, 3)) for x in maps]
+        return [x.mean(dim=(2, 3)) for x in self.last_maps(images)]
 
     def logits(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
         """Features (B, features) to {task name: logits}, in training of the tasks reached."""

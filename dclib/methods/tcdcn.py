@@ -78,8 +78,7 @@ class TCDCN(Network):
 
     def features(self, images: Tensor) -> list[Tensor]:
         """The one feature (B, 100) that all heads get."""
-        for (x,) in self.depths(images):  # noqa: B007, the last one is used
-            pass
+        (x,) = self.last_maps(images)
         return [self.shared(x.flatten(1))] * len(self.tasks)  # x (B, 64, 2, 2)
 
 
