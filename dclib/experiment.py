@@ -21,7 +21,7 @@ class Experiment:
     """One training run, named by the hash of what it holds.
 
     Attributes:
-        dataset: a key of `dclib.data.DATASETS`.
+        dataset: a name that `dclib.data.find` knows.
         fingerprint: of the source data.
         split: whose faces the outcomes are on. For "validation" these are the tenth of the training
             faces that is held out, always, from training; see `holdout`.

@@ -116,8 +116,7 @@ def interocular_distances(truth: Any, eyes: tuple[int, int] = (0, 1)) -> Floats:
     for eye in eyes:
         if not 0 <= eye < true.shape[1]:
             raise ValueError(f"eyes={eyes}: there are {true.shape[1]} landmarks, numbered from 0")
-    across = true[:, eyes[1]] - true[:, eyes[0]]  # (N, 2)
-    distances = np.hypot(across[:, 0], across[:, 1])
+    distances = _apart(true, eyes)
     _refuse(np.isnan(distances), f"has an eye (landmarks {eyes}) that is not visible")
     _refuse(distances == 0, f"has both eyes (landmarks {eyes}) in one place")
     return distances
@@ -143,8 +142,7 @@ def box_sizes(truth: Any) -> Floats:
     """
     true = _points(truth, "truth")
     _refuse(np.all(np.any(np.isnan(true), axis=2), axis=1), "has no visible landmark")
-    sides = np.nanmax(true, axis=1) - np.nanmin(true, axis=1)  # (N, 2)
-    sizes = np.sqrt(sides.prod(axis=1))
+    sizes = _box(true)
     _refuse(sizes == 0, "has landmarks that span no area")
     return sizes
 
@@ -166,14 +164,24 @@ def face_sizes(truth: Any, eyes: tuple[int, int] | None = (0, 1)) -> Floats:
     array([ 5., nan])
     """
     true = _points(truth, "truth")
-    highest = np.where(np.isnan(true), -np.inf, true).max(axis=1)  # (N, 2)
-    lowest = np.where(np.isnan(true), np.inf, true).min(axis=1)
-    sizes = np.sqrt((highest - lowest).clip(0).prod(axis=1))
+    sizes = _box(true)
     if eyes is not None:
-        across = true[:, eyes[1]] - true[:, eyes[0]]  # (N, 2)
-        apart = np.hypot(across[:, 0], across[:, 1])
+        apart = _apart(true, eyes)
         sizes = np.where(apart > 0, apart, sizes)
     return np.where(sizes > 0, sizes, np.nan)
+
+
+def _apart(true: Floats, eyes: tuple[int, int]) -> Floats:
+    """Distance (N,) between two points of each face; NaN where one is not visible."""
+    across = true[:, eyes[1]] - true[:, eyes[0]]  # (N, 2)
+    return np.hypot(across[:, 0], across[:, 1])
+
+
+def _box(true: Floats) -> Floats:
+    """Square root (N,) of the area of the visible points' box; 0 where there is none."""
+    highest = np.where(np.isnan(true), -np.inf, true).max(axis=1)  # (N, 2)
+    lowest = np.where(np.isnan(true), np.inf, true).min(axis=1)
+    return np.sqrt((highest - lowest).clip(0).prod(axis=1))
 
 
 def failure_rate(errors: Any, threshold: float = THRESHOLD) -> float:

@@ -4,11 +4,11 @@ import copy
 
 import pytest
 import torch
+from interrupted import Interruption, assert_same_bits, interrupt_after
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from dclib import build, plan, runs
-from dclib.checkpoint import CHECKPOINT
+from dclib import build, plan
 from dclib.execution import choose
 from dclib.methods.progressive import Laterals
 from dclib.tasks import Classes
@@ -189,22 +189,6 @@ def tiny(method="Progressive", **changes):
     return plan.experiment("smoke", method, **settings)
 
 
-class Interruption(Exception):
-    pass
-
-
-def interrupt_after(epochs):
-    def report(row):
-        if row["epoch"] + 1 == epochs:
-            raise Interruption
-
-    return report
-
-
-def without_time(record):
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in record.history]
-
-
 def test_a_run_goes_through_all_epochs_in_each_stage_and_resumes_within(store, monkeypatch):
     experiment = tiny()
     whole = train(experiment)
@@ -219,10 +203,7 @@ def test_a_run_goes_through_all_epochs_in_each_stage_and_resumes_within(store, m
         with pytest.raises(Interruption):
             train(experiment, interrupt_after(epochs))
     resumed = train(experiment)
-    assert without_time(resumed) == without_time(whole)
-    for name in (runs.OUTCOMES, runs.WEIGHTS):
-        assert (resumed.folder / name).read_bytes() == (whole.folder / name).read_bytes()
-    assert not (resumed.folder / CHECKPOINT).exists()
+    assert_same_bits(resumed, whole)
 
 
 def test_the_main_column_sees_the_faces_of_a_single_task_run():

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from interrupted import Interruption, assert_same_bits, interrupt_after
 from torch.nn import functional
 
-from dclib import build, count_parameters, mtfl_tasks, plan, runs
-from dclib.checkpoint import CHECKPOINT
+from dclib import build, count_parameters, mtfl_tasks, plan
 from dclib.methods import tcdcn
 from dclib.methods.tcdcn import AbsoluteTanh, SmallGrey, stopped, stopping_score
 from dclib.tasks import Classes, Landmarks
@@ -175,18 +175,6 @@ def test_a_task_that_still_learns_goes_on():
 # In training
 
 
-class Interruption(Exception):
-    pass
-
-
-def interrupt_after(epochs: int):
-    def report(row):
-        if row["epoch"] + 1 == epochs:
-            raise Interruption
-
-    return report
-
-
 @pytest.mark.parametrize("method", ["TCDCN", "RN-stop"])
 def test_a_run_stops_tasks_and_resumes_to_the_same_bits(method, tmp_path, monkeypatch):
     monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path / "results"))
@@ -217,11 +205,4 @@ def test_a_run_stops_tasks_and_resumes_to_the_same_bits(method, tmp_path, monkey
         with pytest.raises(Interruption):
             train(experiment, interrupt_after(epochs))
     resumed = train(experiment)
-    for name in (runs.OUTCOMES, runs.WEIGHTS):
-        assert (resumed.folder / name).read_bytes() == (whole.folder / name).read_bytes()
-    timeless = [
-        [{k: v for k, v in row.items() if k != "seconds"} for row in record.history]
-        for record in (whole, resumed)
-    ]
-    assert timeless[0] == timeless[1]
-    assert not (resumed.folder / CHECKPOINT).exists()
+    assert_same_bits(resumed, whole)

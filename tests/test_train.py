@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from interrupted import Interruption, assert_same_bits, interrupt_after, without_time
 
 from dclib import data, paths, plan, runs
 from dclib.batches import draws_of_epoch, face_sets
@@ -45,22 +46,6 @@ def store(tmp_path, monkeypatch) -> Path:
     return tmp_path / "store"
 
 
-def without_time(record: runs.Record) -> list[dict]:
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in record.history]
-
-
-class Interruption(Exception):
-    pass
-
-
-def interrupt_after(epochs: int):
-    def report(row):
-        if row["epoch"] + 1 == epochs:
-            raise Interruption
-
-    return report
-
-
 def test_an_interrupted_run_ends_with_the_same_bits(store, monkeypatch):
     experiment = tiny("XS", epochs=7)
     whole = train(experiment)
@@ -69,10 +54,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(store, monkeypatch):
         with pytest.raises(Interruption):
             train(experiment, interrupt_after(epochs))
     resumed = train(experiment)
-    assert without_time(resumed) == without_time(whole)
-    for name in (runs.OUTCOMES, runs.WEIGHTS):
-        assert (resumed.folder / name).read_bytes() == (whole.folder / name).read_bytes()
-    assert not (resumed.folder / CHECKPOINT).exists()
+    assert_same_bits(resumed, whole)
 
 
 @pytest.mark.slow
