@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -29,8 +30,15 @@ REFERENCE = "cpu"  # the preset of the committed results
 
 
 def _protocol(experiment: Experiment) -> Experiment:
-    """An experiment without what is each method's own."""
-    return replace(experiment, method="", try_=0, lr=1.0, unit_rate=1.0, penalty=0.0, related=())
+    """An experiment without what is each method's own, or what its label says."""
+    own: dict[str, Any] = {
+        "lr": 1.0,
+        "unit_rate": 1.0,
+        "penalty": 0.0,
+        "related": (),
+        "precision": None,
+    }
+    return replace(experiment, method="", try_=0, **own)
 
 
 def reference(figure: str) -> list[Record]:

@@ -13,7 +13,7 @@ PROTOCOL = 1  # raised whenever the code changes what a run means
 SPLITS = ("validation", "test")
 # Fields that came after the first runs, and what they are where a run does not name them: so the
 # names of those runs stay.
-LATER = {"penalty": 0.0}
+LATER = {"penalty": 0.0, "precision": None}
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Experiment:
         preset: the preset that the run belongs to.
         protocol: the meaning of all the above, see `PROTOCOL`.
         penalty: the weight of what the method adds to the loss.
+        precision: "bf16" or "fp32"; None for what `dclib.execution.choose` gives the machine.
 
     Raises:
         ValueError: an impossible value, named with the field.
@@ -68,6 +69,7 @@ class Experiment:
     preset: str
     protocol: int = PROTOCOL
     penalty: float = 0.0
+    precision: str | None = None
 
     def __post_init__(self) -> None:
         def demand(condition: bool, field: str, rule: str) -> None:
@@ -86,6 +88,7 @@ class Experiment:
         demand(0 < self.lr < float("inf"), "lr", "must be positive and finite")
         demand(0 < self.unit_rate < float("inf"), "unit_rate", "must be positive and finite")
         demand(0 <= self.penalty < float("inf"), "penalty", "must not be negative")
+        demand(self.precision in (None, "fp32", "bf16"), "precision", "choose fp32, bf16 or None")
         demand(0 <= self.momentum < 1, "momentum", "between 0 and 1")
         demand(0 <= self.weight_decay < float("inf"), "weight_decay", "must not be negative")
         demand(self.schedule in ("one-cycle", "constant"), "schedule", "one-cycle or constant")
@@ -101,9 +104,11 @@ class Experiment:
 
     @property
     def label(self) -> str:
-        """The method as figures name it; a control without related tasks is marked."""
+        """The method as figures name it; controls, and a precision that was asked for, marked."""
         alone = bool(self.related) and not any(weight for _, weight in self.related)
-        return f"{self.method} (related 0)" if alone else self.method
+        marks = ["related 0"] if alone else []
+        marks += [self.precision] if self.precision else []
+        return f"{self.method} ({', '.join(marks)})" if marks else self.method
 
     @property
     def title(self) -> str:

@@ -110,6 +110,7 @@ def experiment(
         "penalty": penalty,
         "try_": 0,
         "preset": preset,
+        "precision": None,
         **p.settings,
     }
     if unknown := changes.keys() - fields.keys() - {"fingerprint"}:
@@ -122,6 +123,7 @@ def experiment(
 RESNET = ("DCNet", "XS", "RNx", "RN", "RN-S", "RN-Sx", "XSx")
 ALEXNET = ("DCNet", "XS", "ANx", "AN", "AN-S", "AN-Sx", "XSx", "HF", "TCDCN")
 FIG3 = {"resnet18": RESNET, "alexnet": ALEXNET}
+HALF = ("DCNet", "XS", "RN", "RN-S")  # whose accuracy in half precision is looked at
 NO_RELATED = (("gender", 0.0), ("smile", 0.0), ("glasses", 0.0), ("profile", 0.0))
 
 
@@ -224,6 +226,13 @@ def fig3_shared_rate(preset: str) -> list[Experiment]:
     return [replace(e, lr=SHARED_RATE) for e in fig3(preset)]
 
 
+def half_precision(preset: str) -> list[Experiment]:
+    """Methods of Fig. 3 in bf16, to be paired with their runs in fp32."""
+    return [
+        replace(e, precision="bf16") for e in fig3(preset) if e.method in HALF and not e.related
+    ]
+
+
 def relatives_panel(preset: str) -> list[Experiment]:
     """The relatives beside the methods of Fig. 3: those that are `ready`, one try each."""
     return [experiment(preset, method) for method in ready(preset, methods=relatives())]
@@ -239,6 +248,7 @@ FIGURES: dict[str, Callable[[str], list[Experiment]]] = {
     "fig3-per-task": fig3_per_task,
     "fig3-shared-rate": fig3_shared_rate,
     "fig3-alexnet": fig3_alexnet,
+    "bf16": half_precision,
     "relatives": relatives_panel,
 }
 

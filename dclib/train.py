@@ -47,7 +47,7 @@ def make_network(experiment: Experiment) -> Network:
     )
 
 
-def make_optimiser(experiment: Experiment, net: Network, device: str) -> torch.optim.SGD:
+def make_optimiser(experiment: Experiment, net: Network, fused: bool = False) -> torch.optim.SGD:
     """SGD with Nesterov's momentum on all that is trained; a method's mixers may differ in rate."""
     method = METHODS[experiment.method]
     apart = experiment.unit_rate != 1 or not method.units_decay
@@ -65,7 +65,7 @@ def make_optimiser(experiment: Experiment, net: Network, device: str) -> torch.o
         momentum=experiment.momentum,
         weight_decay=experiment.weight_decay,
         nesterov=experiment.momentum > 0,
-        fused=device == "cuda",
+        fused=fused,
     )
 
 
@@ -84,6 +84,7 @@ class Run:
 
     def __init__(self, experiment: Experiment, how: dict[str, Any]) -> None:
         self.experiment = experiment
+        asked = {"precision": experiment.precision} if experiment.precision else {}
         torch.set_num_threads(how["threads"])
         self.device = torch.device(how["device"])
         train, self.order, scored = face_sets(experiment)
@@ -91,7 +92,7 @@ class Run:
         if how["layout"] == "channels_last":
             net = net.to(memory_format=torch.channels_last)
         self.net = net.to(self.device)
-        self.how = how | {"forms": execution.apply(net, how.get("forms", "plain"))}
+        self.how = how | asked | {"forms": execution.apply(net, how.get("forms", "plain"))}
         self.parameters = count_parameters(net)
         self.faces = Faces(train, net.tasks, self.device)
         self.scored = scored
@@ -116,7 +117,8 @@ class Run:
         """Begin a stage of training, with a new optimiser."""
         self.stage = stage
         self.trained = self.net.enter(stage)
-        self.optimiser = make_optimiser(self.experiment, self.net, self.how["device"])
+        fused = self.how.get("optimiser") == "fused"
+        self.optimiser = make_optimiser(self.experiment, self.net, fused)
 
     def predict(self, images: Tensor) -> tuple[dict[str, Tensor], list[Tensor]]:
         """Logits of every task, and the features that the heads made them of."""

@@ -40,6 +40,11 @@ def test_a_control_is_a_method_of_its_own():
     assert Comparison(records).methods == ["DCNet", "DCNet (related 0)"]
 
 
+def test_a_precision_that_was_asked_for_is_a_method_of_its_own():
+    records = [fake_record(), fake_record(precision="bf16")]
+    assert Comparison(records).methods == ["DCNet", "DCNet (bf16)"]
+
+
 def test_mcnemar_pairs_tries_by_number():
     first = [fake_record("DCNet", try_=try_) for try_ in (2, 0)]
     second = [fake_record("XS", 1.1, try_=try_) for try_ in (0, 1, 2)]

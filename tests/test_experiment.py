@@ -52,7 +52,14 @@ def test_json_round_trip(experiment):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("try_", 1), ("lr", 0.2), ("method", "XS"), ("protocol", 2), ("related", (("smile", 0.5),))],
+    [
+        ("try_", 1),
+        ("lr", 0.2),
+        ("method", "XS"),
+        ("protocol", 2),
+        ("related", (("smile", 0.5),)),
+        ("precision", "bf16"),
+    ],
 )
 def test_whatever_changes_the_run_changes_its_name(experiment, field, value):
     assert replace(experiment, **{field: value}).id != experiment.id

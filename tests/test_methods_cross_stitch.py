@@ -51,7 +51,7 @@ def test_units_learn_only_when_joined(stage, learns):
     net = make()
     net.enter(stage)
     experiment = plan.experiment("smoke", "XS-single", lr=0.1)
-    optimiser = make_optimiser(experiment, net, "cpu")
+    optimiser = make_optimiser(experiment, net)
     before = [mixer.alpha.detach().clone() for mixer in net.mixers]
     logits = net(torch.randn(4, 3, 32, 32))
     sum(cross_entropy(x, torch.arange(4) % 2) for x in logits.values()).backward()

@@ -131,7 +131,7 @@ def test_finished_columns_are_frozen_to_the_bit():
     kept = {}
     for stage in range(3):
         (name,) = net.enter(stage)
-        optimiser = make_optimiser(plan.experiment("smoke", "Progressive", lr=0.1), net, "cpu")
+        optimiser = make_optimiser(plan.experiment("smoke", "Progressive", lr=0.1), net)
         for _ in range(2):
             net.train()
             optimiser.zero_grad()

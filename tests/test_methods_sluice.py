@@ -105,7 +105,7 @@ def test_columns_alone_are_single_task_networks():
 def test_alpha_learns_apart_and_without_decay():
     experiment = plan.experiment("smoke", "Sluice", unit_rate=10.0)
     net = make_network(experiment)
-    others, units = make_optimiser(experiment, net, "cpu").param_groups
+    others, units = make_optimiser(experiment, net).param_groups
     assert {id(p) for p in units["params"]} == {id(unit.alpha) for unit in net.mixers}
     assert units["weight_decay"] == 0
     assert units["lr"] == pytest.approx(10 * others["lr"])

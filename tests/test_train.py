@@ -114,6 +114,16 @@ def test_a_run_made_again_is_computed_as_its_record_says(store, monkeypatch):
     assert train(tiny(epochs=2)).environment["forms"] == "fast"
 
 
+def test_a_precision_that_is_asked_for_is_trained_in(store):
+    """bf16 has 8 bits for a number's digits: losses differ from the third digit or so on."""
+    full, half = train(tiny()), train(tiny(precision="bf16"))
+    assert full.environment["precision"] == "fp32"
+    assert half.environment["precision"] == "bf16"
+    losses = [[row["loss.landmarks"] for row in record.history] for record in (full, half)]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
 def test_a_checkpoint_of_another_experiment_is_refused(store):
     one, other = tiny(epochs=2), tiny(epochs=2, lr=0.2)
     with pytest.raises(Interruption):
@@ -230,11 +240,11 @@ def test_schedule_by_hand():
 def test_cross_stitch_units_learn_at_their_own_rate_without_decay():
     experiment = tiny("XS", unit_rate=100.0)
     net = make_network(experiment)
-    groups = make_optimiser(experiment, net, "cpu").param_groups
+    groups = make_optimiser(experiment, net).param_groups
     assert [(g["lr"], g["weight_decay"]) for g in groups] == [(0.1, 5e-4), (10.0, 0.0)]
     assert {id(p) for p in groups[1]["params"]} == {id(p) for p in net.mixers.parameters()}
     assert sum(len(g["params"]) for g in groups) == len(list(net.parameters()))
-    assert len(make_optimiser(tiny("DCNet"), make_network(tiny("DCNet")), "cpu").param_groups) == 1
+    assert len(make_optimiser(tiny("DCNet"), make_network(tiny("DCNet"))).param_groups) == 1
 
 
 def test_a_step_is_plain_sgd():
