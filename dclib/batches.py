@@ -10,7 +10,7 @@ from dclib.data.faces import FaceSet, split_validation
 from dclib.errors import DataError, RunError
 from dclib.experiment import Experiment
 from dclib.outcomes import face_sizes
-from dclib.tasks import Landmarks, Task
+from dclib.tasks import Task, truth_of
 
 
 def face_sets(experiment: Experiment) -> tuple[FaceSet, np.ndarray, FaceSet]:
@@ -67,10 +67,7 @@ class Faces:
         }
 
     def targets(self, landmarks: Tensor, labels: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {
-            task.name: task.encode(landmarks if isinstance(task, Landmarks) else labels[task.name])
-            for task in self.tasks
-        }
+        return {task.name: task.encode(truth_of(task, landmarks, labels)) for task in self.tasks}
 
     def batch(
         self, index: Tensor, draws: Tensor, augmentation: Augmentation | None

@@ -39,6 +39,7 @@ Landmarks (batch, points, 2, bins), x before y: the largest bin, plus 0.5, in pi
 SimCC (batch, points, 2, split * bins): the largest bin, divided by `split`.
 Classes (batch, classes): softmax gives the probability of each value.
 Angle (batch, outputs): the largest bin, plus 0.5, times `width`, less `limit`, in degrees.
+Orientation (batch, outputs): the logits of `angles` one after the other, each read as an Angle.
 """
 
 

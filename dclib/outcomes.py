@@ -9,7 +9,7 @@ import torch
 
 from dclib import metrics
 from dclib.data.faces import FaceSet
-from dclib.tasks import Landmarks, Task
+from dclib.tasks import Landmarks, Task, label_tasks
 
 ERROR_UNITS = 2000  # errors are kept in steps of 1/2000 of the inter-ocular distance
 OFFSET_UNITS = 16  # sub-pixel offsets in steps of 1/16 pixel
@@ -132,7 +132,7 @@ def judge(last: list[dict[str, np.ndarray]], scored: FaceSet, tasks: tuple[Task,
                 errors[decoder] = np.stack(of)
             bins = np.stack([np.floor(p["bin"]) for p in last])
             offsets = last[-1]["soft"] - last[-1]["bin"]
-        else:
-            classes[task.name] = np.stack([p[task.name] for p in last])
-            accuracy[task.name] = accuracies(classes[task.name], scored, task)
+    for task in label_tasks(tasks):
+        classes[task.name] = np.stack([p[task.name] for p in last])
+        accuracy[task.name] = accuracies(classes[task.name], scored, task)
     return Outcomes(errors, classes, accuracy, bins.astype(np.uint16), offsets)

@@ -14,7 +14,7 @@ from dclib.data.photo import box_square, central_square, crop
 from dclib.errors import DataError
 from dclib.inference import predictor
 from dclib.runs import Record
-from dclib.tasks import Landmarks
+from dclib.tasks import Landmarks, label_logits
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,8 @@ def predict(
     for task in net.tasks:
         if isinstance(task, Landmarks):
             landmarks = task.decode(logits[task.name], "soft")[0].double().numpy()
-        else:
-            shares = logits[task.name].softmax(dim=1)[0]
-            labels[task.name] = [round(float(share), 4) for share in shares]
+    for name, own in label_logits(net.tasks, logits).items():
+        labels[name] = [round(float(share), 4) for share in own.softmax(dim=1)[0]]
     left, top, side = square
     points = landmarks * side / e.resolution + (left, top)
     words = {

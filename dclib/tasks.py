@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -14,8 +15,9 @@ MISSING = -100  # the target that cross-entropy leaves out
 class Task(Protocol):
     """What a network and the training loop need to know of a task.
 
-    Other than with `Landmarks`, what is predicted is the number of the largest of its logits
-    (B, outputs), and `encode` gives the right one (B,), negative where it is not known.
+    Other than with `Landmarks` and `Orientation`, what is predicted is the number of the largest of
+    its logits (B, outputs), and `encode` gives the right one (B,), negative where it is not known;
+    `label_tasks` takes an orientation apart into such tasks.
     """
 
     @property
@@ -94,44 +96,6 @@ class Landmarks:
 
 
 @dataclass(frozen=True)
-class SimCC(Landmarks):
-    """The modern form of the paper's landmarks (Li et al., "SimCC", ECCV 2022): finer, soft bins.
-
-    Each axis has `split` bins a pixel, and the label is a Gaussian over bins around the rounded
-    position instead of a single bin. Logits are (B, L, 2, split * bins).
-    """
-
-    split: int = 2
-    sigma: float = 6.0  # in bins; 0 for hard labels
-
-    @property
-    def outputs(self) -> int:
-        return self.points * 2 * self.bins * self.split
-
-    def shape(self, logits: Tensor) -> Tensor:
-        return logits.unflatten(1, (self.points, 2, self.bins * self.split))
-
-    def encode(self, truth: Tensor) -> Tensor:
-        """Points (B, L, 2) in pixels to bins (B, L, 2): split times as many, rounded."""
-        bins = (truth.nan_to_num() * self.split).round().clamp(0, self.bins * self.split - 1)
-        return bins.long().masked_fill(truth.isnan(), MISSING)
-
-    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Mean divergence of the predicted from the Gaussian distribution, over known axes."""
-        if not self.sigma:
-            return super().loss(logits, target)
-        known = target != MISSING
-        position = torch.arange(logits.shape[-1], device=logits.device)
-        label = (-((position - target[..., None]) ** 2) / (2 * self.sigma**2)).softmax(dim=-1)
-        gap = functional.kl_div(logits.log_softmax(dim=-1), label, reduction="none").sum(dim=-1)
-        return (gap * known).sum() / known.sum().clamp(min=1)
-
-    def decode(self, logits: Tensor, decoder: str = "bin") -> Tensor:
-        """Logits (B, L, 2, split * bins) to points in pixels; bins are positions, not intervals."""
-        return (super().decode(logits, decoder) - 0.5) / self.split
-
-
-@dataclass(frozen=True)
 class Classes:
     """A label with a few values, such as gender; logits are (B, classes)."""
 
@@ -192,6 +156,77 @@ class Angle:
         """The centre (B,), in degrees, of the most probable bin."""
         return (logits.argmax(dim=-1) + 0.5) * self.width - self.limit
 
+    @property
+    def ranges(self) -> tuple[str, ...]:
+        """The degrees that each bin holds, in words."""
+        ends = [self.width * at - self.limit for at in range(self.outputs + 1)]
+        return tuple(f"{low:g}° to {high:g}°" for low, high in pairwise(ends))
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """A head's three angles as one task (section 4.3), so that they share a column.
+
+    The paper has bins 30 degrees wide, "14 bins in total": taken as 6 of yaw, up to 90 degrees to
+    either side, and 4 each of pitch and roll, up to 60. Logits are (B, 14), angle after angle.
+    """
+
+    name: str = "orientation"
+    angles: tuple[Angle, ...] = (Angle("yaw"), Angle("pitch", 60.0), Angle("roll", 60.0))
+
+    @property
+    def outputs(self) -> int:
+        return sum(angle.outputs for angle in self.angles)
+
+    @property
+    def cross_entropies(self) -> int:
+        return len(self.angles)
+
+    def shape(self, logits: Tensor) -> Tensor:
+        return logits
+
+    def apart(self, logits: Tensor) -> tuple[Tensor, ...]:
+        """The logits of each angle."""
+        return logits.split([angle.outputs for angle in self.angles], dim=1)
+
+    def encode(self, truth: Tensor) -> Tensor:
+        """Degrees (B, 3), NaN where missing, to bins (B, 3)."""
+        pairs = zip(self.angles, truth.unbind(1), strict=True)
+        return torch.stack([angle.encode(degrees) for angle, degrees in pairs], dim=1)
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Mean of the angles' cross-entropies."""
+        pairs = zip(self.apart(logits), target.unbind(1), strict=True)
+        return torch.stack([_cross_entropy(own, bins) for own, bins in pairs]).mean()
+
+    def decode(self, logits: Tensor) -> Tensor:
+        """The centres (B, 3), in degrees, of the most probable bins."""
+        pairs = zip(self.angles, self.apart(logits), strict=True)
+        return torch.stack([angle.decode(own) for angle, own in pairs], dim=1)
+
+
+def truth_of(task: Task, landmarks: Tensor, labels: dict[str, Tensor]) -> Tensor:
+    """What a task encodes: points (B, L, 2), angles (B, 3), or a label (B,)."""
+    if isinstance(task, Orientation):
+        return torch.stack([labels[angle.name] for angle in task.angles], dim=1)
+    return landmarks if isinstance(task, Landmarks) else labels[task.name]
+
+
+def label_tasks(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks whose predictions are numbers (B,); an orientation is its angles."""
+    parts = [task.angles if isinstance(task, Orientation) else (task,) for task in tasks]
+    return [part for own in parts for part in own if not isinstance(part, Landmarks)]
+
+
+def label_logits(tasks: Sequence[Task], logits: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The logits (B, outputs) of each of `label_tasks`, by name, from those of the tasks."""
+    found: list[Tensor] = []
+    for task in tasks:
+        if not isinstance(task, Landmarks):
+            own = logits[task.name]
+            found += task.apart(own) if isinstance(task, Orientation) else [own]
+    return dict(zip([task.name for task in label_tasks(tasks)], found, strict=True))
+
 
 def mtfl_tasks(resolution: int) -> tuple[Task, ...]:
     """The five tasks of MTFL (section 4.2): landmarks, gender, smile, glasses, face profile."""
@@ -201,6 +236,16 @@ def mtfl_tasks(resolution: int) -> tuple[Task, ...]:
         Classes("smile", 2),
         Classes("glasses", 2),
         Classes("profile", 5),
+    )
+
+
+def aflw_tasks(resolution: int) -> tuple[Task, ...]:
+    """The four tasks of AFLW (section 4.3): 21 landmarks, gender, glasses, head orientation."""
+    return (
+        Landmarks(resolution, points=21),
+        Classes("gender", 2),
+        Classes("glasses", 2),
+        Orientation(),
     )
 
 

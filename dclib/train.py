@@ -20,9 +20,10 @@ from dclib.errors import RunError
 from dclib.experiment import Experiment
 from dclib.methods import METHODS
 from dclib.networks import build
+from dclib.optimiser import make_optimiser, rate
 from dclib.outcomes import judge
 from dclib.runs import Record
-from dclib.tasks import Landmarks, task_weights
+from dclib.tasks import Landmarks, label_logits, task_weights
 
 LAST = 5  # the paper averages over the last five epochs
 
@@ -47,38 +48,6 @@ def make_network(experiment: Experiment) -> Network:
     )
 
 
-def make_optimiser(experiment: Experiment, net: Network, fused: bool = False) -> torch.optim.SGD:
-    """SGD with Nesterov's momentum on all that is trained; a method's mixers may differ in rate."""
-    method = METHODS[experiment.method]
-    apart = experiment.unit_rate != 1 or not method.units_decay
-    units = [p for p in net.mixers.parameters() if p.requires_grad] if apart else []
-    theirs = {id(p) for p in units}
-    others = [p for p in net.parameters() if p.requires_grad and id(p) not in theirs]
-    groups: list[dict[str, Any]] = [{"params": others, "peak": experiment.lr}]
-    if units:
-        decay = experiment.weight_decay if method.units_decay else 0.0
-        peak = experiment.lr * experiment.unit_rate
-        groups.append({"params": units, "lr": peak, "peak": peak, "weight_decay": decay})
-    return torch.optim.SGD(
-        groups,
-        lr=experiment.lr,
-        momentum=experiment.momentum,
-        weight_decay=experiment.weight_decay,
-        nesterov=experiment.momentum > 0,
-        fused=fused,
-    )
-
-
-def rate(schedule: str, progress: float) -> float:
-    """Share of the peak learning rate after a share of the training, both between 0 and 1."""
-    if schedule == "constant":
-        return 1.0
-    warm = 0.3
-    if progress < warm:
-        return 0.04 + 0.96 * progress / warm
-    return 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm)))
-
-
 class Run:
     """The state of a training in progress."""
 
@@ -93,6 +62,9 @@ class Run:
             net = net.to(memory_format=torch.channels_last)
         self.net = net.to(self.device)
         self.how = how | asked | {"forms": execution.apply(net, how.get("forms", "plain"))}
+        self.forward = self.predict
+        if how.get("compile") == "yes":  # on a GPU a step becomes a few CUDA graphs
+            self.forward = torch.compile(self.predict, mode="reduce-overhead", dynamic=False)
         self.parameters = count_parameters(net)
         self.faces = Faces(train, net.tasks, self.device)
         self.scored = scored
@@ -131,7 +103,7 @@ class Run:
     def step(
         self, images: Tensor, targets: dict[str, Tensor], weights: dict[str, float]
     ) -> dict[str, float]:
-        logits, features = self.predict(images)
+        logits, features = self.forward(images)
         tasks = [task for task in self.net.tasks if task.name in weights]
         losses = {t.name: t.loss(logits[t.name], targets[t.name]) for t in tasks}
         total = sum(weights[name] * loss for name, loss in losses.items())
@@ -143,7 +115,8 @@ class Run:
         self.optimiser.zero_grad()
         total.backward()
         self.optimiser.step()
-        return {name: loss.item() for name, loss in losses.items()}
+        values = torch.stack([loss.detach() for loss in losses.values()]).tolist()  # waits but once
+        return dict(zip(losses, values, strict=True))
 
     def current_weights(self) -> dict[str, float]:
         """The weights of the tasks trained now: those of the stage, without those that ended."""
@@ -214,8 +187,8 @@ class Run:
                 if isinstance(task, Landmarks):
                     part["bin"] = task.decode(logits[task.name]).cpu().numpy()
                     part["soft"] = task.decode(logits[task.name], "soft").cpu().numpy()
-                else:
-                    part[task.name] = logits[task.name].argmax(dim=1).cpu().numpy()
+            for name, own in label_logits(self.net.tasks, logits).items():
+                part[name] = own.argmax(dim=1).cpu().numpy()
             parts.append(part)
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

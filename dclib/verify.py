@@ -13,7 +13,7 @@ from dclib.outcomes import (
     true_points,
 )
 from dclib.runs import Record
-from dclib.tasks import Landmarks
+from dclib.tasks import label_tasks
 
 
 def verify(record: Record) -> list[str]:
@@ -31,8 +31,8 @@ def verify(record: Record) -> list[str]:
     e, outcomes = record.experiment, record.outcomes
     _, _, scored = face_sets(e)
     wrong = _landmarks(outcomes, scored) if outcomes.errors else []
-    for task in data.find(e.dataset).tasks(e.resolution):
-        if isinstance(task, Landmarks) or task.name not in outcomes.classes:
+    for task in label_tasks(data.find(e.dataset).tasks(e.resolution)):
+        if task.name not in outcomes.classes:
             continue
         right = accuracies(outcomes.classes[task.name], scored, task)
         if not np.allclose(right, outcomes.accuracy[task.name], 0, 1e-9, equal_nan=True):

@@ -18,7 +18,8 @@ from dclib.__main__ import main
 from dclib.errors import RunError
 from dclib.folding import _as_matrix, _Matrix, _SplitBlock, fold, suit
 from dclib.predict import predict
-from dclib.tasks import Angle, Classes, Landmarks, SimCC
+from dclib.simcc import SimCC
+from dclib.tasks import Angle, Classes, Landmarks
 
 TASKS = (Landmarks(48), Classes("smile", 2), Angle("yaw"))
 

@@ -8,8 +8,9 @@ from torch.nn.functional import cross_entropy
 
 from dclib import build, plan
 from dclib.execution import choose
+from dclib.optimiser import make_optimiser
 from dclib.tasks import Classes
-from dclib.train import Run, make_optimiser, train
+from dclib.train import Run, train
 
 CPU = choose(torch.device("cpu"))
 TASKS = (Classes("main", 3), Classes("other", 2))

@@ -7,7 +7,8 @@ from toy_columns import CHANNELS, TASKS, loss, network, untouched
 
 from dclib import plan
 from dclib.methods.sluice import METHOD, Sluice, overlap
-from dclib.train import make_network, make_optimiser
+from dclib.optimiser import make_optimiser
+from dclib.train import make_network
 
 
 def test_by_hand():

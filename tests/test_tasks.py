@@ -6,7 +6,20 @@ import pytest
 import torch
 from torch.nn import functional
 
-from dclib.tasks import MISSING, Angle, Classes, Landmarks, SimCC, mtfl_tasks, task_weights
+from dclib.simcc import SimCC
+from dclib.tasks import (
+    MISSING,
+    Angle,
+    Classes,
+    Landmarks,
+    Orientation,
+    aflw_tasks,
+    label_logits,
+    label_tasks,
+    mtfl_tasks,
+    task_weights,
+    truth_of,
+)
 
 
 def one_axis(*shares: float, points: int = 1) -> torch.Tensor:
@@ -132,6 +145,95 @@ def test_angle_decoding_and_missing():
     logits = functional.one_hot(torch.arange(6)).float()
     assert task.decode(logits).tolist() == [-75, -45, -15, 15, 45, 75]
     assert task.encode(torch.tensor([float("nan")])).item() == MISSING
+
+
+def test_the_words_of_an_angle_say_what_its_bins_hold():
+    assert Angle("roll", 60.0).ranges == ("-60° to -30°", "-30° to 0°", "0° to 30°", "30° to 60°")
+    assert len(Angle("yaw").ranges) == 6
+
+
+def test_an_orientation_has_fourteen_bins_in_total():
+    task = Orientation()
+    assert [(angle.name, angle.outputs) for angle in task.angles] == [
+        *(("yaw", 6), ("pitch", 4), ("roll", 4))
+    ]
+    assert (task.outputs, task.cross_entropies) == (14, 3)
+
+
+def test_an_orientation_by_hand():
+    task = Orientation()
+    missing = float("nan")
+    degrees = [[-75.0, -45.0, 59.0], [0.0, 0.0, 0.0], [31.0, missing, -70.0], [missing] * 3]
+    target = task.encode(torch.tensor(degrees))
+    assert target.tolist() == [[0, 0, 3], [3, 2, 2], [4, MISSING, 0], [MISSING] * 3]
+    logits = torch.zeros(1, 14)
+    logits[0, [4, 6 + 0, 6 + 4 + 3]] = 1
+    assert task.decode(logits).tolist() == [[45.0, -45.0, 45.0]]
+
+
+def test_the_loss_of_an_orientation_is_the_mean_of_its_angles():
+    task = Orientation()
+    logits = torch.randn(5, 14, generator=torch.Generator().manual_seed(0))
+    target = torch.tensor([[0, 1, 2], [5, 3, MISSING], [2, MISSING, 0], [1, 2, 3], [3, 0, 1]])
+    each = [
+        functional.cross_entropy(logits[:, :6], target[:, 0]),
+        functional.cross_entropy(logits[[0, 1, 3, 4], 6:10], target[[0, 1, 3, 4], 1]),
+        functional.cross_entropy(logits[[0, 2, 3, 4], 10:], target[[0, 2, 3, 4], 2]),
+    ]
+    torch.testing.assert_close(task.loss(logits, target), torch.stack(each).mean())
+    assert task.loss(logits, torch.full((5, 3), MISSING)).item() == 0
+
+
+def test_what_each_task_encodes():
+    points = torch.rand(2, 21, 2)
+    angles = {"roll": [3.0, 4.0], "yaw": [1.0, 2.0], "pitch": [-1.0, -2.0]}
+    labels = {name: torch.tensor(values) for name, values in angles.items()}
+    labels["gender"] = torch.tensor([0, 1])
+    landmarks, gender, _, orientation = aflw_tasks(48)
+    assert truth_of(landmarks, points, labels) is points
+    assert truth_of(gender, points, labels) is labels["gender"]
+    assert truth_of(orientation, points, labels).tolist() == [[1, -1, 3], [2, -2, 4]]
+
+
+def test_an_orientation_is_predicted_as_its_angles():
+    tasks = aflw_tasks(8)
+    assert [task.name for task in label_tasks(tasks)] == [
+        *("gender", "glasses", "yaw", "pitch", "roll")
+    ]
+    flat = torch.arange(14.0)[None]
+    logits = {
+        "landmarks": torch.zeros(1, 21, 2, 8),
+        "gender": torch.tensor([[1.0, 2.0]]),
+        "glasses": torch.tensor([[3.0, 4.0]]),
+        "orientation": flat,
+    }
+    found = label_logits(tasks, logits)
+    assert {name: own.tolist() for name, own in found.items()} == {
+        "gender": [[1, 2]],
+        "glasses": [[3, 4]],
+        "yaw": [[0, 1, 2, 3, 4, 5]],
+        "pitch": [[6, 7, 8, 9]],
+        "roll": [[10, 11, 12, 13]],
+    }
+    assert label_tasks(tasks[:1]) == []
+    assert label_logits(tasks[:1], logits) == {}
+
+
+def test_tasks_of_aflw():
+    tasks = aflw_tasks(112)
+    assert [(t.name, t.outputs) for t in tasks] == [
+        *(("landmarks", 21 * 2 * 112), ("gender", 2), ("glasses", 2), ("orientation", 14))
+    ]
+    # 42 axes, two labels and three angles: 47 cross-entropies share a total of 4
+    weights = task_weights(tasks, "per_output", {"gender": 0.5})
+    assert weights == pytest.approx(
+        {
+            "landmarks": 4 * 42 / 47,
+            "gender": 0.5 * 4 / 47,
+            "glasses": 4 / 47,
+            "orientation": 4 * 3 / 47,
+        }
+    )
 
 
 def test_tasks_of_mtfl():

@@ -20,14 +20,9 @@ from dclib.errors import DataError, RunError
 from dclib.execution import choose
 from dclib.experiment import Experiment
 from dclib.networks import build
+from dclib.optimiser import make_optimiser, rate
 from dclib.outcomes import judge
-from dclib.train import (
-    Run,
-    make_network,
-    make_optimiser,
-    rate,
-    train,
-)
+from dclib.train import Run, make_network, train
 from dclib.verify import verify
 
 CPU = choose(torch.device("cpu"))
@@ -112,6 +107,26 @@ def test_a_run_made_again_is_computed_as_its_record_says(store, monkeypatch):
     monkeypatch.delenv("DCLIB_EXECUTION")
     assert (first, train(tiny(epochs=1)).environment["forms"]) == ("plain", "plain")
     assert train(tiny(epochs=2)).environment["forms"] == "fast"
+
+
+@pytest.mark.slow
+def test_a_compiled_step_is_the_same_step(store, monkeypatch):
+    """Traced and differentiated ahead of time; what a GPU makes of it needs one."""
+    compiled, compiling = [], torch.compile
+
+    def without_code(function, **settings):
+        compiled.append(settings)
+        return compiling(function, backend="aot_eager", fullgraph=True, dynamic=False)
+
+    monkeypatch.setattr(torch, "compile", without_code)
+    plain = train(tiny("DCNet", train_faces=40))  # the last batch of an epoch is smaller
+    assert not compiled
+    monkeypatch.setenv("DCLIB_STORE", str(store.with_name("other")))
+    monkeypatch.setenv("DCLIB_EXECUTION", "compile=yes")
+    quick = train(tiny("DCNet", train_faces=40))
+    assert len(compiled) == 1
+    assert quick.environment["compile"] == "yes"
+    assert_same_bits(quick, plain)
 
 
 def test_a_precision_that_is_asked_for_is_trained_in(store):

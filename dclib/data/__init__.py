@@ -6,6 +6,7 @@ Beside those of `DATASETS` there are the folders that their owner has given a na
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,18 @@ DATASETS = {
             identify=_late("dclib.data.mtfl", "fingerprint"),
             prepare=_late("dclib.data.mtfl", "prepare"),
             words=lambda: MTFL_WORDS,
+        ),
+        *(
+            DataSet(
+                name=f"aflw-{percent}",
+                description=f"AFLW, {percent} % of 2,284 faces to train on (section 4.3)",
+                load=partial(_late("dclib.data.aflw", "load"), percent),
+                tasks=_late("dclib.tasks", "aflw_tasks"),
+                identify=partial(_late("dclib.data.aflw", "fingerprint"), percent),
+                prepare=partial(_late("dclib.data.aflw", "prepare"), percent),
+                words=_late("dclib.data.aflw", "words"),
+            )
+            for percent in (10, 30, 50, 70, 90)
         ),
         DataSet(
             name="synthetic",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -19,6 +20,7 @@ from dclib.methods import METHODS
 from dclib.paper import Metric
 from dclib.runs import Record
 from dclib.stats import DECODERS
+from dclib.tasks import label_tasks
 
 # From a single task to the paper's approach, as in its Fig. 3, each control beside its like; before
 # the last two come the relatives, as they stand in the registry.
@@ -259,10 +261,16 @@ def _told(record: Record, face: int, faces: FaceSet | None) -> str:
     outcomes = record.outcomes
     error = outcomes.errors["bin"][-1][face]
     lines = [f"error {100 * error:.1f} %, {'failure' if error > metrics.THRESHOLD else 'success'}"]
-    for task, labels in outcomes.classes.items():
-        value = int(labels[-1][face])
-        word = LABELS[task][value] if task in LABELS else f"{task} {value}"
-        if faces is not None and (true := faces.labels[task][face]) >= 0:
-            word += " ✓" if value == true else " ✗"
+    about = data.find(record.experiment.dataset)
+    words = about.words()
+    for task in label_tasks(about.tasks(record.experiment.resolution)):
+        if task.name not in outcomes.classes:
+            continue
+        value = int(outcomes.classes[task.name][-1][face])
+        word = words[task.name][value] if task.name in words else f"{task.name} {value}"
+        if faces is not None:
+            label = torch.as_tensor(np.array(faces.labels[task.name][face : face + 1]))
+            true = int(task.encode(label)[0])
+            word += "" if true < 0 else " ✓" if value == true else " ✗"
         lines.append(word)
     return "\n".join(lines)

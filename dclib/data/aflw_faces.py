@@ -1,0 +1,229 @@
+"""From AFLW's own annotations of MTFL's test crops to faces (section 4.3): who is in, and where.
+
+The table has a row for each of MTFL's 2,995 test crops, which are from photos of AFLW. AFLW's
+annotations were brought onto the crops afterwards, by a scale and a shift fitted to the five points
+that MTFL and AFLW both have; `fit_rms_px` is how far these five then still lie apart.
+
+Who is in was chosen once, from the quality of the annotation alone and before any training::
+
+    2,995 rows, of which
+    2,395 have points, and of each of them both eye centres, nose and corners of the mouth; so every
+          error is a share of the distance between the eye centres.
+      -23 whose points and angles were joined by their order alone (`row_alignment`).
+      -80 whose `fit_rms_px` is above 0.10 of the distance between the eyes: by the paper's rule,
+          MTFL's five points and AFLW's would be failures of each other.
+       -8 of whose 21 points fewer than 11 are visible.
+    2,284 remain, in 2,244 groups: no two are of one numbered photo, but some photos are in AFLW
+          under two numbers (see `groups`).
+
+A point that is not given is not visible: it is missing, and so is one outside the crop, mostly an
+ear. Only 358 faces have all 21 points, mostly frontal ones, so that is not demanded. Angles beyond
+90 degrees (yaw) or 60 degrees (pitch, roll) fit no bin: two heads upside down and one outlier of
+the source have no orientation, for the three angles are one rotation.
+
+The table counts pixels as MTFL does, from 1, so half a pixel is taken off. Its points also lie
+right of the face, as MTFL's do (see `dclib.data.mtfl_faces`), and a mirror would send them to the
+left of it: so 1.4 pixels are taken off. Evidence: the mean left eye and the mirrored mean right eye
+of the 805 faces that look ahead are most alike when shifted by 2.8 pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from dclib.data import lists, photo
+from dclib.data.archive import Folder
+from dclib.data.faces import FaceSet, Symmetry, hold_out
+from dclib.data.mtfl_faces import SYMMETRY as MTFL_SYMMETRY
+from dclib.errors import DataError
+from dclib.tasks import Orientation
+
+POINTS = (
+    *("LeftBrowLeftCorner", "LeftBrowCenter", "LeftBrowRightCorner"),
+    *("RightBrowLeftCorner", "RightBrowCenter", "RightBrowRightCorner"),
+    *("LeftEyeLeftCorner", "LeftEyeCenter", "LeftEyeRightCorner"),
+    *("RightEyeLeftCorner", "RightEyeCenter", "RightEyeRightCorner"),
+    *("LeftEar", "NoseLeft", "NoseCenter", "NoseRight", "RightEar"),
+    *("MouthLeftCorner", "MouthCenter", "MouthRightCorner", "ChinCenter"),
+)
+MIRROR = (5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 16, 15, 14, 13, 12, 19, 18, 17, 20)
+EYES = (7, 10)
+FIVE = (7, 10, 14, 17, 19)  # MTFL's five among the points
+ANGLES = {angle.name: angle.limit for angle in Orientation().angles}  # degrees
+ALIGNMENTS = ("yaw", "yaw_tol", "order")  # how points and angles of a photo were joined
+COLUMNS = (
+    *("file", "n_visible21", "fit_rms_px", "row_alignment"),
+    *(f"{angle}_deg" for angle in ANGLES),
+    *(f"{axis}_{point}" for point in POINTS for axis in "xy"),
+)
+SIDE = 150  # pixels of a crop
+OFF = (1.9, 0.5)  # pixels taken off every point
+WORST_FIT = 0.10  # of the distance between the eye centres
+LEAST_POINTS = 11
+ALIKE = 0.93  # correlation from which two faces are one photo: 44 pairs, looked through
+SYMMETRY = Symmetry(
+    points=MIRROR,
+    classes={"profile": MTFL_SYMMETRY.classes["profile"]},
+    negated=("yaw", "roll"),
+    rolled=("roll",),
+)
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One crop with points, in pixels of the crop in the convention of `dclib.data.faces`."""
+
+    line: lists.Line
+    name: str
+    points: np.ndarray  # float64 (21, 2), NaN where not visible
+    angles: np.ndarray  # float64 (3,): yaw, pitch, roll in degrees, NaN where not known
+    fit: float  # residual of the table's fit, as a share of the distance between the eyes
+    joined: str  # one of ALIGNMENTS
+
+    @property
+    def included(self) -> bool:
+        """Whether the face is in, by the rules above."""
+        visible = int((~np.isnan(self.points[:, 0])).sum())
+        return self.joined != "order" and self.fit <= WORST_FIT and visible >= LEAST_POINTS
+
+
+def read(path: Folder) -> list[Annotation]:
+    """The rows of the table that have points.
+
+    Raises:
+        DataError: a column is missing, or a line is not like the others, names a photo twice or
+            outside the folder, or contradicts itself.
+    """
+    first, *rest = (_split(line) for line in lists.read(path)[0])
+    if missing := [column for column in COLUMNS if column not in first.fields]:
+        raise DataError(f"{path}: there is no column {', '.join(missing)}; get the table anew")
+    where = {column: first.fields.index(column) for column in COLUMNS}
+    rows = []
+    for line, name in lists.distinct(rest):
+        line.expect(len(first.fields))
+        points = np.array([_number(line, where[column]) for column in COLUMNS[-2 * len(POINTS) :]])
+        points = points.reshape(-1, 2) - OFF
+        _demand_whole(line, points, _number(line, where["n_visible21"]))
+        if not np.isnan(points).all():
+            rows.append(_row(line, name, points, where))
+    return rows
+
+
+def _split(line: lists.Line) -> lists.Line:
+    return replace(line, fields=tuple(",".join(line.fields).split(",")))
+
+
+def _number(line: lists.Line, field: int) -> float:
+    return float(line.numbers(field, field + 1)[0]) if line.fields[field] else np.nan
+
+
+def _demand_whole(line: lists.Line, points: np.ndarray, told: float) -> None:
+    half = np.flatnonzero(np.isnan(points).sum(axis=1) == 1)
+    if half.size:
+        line.fail(f"{POINTS[half[0]]} has one of x and y only")
+    given = int((~np.isnan(points[:, 0])).sum())
+    if given != np.nan_to_num(told):
+        line.fail(f"n_visible21 tells {told:g} points, {given} are given")
+
+
+def _row(line: lists.Line, name: str, points: np.ndarray, where: dict[str, int]) -> Annotation:
+    apart = float(np.linalg.norm(points[EYES[0]] - points[EYES[1]]))
+    if np.isnan(points[list(FIVE)]).any() or not apart:
+        line.fail("the eye centres, the nose and the corners of the mouth are not all given")
+    angles = np.array([_number(line, where[f"{angle}_deg"]) for angle in ANGLES])
+    if (abs(angles) > 180).any():
+        line.fail("an angle lies beyond 180 degrees")
+    if not (abs(angles) <= list(ANGLES.values())).all():
+        angles[:] = np.nan
+    fit = _number(line, where["fit_rms_px"])
+    if not fit >= 0:
+        line.fail("fit_rms_px is missing or negative")
+    joined = line.fields[where["row_alignment"]]
+    if joined not in ALIGNMENTS:
+        line.fail(f"row_alignment is one of {', '.join(ALIGNMENTS)}, not {joined!r}")
+    outside = ((points < 0) | (points > SIDE)).any(axis=1, keepdims=True)
+    points = np.where(outside, np.nan, points)
+    return Annotation(line, name, points, angles, fit / apart, joined)
+
+
+def build(rows: Sequence[Annotation], crops: FaceSet) -> FaceSet:
+    """The faces of some rows, with the pixels, gender, glasses and profile of MTFL's test crops.
+
+    The label `fit` is no truth about the face: it tells how well its points are known.
+
+    Raises:
+        DataError: a row is of a photo that MTFL does not have.
+    """
+    known = {name: at for at, name in enumerate(crops.names)}
+    for row in rows:
+        if row.name not in known:
+            row.line.fail(f"{row.name} is not among MTFL's test photos")
+    faces = crops.subset([known[row.name] for row in rows])
+    angles = np.array([row.angles for row in rows], dtype=np.float32).reshape(-1, len(ANGLES))
+    points = np.array([row.points for row in rows]).reshape(-1, len(POINTS), 2)
+    return replace(
+        faces,
+        landmarks=(points * (crops.resolution / SIDE)).astype(np.float32),
+        labels={
+            **{name: faces.labels[name] for name in ("gender", "glasses", "profile")},
+            **dict(zip(ANGLES, angles.T, strict=True)),
+            "fit": np.array([row.fit for row in rows], dtype=np.float32),
+        },
+        symmetry=SYMMETRY,
+        eyes=EYES,
+    )
+
+
+def groups(faces: FaceSet) -> np.ndarray:
+    """Number (N,) the faces: those of one group of MTFL's, or that look alike, share a number.
+
+    Some photos are in AFLW twice, under two numbers. Two faces are alike if the grey pixels of the
+    square around their eyes, nose and mouth correlate above `ALIKE`.
+    """
+    five = faces.landmarks[:, list(FIVE)]
+    seen = np.array([_patch(*face) for face in zip(faces.images, five, strict=True)])
+    seen -= seen.mean(axis=1, keepdims=True)
+    seen /= np.linalg.norm(seen, axis=1, keepdims=True).clip(1e-9)
+    together = (seen @ seen.T > ALIKE) | (faces.groups[:, None] == faces.groups)
+    numbers = np.arange(len(faces))
+    while True:  # until each has the lowest number of those it is linked to, however indirectly
+        lowest = np.where(together, numbers, len(faces)).min(axis=1)
+        if (lowest == numbers).all():
+            return np.unique(numbers, return_inverse=True)[1]
+        numbers = lowest
+
+
+def _patch(image: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The grey pixels (24 * 24,) of a square (side: four times the points' spread) about points."""
+    middle = points.mean(axis=0)
+    side = 4 * float(np.sqrt(((points - middle) ** 2).sum(axis=1).mean()))
+    square = (float(middle[0]) - side / 2, float(middle[1]) - side / 2, side)
+    pixels, _ = photo.crop(Image.fromarray(image.transpose(1, 2, 0)), points, square, 24, 0)
+    return pixels.mean(axis=0).ravel()
+
+
+def divide(faces: FaceSet, percent: int) -> tuple[FaceSet, FaceSet]:
+    """The first so many percent of the faces to train on, and the rest.
+
+    There is one order of the groups, by a hash of their first names and so without regard to their
+    sizes: smaller training sets lie within larger ones. No group is on both sides: one that the
+    cut would divide is in the test.
+
+    Raises:
+        DataError: one side is empty.
+    """
+    members: dict[int, list[int]] = {}
+    for face in sorted(range(len(faces)), key=faces.names.__getitem__):
+        members.setdefault(int(faces.groups[face]), []).append(face)
+    together = list(members.values())
+    first = [faces.names[own[0]] for own in together]
+    shuffled = hold_out(first, np.arange(len(first)), len(first), purpose="aflw")  # all of them
+    order = [face for at in shuffled for face in together[at]]
+    cut = round(percent / 100 * len(faces))
+    while 0 < cut < len(order) and faces.groups[order[cut - 1]] == faces.groups[order[cut]]:
+        cut -= 1
+    if cut in (0, len(order)):
+        raise DataError(f"{len(faces)} faces are too few for {percent} % of them to train on")
+    return faces.subset(order[:cut]), faces.subset(order[cut:])
