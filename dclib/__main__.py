@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     training.add_argument("--train-faces", type=face_count, help="how many, or all of them: all")
     training.add_argument("--weighting", help="per_output or per_task")
     training.add_argument("--pretrained", help="columns start from: imagenet or tiny-imagenet")
+    training.add_argument("--precision", help="bf16 or fp32 (default: the machine's)")
     training.add_argument("--plan", help="all runs of a figure: rates, fig3, ...")
     training.add_argument("--methods", nargs="+", help="of a plan, these methods only")
     training.add_argument("--tries", type=int, help="of a plan, the first so many tries")
@@ -47,6 +48,10 @@ def parser() -> argparse.ArgumentParser:
     training.add_argument("--publish", action="store_true", help="copy records to results/")
     limit = "start no run that does not fit, and stop by then after an epoch"
     training.add_argument("--budget-minutes", type=float, metavar="N", help=limit)
+    crew = training.add_mutually_exclusive_group()
+    several = "train in N processes at a time (default: one per GPU, or core where there is none)"
+    crew.add_argument("--workers", type=int, metavar="N", help=several)
+    crew.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster that trains")
 
     planning = command("plan", commands.show_plan, "the runs of every figure, and what they cost")
     planning.add_argument("figures", nargs="*", help="each run of these instead: rates, fig3, ...")
@@ -69,8 +74,11 @@ def parser() -> argparse.ArgumentParser:
     racing = command("bench", commands.run_benchmark, "time a training step against plain code")
     racing.add_argument("settings", nargs="*", help="full, slim or small (default: all)")
     racing.add_argument("--method", default="DCNet")
-    racing.add_argument("--rounds", type=int, default=7, help="how often all take turns")
+    racing.add_argument("--rounds", type=int, help="how often all take turns (default: 7)")
     racing.add_argument("--authors-code", type=Path, metavar="PATH", help="folder of dcnet.py")
+    racing.add_argument("--libmtl", type=Path, metavar="PATH", help="a clone of LibMTL, for XS")
+    everything = "measure all that the book shows of a preset instead, and keep it in results/"
+    racing.add_argument("--record", metavar="PRESET", help=everything)
 
     cutting = command("blocks", commands.show_blocks, "a torchvision network as a table of blocks")
     cutting.add_argument("network", help="by its name, such as mobilenet_v3_small")

@@ -1,148 +1,173 @@
 """How fast a training step is, against plain code: in one process, in turn, on one core.
 
 Absolute times are of one machine in one mood; what can be compared are ratios. The plain contender
-is `dclib.block` as it stands, in PyTorch's defaults; the authors' published file can stand beside.
+is the network as it is written, in PyTorch's defaults; other people's code can stand beside.
 """
 
-import importlib.util
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dclib import execution, underlying
+from dclib import execution, measuring, rivals
 from dclib.errors import RunError
 from dclib.networks import build
-from dclib.tasks import Task, mtfl_tasks
+from dclib.tasks import Classes, Task, mtfl_tasks
 
-# Width, side of the images, batch.
-SETTINGS: dict[str, tuple[float, int, int]] = {
-    "full": (1.0, 64, 32),
-    "slim": (0.25, 48, 64),
-    "small": (0.25, 32, 32),
+
+class Setting(NamedTuple):
+    """The size of what is trained: width, side of the images in pixels, batch, number of tasks."""
+
+    width: float
+    resolution: int
+    batch: int
+    tasks: int = 5
+
+
+SETTINGS: dict[str, Setting] = {
+    "full": Setting(1.0, 64, 32),
+    "slim": Setting(0.25, 48, 64),
+    "small": Setting(0.25, 32, 32),
 }
-Step = Callable[[], None]
+PLAIN = {"layout": "contiguous", "precision": "fp32", "forms": "plain", "optimiser": "plain"}
 
 
-def steps(setting: str, method: str = "DCNet", authors: Path | None = None) -> dict[str, Step]:
-    """A training step of each contender, on the same random images and targets.
+@dataclass(frozen=True)
+class Work:
+    """What each contender does in a step: images (B, 3, R, R) and a target (B, ...) for each task.
+
+    More than MTFL's five tasks are labels with two values.
+    """
+
+    tasks: tuple[Task, ...]
+    images: Tensor
+    targets: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, setting: Setting) -> "Work":
+        """Random images and targets of a size."""
+        _, size, batch, count = setting
+        labels = [Classes(f"label {n}", 2) for n in range(count)]
+        tasks = (*mtfl_tasks(size), *labels)[:count]
+        truth = [torch.rand(batch, 5, 2) * size] + [torch.zeros(batch, dtype=torch.long)] * count
+        targets = tuple(task.encode(t) for task, t in zip(tasks, truth, strict=False))
+        return cls(tasks, torch.randn(batch, 3, size, size), targets)
+
+
+class Contender:
+    """A network and its work; a call is a training step.
 
     Args:
-        setting: a key of `SETTINGS`.
-        method: the method that is trained; the authors' code has DCNet only.
-        authors: a folder that holds the authors' `dcnet.py`.
+        net: gives logits of the tasks in order, as a list or by name.
+        work: the same for all that are compared.
+        how: what to do to the network, as `dclib.execution.choose` says; by default nothing.
 
-    Raises:
-        RunError: a setting that does not exist, or no such file there.
+    Attributes:
+        net: the network.
+        forms: those that it is computed in.
     """
-    if setting not in SETTINGS:
-        raise RunError(f"setting {setting!r}: choose from {list(SETTINGS)}")
-    width, size, batch = SETTINGS[setting]
-    tasks = mtfl_tasks(size)
-    images = torch.randn(batch, 3, size, size)
-    truth = [torch.rand(batch, 5, 2) * size, *[torch.zeros(batch, dtype=torch.long)] * 4]
-    targets = [task.encode(t) for task, t in zip(tasks, truth, strict=True)]
-    how = execution.choose(torch.device("cpu"), width, size)
 
-    def contender(how: dict[str, Any] | None) -> Step:
-        net = build(method, tasks=tasks, width=width, resolution=size)
-        if how is None:
-            return _step(net, images, tasks, targets)
-        net = net.to(memory_format=torch.channels_last)
-        execution.apply(net, how["forms"])
-        bf16 = how["precision"] == "bf16"
-        return _step(net, images, tasks, targets, torch.channels_last, bf16)
+    def __init__(self, net: nn.Module, work: Work, how: Mapping[str, Any] = PLAIN) -> None:
+        self.net, self.work, self.images, self.forms = net, work, work.images, "plain"
+        self.bf16 = how["precision"] == "bf16"
+        if how["layout"] == "channels_last":
+            net.to(memory_format=torch.channels_last)
+            self.images = work.images.contiguous(memory_format=torch.channels_last)
+        if how["forms"] != "plain":
+            self.forms = execution.apply(net, how["forms"])
+        self.optimiser = torch.optim.SGD(
+            net.parameters(),
+            lr=0.01,
+            momentum=0.9,
+            weight_decay=5e-4,
+            nesterov=True,
+            fused=how.get("optimiser") == "fused" or None,
+        )
 
-    found = {"plain": contender(None), "ours": contender(how)}
-    if _has_bf16():
-        found["ours, bf16"] = contender(how | {"precision": "bf16"})
-    if authors and method == "DCNet":
-        net = _authors(authors, width, tasks)
-        found["authors"] = _step(net, images, tasks, targets)
-    return found
-
-
-def _step(
-    net: nn.Module,
-    images: Tensor,
-    tasks: Sequence[Task],
-    targets: Sequence[Tensor],
-    layout: torch.memory_format = torch.contiguous_format,
-    bf16: bool = False,
-) -> Step:
-    images = images.contiguous(memory_format=layout)
-    tuned = layout is not torch.contiguous_format
-    optimiser = torch.optim.SGD(
-        net.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, fused=tuned
-    )
-
-    def step() -> None:
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-            logits = net(images)
+    def __call__(self) -> None:
+        """One training step."""
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
+            logits = self.net(self.images)
         values = list(logits.values()) if isinstance(logits, dict) else logits
         losses = [
             task.loss(task.shape(v.flatten(1)).float(), target)
-            for task, v, target in zip(tasks, values, targets, strict=True)
+            for task, v, target in zip(self.work.tasks, values, self.work.targets, strict=True)
         ]
-        optimiser.zero_grad()
+        self.optimiser.zero_grad()
         torch.stack(losses).sum().backward()
-        optimiser.step()
-
-    return step
+        self.optimiser.step()
 
 
-def _has_bf16() -> bool:
+def choice(setting: Setting) -> dict[str, Any]:
+    """How runs of a size are computed on a CPU."""
+    return execution.choose(torch.device("cpu"), setting.width, setting.resolution)
+
+
+def contender(
+    method: str, setting: Setting, work: Work, how: Mapping[str, Any] = PLAIN
+) -> Contender:
+    """The network of a method at its work."""
+    width, size = setting.width, setting.resolution
+    return Contender(build(method, tasks=work.tasks, width=width, resolution=size), work, how)
+
+
+def contenders(
+    setting: Setting,
+    method: str = "DCNet",
+    authors: Path | None = None,
+    libmtl: Path | None = None,
+) -> dict[str, Contender]:
+    """All that train a method, or the same in other people's code, on the same work.
+
+    Args:
+        setting: the size of it.
+        method: the paper's name of it.
+        authors: a folder with the authors' `dcnet.py`, for DCNet.
+        libmtl: a clone of LibMTL, for Cross-Stitch, XS.
+
+    Raises:
+        RunError: a folder without what it should hold.
+    """
+    work, how = Work.of(setting), choice(setting)
+    found = {
+        "plain": contender(method, setting, work),
+        "ours": contender(method, setting, work, how),
+    }
+    if has_bf16():
+        found["ours, bf16"] = contender(method, setting, work, how | {"precision": "bf16"})
+    if authors and method == "DCNet":
+        found["authors"] = Contender(rivals.authors(authors, work.tasks, setting.width), work)
+    if libmtl and method == "XS":
+        found["LibMTL"] = Contender(rivals.libmtl(libmtl, work.tasks, setting.width), work)
+    return found
+
+
+def has_bf16() -> bool:
+    """Whether this processor has instructions for bf16."""
     return bool(
         torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     )
 
 
-def _authors(folder: Path, width: float, tasks: Sequence[Task]) -> nn.Module:
-    """The authors' network, its underlying network made slim from outside."""
-    module = _load(folder / "dcnet.py")
-    channels = underlying.channels("resnet18", width)
-
-    def series(name: str, pretrained: bool) -> tuple[nn.Module, list[int]]:
-        return nn.Sequential(*underlying.blocks(name, width)), channels
-
-    module.network_as_series_of_blocks = series  # type: ignore[attr-defined]
-    net: nn.Module = module.DeepCollaborationNetwork("resnet18", [t.outputs for t in tasks], False)
-    return net
-
-
-def _load(path: Path) -> ModuleType:
-    if not path.exists():
-        raise RunError(f"{path}: no such file; give the folder of a clone of the authors' code")
-    spec = importlib.util.spec_from_file_location("authors_dcnet", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def measure(contenders: dict[str, Step], rounds: int = 7) -> pd.DataFrame:
-    """Seconds (contender, round), all in turn in each round, after one to get warm.
+def find(names: Sequence[str]) -> dict[str, Setting]:
+    """Some of `SETTINGS`, or all.
 
     Raises:
-        ValueError: fewer than one round.
+        RunError: a setting that does not exist.
     """
-    if rounds < 1:
-        raise ValueError(f"rounds={rounds}: at least 1")
-    torch.set_num_threads(1)
-    took: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(rounds + 1):
-        for name, step in contenders.items():
-            start = time.perf_counter()
-            step()
-            if number:
-                took[name].append(time.perf_counter() - start)
-    return pd.DataFrame(took).T
+    for name in names:
+        if name not in SETTINGS:
+            raise RunError(f"setting {name!r}: choose from {list(SETTINGS)}")
+    return {name: SETTINGS[name] for name in names or SETTINGS}
+
+
+def measure(steps: Mapping[str, measuring.Step], rounds: int = 7) -> pd.DataFrame:
+    """Seconds (contender, round) of `dclib.measuring.turns`."""
+    return pd.DataFrame(measuring.turns(steps, rounds)).T
 
 
 def table(seconds: pd.DataFrame) -> pd.DataFrame:

@@ -10,17 +10,14 @@ from statistics import fmean
 from typing import Any
 
 import pandas as pd
-import torch
 
-from dclib import data, environment, paths, plan, runs
-from dclib.batches import draws_of_epoch
+from dclib import cost, data, environment, paths, plan, runs
 from dclib.checkpoint import CHECKPOINT, read_checkpoint
-from dclib.data.augment import Augmentation
 from dclib.errors import RunError
 from dclib.execution import choose
 from dclib.experiment import Experiment
 from dclib.runs import RECORD, Record, write_atomically
-from dclib.train import LAST, Run, default_device
+from dclib.train import LAST, default_device
 
 # Faces to train and to test on, of what need not be here to be planned. Drawn faces, which have the
 # same tasks, stand in for these when steps are timed.
@@ -121,11 +118,10 @@ class Budget:
 
 def _kind(e: Experiment) -> str:
     """What the time of a step depends on."""
-    penalty = ", penalty" if e.penalty else ""
-    return (
-        f"{e.method} on {e.underlying}: width {e.width:g}, {e.resolution} px, batch {e.batch}"
-        + penalty
-    )
+    further = [e.precision] if e.precision else []
+    further += ["penalty"] if e.penalty else []
+    size = f"width {e.width:g}, {e.resolution} px, batch {e.batch}"
+    return f"{e.method} on {e.underlying}: {', '.join([size, *further])}"
 
 
 def _faces(e: Experiment) -> tuple[int, int]:
@@ -151,34 +147,17 @@ def _behind(experiment: Experiment) -> int:
 
 
 def time_steps(experiment: Experiment, how: dict[str, Any]) -> list[float]:
-    """Seconds of a training step in each stage, batch included: the fastest of up to three.
+    """Seconds of a training step in each stage: the fastest of up to three.
 
-    The first one, to get warm, is of two faces only; a step of more than a second is not repeated.
+    A step of more than a second is not repeated.
     """
     if experiment.dataset in FACES:
         fingerprint = data.find("synthetic").fingerprint
         experiment = replace(experiment, dataset="synthetic", fingerprint=fingerprint)
-    run = Run(replace(experiment, train_faces=None, pretrained=False), how)
-    _, uniforms = draws_of_epoch(0, 0, len(run.faces.images))
-
-    def step(faces: int) -> float:
-        start = time.perf_counter()
-        index = torch.from_numpy(run.order[:faces])
-        draws = torch.from_numpy(uniforms)[index].to(run.device)
-        batch = run.faces.batch(index.to(run.device), draws, Augmentation())
-        run.step(*batch, run.current_weights())
-        return time.perf_counter() - start
-
-    found = []
-    for stage in range(run.net.stages):
-        run.enter(stage)
-        run.net.train()
-        step(2)
-        took = [step(experiment.batch)]
-        while len(took) < 3 and sum(took) < 1:
-            took.append(step(experiment.batch))
-        found.append(min(took))
-    return found
+    experiment = replace(experiment, train_faces=None, pretrained=False)
+    trainer = cost.Trainer(experiment, cost.batch(experiment, how["device"]), how)
+    stages = range(trainer.run.net.stages)
+    return [trainer.seconds(stage, steps=3, enough=1.0) for stage in stages]
 
 
 def state(experiment: Experiment) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # The fields of an experiment that the command line may change.
 CHANGES = (
     *("dataset", "train_faces", "width", "resolution", "epochs", "batch", "lr", "weighting"),
-    "pretrained",
+    *("pretrained", "precision"),
 )
 
 
@@ -69,7 +69,7 @@ def train(options: argparse.Namespace) -> None:
         from dclib.campaign import Budget, Estimates
 
         budget = Budget(options.budget_minutes, Estimates(_say))
-    records = require(wanted, budget=budget)
+    records = require(wanted, budget=budget, workers=options.workers, scheduler=options.scheduler)
     if budget:
         print(budget.summary(wanted))
     if not records:
@@ -142,11 +142,22 @@ def measure_cost(options: argparse.Namespace) -> None:
 def run_benchmark(options: argparse.Namespace) -> None:
     from dclib import bench
 
-    for setting in options.settings or bench.SETTINGS:
-        contenders = bench.steps(setting, options.method, options.authors_code)
-        width, size, batch = bench.SETTINGS[setting]
-        print(f"{options.method}, {setting}: width {width:g}, {size} px, batch {batch}")
-        print(bench.table(bench.measure(contenders, options.rounds)).round(2).to_string())
+    rivals = {"authors": options.authors_code, "libmtl": options.libmtl}
+    if options.record:
+        from dclib import speed
+
+        if options.settings:
+            raise RunError("--record measures the settings of its preset: name no other")
+        record = speed.measure(options.record, rounds=options.rounds, report=print, **rivals)
+        print(speed.about(record))
+        print(speed.write(record))
+        return
+    rounds = 7 if options.rounds is None else options.rounds
+    for name, setting in bench.find(options.settings).items():
+        contenders = bench.contenders(setting, options.method, **rivals)
+        width, size, batch, _ = setting
+        print(f"{options.method}, {name}: width {width:g}, {size} px, batch {batch}")
+        print(bench.table(bench.measure(contenders, rounds)).round(2).to_string())
 
 
 def show_blocks(options: argparse.Namespace) -> None:

@@ -1,9 +1,11 @@
 """Many runs: what notebooks and commands ask for by `require`."""
 
 import math
+import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from functools import partial
 from statistics import fmean
@@ -31,6 +33,10 @@ class State(Enum):
 
 
 EpochRow = dict[str, Any]  # of a run's history
+Tell = Callable[[Experiment, EpochRow], None]  # called with every epoch that was trained
+Terms = Callable[[Experiment], tuple[bool, float, float]]  # the last three arguments of `attempt`
+Attempt = tuple[Experiment, State, str]  # and what came of it
+Attempts = Callable[[Sequence[Experiment]], Iterator[Attempt]]  # in the order they end in
 
 
 def require(
@@ -38,6 +44,8 @@ def require(
     progress: bool = True,
     weights: bool = False,
     budget: "Budget | None" = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
 ) -> list[Record]:
     """The records of all experiments, in order; what is missing is trained first.
 
@@ -48,20 +56,29 @@ def require(
         progress: show it.
         weights: also the trained weights are needed, which committed records come without.
         budget: stop when its time is up; the records that are there by then are returned.
+        workers: train in so many processes at a time: 1 for this one alone, 0 for one per GPU, or
+            per core where there is none. By default what `DCLIB_WORKERS` says, else 0; without
+            Dask, 1.
+        scheduler: the address of a Dask scheduler, whose workers train instead; they must see the
+            same store.
 
     Raises:
-        RunError: a run failed; the others were finished first.
+        RunError: a run failed, the others were finished first; or no workers are to be had.
         DataError: a data set is missing.
     """
+
+    def terms(experiment: Experiment) -> tuple[bool, float, float]:
+        return weights, *(budget.limits(experiment) if budget else (math.inf, 0.0))
+
     waiting = [e for e in dict.fromkeys(experiments) if not _is_there(e, weights)]
     failures: list[str] = []
-    with Progress(waiting, progress) as show:
+    with (
+        Progress(waiting, progress) as show,
+        _trainers(show.epoch, terms, len(waiting), workers, scheduler) as attempts,
+    ):
         while waiting:
             busy = []
-            for experiment in waiting:
-                until, seconds = budget.limits(experiment) if budget else (math.inf, 0.0)
-                report = partial(show.epoch, experiment)
-                state, message = attempt(experiment, report, weights, until, seconds)
+            for experiment, state, message in attempts(waiting):
                 if state is State.BUSY:
                     busy.append(experiment)
                     continue
@@ -90,9 +107,44 @@ def _found(experiment: Experiment) -> Record:
     if record is None:
         raise RunError(
             f"run {experiment.id} is finished, but its record is not in {paths.store()}: let"
-            " DCLIB_STORE name it"
+            " DCLIB_STORE name the same folder for the workers as here"
         )
     return record
+
+
+def _trainers(
+    report: Tell, terms: Terms, missing: int, workers: int | None, scheduler: str | None
+) -> AbstractContextManager[Attempts]:
+    """What trains: this process, or workers where there are runs for more than one."""
+    asked = _asked(workers)
+    if (missing and scheduler) or (missing > 1 and asked != 1):
+        try:
+            from dclib import cluster
+        except ModuleNotFoundError as error:
+            if asked or scheduler:
+                raise RunError(
+                    f"{error}: workers need Dask, `pip install 'dclib[cluster]'`; with"
+                    " `--workers 1` runs are trained in this process"
+                ) from error
+        else:
+            count = min(missing, asked or cluster.places())
+            if count > 1 or scheduler:
+                return cluster.trainers(report, terms, count, scheduler)
+
+    def attempts(experiments: Sequence[Experiment]) -> Iterator[Attempt]:
+        for experiment in experiments:
+            told = partial(report, experiment)
+            yield experiment, *attempt(experiment, told, *terms(experiment))
+
+    return nullcontext(attempts)
+
+
+def _asked(workers: int | None) -> int:
+    """How many workers are asked for, 0 where it is left to the machine."""
+    named = os.environ.get("DCLIB_WORKERS") or "0" if workers is None else str(workers)
+    if not named.isdecimal():
+        raise RunError(f"{named!r} is no number of workers: 1 or more, or 0 for all that have room")
+    return int(named)
 
 
 class _TimeIsUp(Exception):

@@ -1,56 +1,69 @@
-"""The benchmark: what it compares computes the same, and its table is the arithmetic it says."""
+"""The benchmark: what it compares is the same work, and its table is the arithmetic it says."""
 
 import pandas as pd
 import pytest
+import rival_code
 import torch
 
-from dclib import bench
+from dclib import bench, execution
+from dclib.bench import Setting
 from dclib.errors import RunError
 
-PUBLISHED = """
-import torch
-from torch import nn
+TINY = Setting(0.125, 32, 4)
 
 
-def network_as_series_of_blocks(name, pretrained):
-    raise AssertionError("replaced from outside")
+def test_every_contender_learns_from_its_steps(tmp_path):
+    (tmp_path / "dcnet.py").write_text(rival_code.PUBLISHED)
+    found = bench.contenders(TINY, authors=tmp_path, libmtl=tmp_path / "not needed")
+    assert found.keys() - {"ours, bf16"} == {"plain", "ours", "authors"}
+    for contender in found.values():
+        before = [p.detach().clone() for p in contender.net.parameters()]
+        contender()
+        after = list(contender.net.parameters())
+        assert all(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-class DeepCollaborationNetwork(nn.Module):
-    def __init__(self, name, dims, pretrained):
-        super().__init__()
-        self.trunk, channels = network_as_series_of_blocks(name, pretrained)
-        self.fcs = nn.ModuleList(nn.Linear(channels[-1], d) for d in dims)
-
-    def forward(self, x):
-        pooled = self.trunk(x).mean(dim=(2, 3))
-        return [fc(pooled) for fc in self.fcs]
-"""
+def test_libmtl_stands_beside_cross_stitch_only(tmp_path):
+    clone = rival_code.libmtl(tmp_path)
+    found = bench.contenders(TINY, "XS", authors=clone / "not needed", libmtl=clone)
+    assert found.keys() - {"ours, bf16"} == {"plain", "ours", "LibMTL"}
+    found["LibMTL"]()
+    assert "LibMTL" not in bench.contenders(TINY, "RN", libmtl=clone)
 
 
-@pytest.fixture
-def small(monkeypatch):
-    monkeypatch.setitem(bench.SETTINGS, "tiny", (0.125, 32, 4))
-    threads = torch.get_num_threads()
-    yield "tiny"
-    torch.set_num_threads(threads)
+def test_ours_is_computed_as_runs_are():
+    found = bench.contenders(TINY)
+    how = execution.choose(torch.device("cpu"), TINY.width, TINY.resolution)
+    assert found["ours"].forms == how["forms"] != "plain"
+    assert bool(found["ours"].optimiser.defaults["fused"]) == (how.get("optimiser") == "fused")
+    assert found["ours"].images.is_contiguous(memory_format=torch.channels_last)
+    assert found["plain"].forms == "plain"
+    assert not found["plain"].optimiser.defaults["fused"]
+    assert found["plain"].images.is_contiguous()
 
 
-def test_contenders_take_turns(small):
-    order: list[str] = []
-    contenders = {name: lambda n=name: order.append(n) for name in ("plain", "ours")}
-    seconds = bench.measure(contenders, rounds=2)
-    assert order == ["plain", "ours"] * 3  # the first round warms up
-    assert seconds.shape == (2, 2)
+def test_a_step_in_ours_is_the_step_in_plain():
+    """From the same weights on the same images: the parameters after one step agree."""
+    torch.manual_seed(0)
+    work = bench.Work.of(TINY)
+    plain = bench.contender("DCNet", TINY, work)
+    ours = bench.contender("DCNet", TINY, work, bench.choice(TINY))
+    with torch.no_grad():
+        for a, b in zip(plain.net.parameters(), ours.net.parameters(), strict=True):
+            b.copy_(a)
+    plain()
+    ours()
+    for a, b in zip(plain.net.parameters(), ours.net.parameters(), strict=True):
+        assert torch.allclose(a, b, rtol=0, atol=1e-3)
 
 
-def test_every_contender_learns_from_its_steps(small, tmp_path):
-    (tmp_path / "dcnet.py").write_text(PUBLISHED)
-    contenders = bench.steps(small, authors=tmp_path)
-    assert {"plain", "ours", "authors"} <= contenders.keys()
-    frame = bench.table(bench.measure(contenders, rounds=1))
-    assert (frame["least (ms)"] > 0).all()
-    assert frame.loc["plain", "ratio"] == 1
+def test_work_has_as_many_tasks_as_asked():
+    names = [[task.name for task in bench.Work.of(TINY._replace(tasks=n)).tasks] for n in (1, 5, 7)]
+    assert names[0] == ["landmarks"]
+    assert names[1] == ["landmarks", "gender", "smile", "glasses", "profile"]
+    assert names[2] == [*names[1], "label 0", "label 1"]
+    work = bench.Work.of(TINY._replace(tasks=7))
+    assert [tuple(target.shape) for target in work.targets] == [(4, 5, 2), *[(4,)] * 6]
 
 
 def test_ratios_by_hand():
@@ -61,10 +74,14 @@ def test_ratios_by_hand():
     assert frame.loc["ours", ["paired, least", "paired, most"]].tolist() == [1.5, 2.0]
 
 
-def test_what_cannot_be_measured_is_refused(small, tmp_path):
+def test_measured_seconds_are_a_row_for_each_contender():
+    seconds = bench.measure({"plain": lambda: None, "ours": lambda: None}, rounds=3)
+    assert list(seconds.index) == ["plain", "ours"]
+    assert list(seconds.columns) == [0, 1, 2]
+
+
+def test_settings_are_found_by_name():
+    assert bench.find([]) == bench.SETTINGS
+    assert bench.find(["slim"]) == {"slim": Setting(0.25, 48, 64, 5)}
     with pytest.raises(RunError, match="choose from"):
-        bench.steps("huge")
-    with pytest.raises(RunError, match=r"dcnet\.py: no such file"):
-        bench.steps(small, authors=tmp_path)
-    with pytest.raises(ValueError, match="at least 1"):
-        bench.measure({}, rounds=0)
+        bench.find(["huge"])

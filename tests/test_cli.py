@@ -6,9 +6,11 @@ import sys
 
 import numpy as np
 import pytest
+import rival_code
 from PIL import Image
 
 from dclib.__main__ import main
+from dclib.bench import Setting
 
 TINY = ["--preset", "smoke", "--epochs", "1", "--train-faces", "32", "--batch", "16"]
 
@@ -155,9 +157,13 @@ def test_blocks_of_a_network_are_a_table(capsys):
     assert "no network 'resnet19'" in capsys.readouterr().err
 
 
-def test_the_benchmark_prints_a_row_for_each_contender(capsys, monkeypatch):
-    monkeypatch.setattr("dclib.bench.SETTINGS", {"tiny": (0.125, 32, 4)})
-    assert main(["bench", "--rounds", "1"]) == 0
+def test_the_benchmark_prints_a_row_for_each_contender(tmp_path, capsys, monkeypatch):
+    rival_code.libmtl(tmp_path)
+    monkeypatch.setattr("dclib.bench.SETTINGS", {"tiny": Setting(0.125, 32, 4)})
+    words = ["bench", "--rounds", "1", "--method", "XS", "--libmtl", str(tmp_path)]
+    assert main(words) == 0
     rows = [row.split()[0] for row in capsys.readouterr().out.splitlines()]
-    assert {"plain", "ours"} <= set(rows)
+    assert {"plain", "ours", "LibMTL"} <= set(rows)
     assert main(["bench", "huge"]) == 1
+    assert main(["bench", "--authors-code", str(tmp_path)]) == 1
+    assert "dcnet.py: no such file" in capsys.readouterr().err

@@ -49,18 +49,33 @@ def test_columns_keep_what_they_would_keep_alone():
 
 
 def test_methods_take_turns_and_the_fastest_round_counts(monkeypatch):
+    """Plain and ours of each stage one after the other; ours is stacked at this size if it can."""
     turns = []
-    times = iter([5.0, 1.0, 2.0, 4.0, 3.0, 1.5, 0.5, 9.0, 9.0])
+    plain, ours = iter([5.0, 1.0, 2.0, 4.0, 3.0, 1.5, 0.5, 9.0, 9.0]), iter(range(9, 0, -1))
 
     def seconds(self, stage, steps):
-        turns.append((self.run.experiment.method, stage, steps))
-        return next(times)
+        turns.append((self.run.experiment.method, stage, steps, self.forms))
+        return next(plain if self.forms == "plain" else ours)
 
     monkeypatch.setattr(cost.Trainer, "seconds", seconds)
     record = cost.measure("smoke", ["RN", "XS-single"], rounds=3, steps=2)
-    assert turns == [("RN", 0, 2), ("XS-single", 0, 2), ("XS-single", 1, 2)] * 3
+    each = [("RN", 0, 2, "fast"), ("XS-single", 0, 2, "stacked"), ("XS-single", 1, 2, "stacked")]
+    assert turns == [turn for fast in each for turn in ((*fast[:3], "plain"), fast)] * 3
     assert record["methods"]["RN"]["seconds"] == [0.5]
     assert record["methods"]["XS-single"]["seconds"] == [1.0, 1.5]
+    assert record["methods"]["RN"]["ours"] == [3]
+    assert record["methods"]["XS-single"]["ours"] == [2, 1]
+    assert record["methods"]["XS-single"]["forms"] == "stacked"
+
+
+def test_steps_stop_where_enough_time_went(monkeypatch):
+    one = trainer("RN", batch=2)
+    now = [0.0]
+    monkeypatch.setattr(cost.time, "perf_counter", lambda: now[0])
+    took = iter([9.0, 0.6, 0.5, 0.1])
+    monkeypatch.setattr(cost.Trainer, "step", lambda self: now.__setitem__(0, now[0] + next(took)))
+    assert one.seconds(0, steps=5, enough=1.0) == pytest.approx(0.5)
+    assert next(took) == 0.1
 
 
 def test_a_measurement_names_what_was_measured_and_is_read_back(results):
@@ -69,7 +84,10 @@ def test_a_measurement_names_what_was_measured_and_is_read_back(results):
     assert (record["threads"], record["rounds"], record["steps"]) == (1, 1, 1)
     assert {"processor", "torch", "commit", "clean"} <= record.keys()
     assert [len(own["seconds"]) for own in record["methods"].values()] == [1, 5]
-    assert all(s > 0 for own in record["methods"].values() for s in own["seconds"])
+    for own in record["methods"].values():
+        assert min(own["seconds"]) > 0
+        assert min(own["ours"]) > 0
+        assert len(own["ours"]) == len(own["seconds"])
     assert cost.read("smoke") is None
     assert cost.write(record) == results / "cost" / "smoke.json"
     assert cost.read("smoke") == record
@@ -82,15 +100,35 @@ def test_table_adds_up_the_stages():
         "XS-single": {"seconds": [0.5, 0.75], "kept": 1_500_000},
     }
     frame = cost.table({"methods": methods})
+    assert frame.columns.tolist() == ["stages", "step (ms)", "kept (MB)"]
     assert frame.loc["RN"].tolist() == [1, 250, 3]
     assert frame.loc["XS-single"].tolist() == [2, 1250, 1.5]
+
+
+def test_table_of_what_runs_take():
+    """64 images in an eighth of a second, all stages together, are 512 a second."""
+    methods = {"XS-single": {"seconds": [0.5, 0.75], "ours": [0.0625, 0.0625], "kept": 1_500_000}}
+    frame = cost.table({"methods": methods, "batch": 64})
+    columns = ["stages", "step (ms)", "ours (ms)", "images/s", "kept (MB)"]
+    assert frame.columns.tolist() == columns
+    assert frame.loc["XS-single"].tolist() == [2, 1250, 125, 512, 1.5]
+
+
+def test_the_committed_record_is_shown():
+    record = cost.read("cpu")
+    frame = cost.table(record)
+    assert set(frame.index) == set(record["methods"])
+    assert (frame["step (ms)"] > 0).all()
+    assert "preset cpu" in cost.about(record)
 
 
 def test_all_methods_but_those_on_alexnet_are_measured_by_default(monkeypatch):
     class Nothing:
         """Measures in no time."""
 
-        def __init__(self, experiment, faces) -> None:
+        forms = "none"
+
+        def __init__(self, experiment, faces, how=None) -> None:
             self.run = SimpleNamespace(net=SimpleNamespace(stages=1))
 
         def kept(self) -> int:
