@@ -226,6 +226,31 @@ def fig3_shared_rate(preset: str) -> list[Experiment]:
     return [replace(e, lr=SHARED_RATE) for e in fig3(preset)]
 
 
+# Table 1: the share of AFLW's faces that is trained on, in %; and, at `cpu`, how many epochs give
+# every run 1,500 steps at least.
+RATIOS = {10: 375, 30: 137, 50: 84, 70: 60, 90: 46}
+SCARCE = ("DCNet", "XS", "RN", "RN-S")
+
+
+def table1(preset: str) -> list[Experiment]:
+    """Table 1: few training faces. Learning rates are those chosen on MTFL.
+
+    Drawn faces, where the preset has no others, are divided likewise.
+    """
+    p = PRESETS[preset]
+    made = []
+    for ratio, epochs in RATIOS.items():
+        changes: dict[str, Any] = {"dataset": f"aflw-{ratio}", "train_faces": None}
+        if p.dataset == "synthetic":
+            changes = {"train_faces": p.settings["train_faces"] * ratio // 100}
+        elif p.selects:
+            changes |= {"epochs": epochs, "holdout": False}
+        else:
+            changes |= {"pretrained": "imagenet"}
+        made += [experiment(preset, method, **changes) for method in ready(preset, methods=SCARCE)]
+    return [replace(e, try_=try_) for try_ in range(2 if p.selects else p.tries) for e in made]
+
+
 def half_precision(preset: str) -> list[Experiment]:
     """Methods of Fig. 3 in bf16, to be paired with their runs in fp32."""
     return [
@@ -248,6 +273,7 @@ FIGURES: dict[str, Callable[[str], list[Experiment]]] = {
     "fig3-per-task": fig3_per_task,
     "fig3-shared-rate": fig3_shared_rate,
     "fig3-alexnet": fig3_alexnet,
+    "table1": table1,
     "bf16": half_precision,
     "relatives": relatives_panel,
 }

@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny_aflw import CROPS, NAMES, NO_POINTS, SAME_PHOTO, TWICE, Tiny, crop_name, other_side
 
+from dclib import campaign
 from dclib.data import aflw, find, load, mtfl, prepare
 from dclib.data.aflw_faces import EYES, MIRROR, POINTS, read
 from dclib.data.augment import DRAWS, Augmentation, augment
@@ -420,3 +421,8 @@ class TestRealFaces:
         assert np.median(abs(tilt - train.labels["roll"])[known]) < 3
         side = (nose - (left + right) / 2)[:, 0]
         assert np.corrcoef(side[known], train.labels["yaw"][known])[0, 1] < -0.8
+
+    def test_the_planner_knows_how_many_there_are(self):
+        for name, (training, test) in campaign.FACES.items():
+            if name.startswith("aflw"):
+                assert tuple(map(len, load(name, 48))) == (training, test)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from dclib import plan
+from dclib import campaign, plan
 from dclib.experiment import Experiment
 
 
@@ -152,3 +152,24 @@ def test_fields_that_came_later_leave_the_names_of_older_runs(experiment):
     weighed = replace(experiment, penalty=0.1)
     assert weighed.id != experiment.id
     assert Experiment.from_dict(json.loads(weighed.to_json())) == weighed
+
+
+def test_every_run_of_table_1_has_1500_steps_at_least():
+    """And no ratio gets an epoch more than it needs; a last batch of one face is left out."""
+    runs = [e for e in plan.table1("cpu") if e.method == "RN"]
+    assert len(runs) == 2 * len(plan.RATIOS)
+    for e in runs:
+        faces, _ = campaign.FACES[e.dataset]
+        steps = faces // e.batch + (faces % e.batch > 1)
+        assert e.epochs * steps >= 1500 > (e.epochs - 1) * steps
+
+
+def test_table_1_is_the_papers_at_the_papers_protocol():
+    runs = plan.table1("paper")
+    assert len(runs) == 5 * 4 * 3
+    assert {(e.epochs, e.pretrained, e.dataset[:5]) for e in runs} == {(300, "imagenet", "aflw-")}
+
+
+def test_drawn_faces_are_divided_as_aflw_is():
+    faces = [e.train_faces for e in plan.table1("smoke") if e.method == "RN"]
+    assert faces == [25, 76, 128, 179, 230]
