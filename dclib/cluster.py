@@ -61,6 +61,7 @@ def trainers(report: Tell, terms: Terms, workers: int, scheduler: str | None) ->
 @contextmanager
 def _elsewhere(scheduler: str) -> Iterator[tuple[Client, Callable[[], None]]]:
     """A cluster that is there already; its workers are not ours to keep up."""
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # we say it ourselves
     try:
         client = Client(scheduler, timeout=TIMEOUT, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -172,6 +172,24 @@ def test_no_worker_outlives_who_asked(start):
     assert not alive
 
 
+@pytest.mark.slow
+def test_a_scheduler_that_dies_is_one_error_and_its_workers_end(start, tmp_path):
+    options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+    scheduler = start("distributed.cli.dask_scheduler", *options)
+    lines = iter(scheduler.stderr.readline, "")
+    address = next(filter(None, (re.search(r"tcp://[\d.]+:\d+", line) for line in lines)))[0]
+    alone, asking = start("dclib.worker", address), start("dclib", *FIGURE, "--scheduler", address)
+    while not list((tmp_path / "store").glob(f"*/{CHECKPOINT}")):
+        assert alone.poll() is asking.poll() is None
+        time.sleep(0.05)
+    scheduler.kill()
+    _, told = asking.communicate(timeout=60)
+    assert asking.returncode == 1
+    assert told.splitlines()[-1].startswith("error: the connection to the scheduler is lost")
+    assert "Traceback" not in told
+    assert alone.wait(timeout=60) == -signal.SIGTERM
+
+
 @pytest.fixture
 def elsewhere():
     """A cluster that others have started."""
