@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from dclib import execution, measuring, rivals
 from dclib.errors import RunError
 from dclib.networks import build
+from dclib.optimiser import sgd
 from dclib.tasks import Classes, Task, mtfl_tasks
 
 
@@ -79,13 +80,10 @@ class Contender:
             self.images = work.images.contiguous(memory_format=torch.channels_last)
         if how["forms"] != "plain":
             self.forms = execution.apply(net, how["forms"])
-        self.optimiser = torch.optim.SGD(
-            net.parameters(),
-            lr=0.01,
-            momentum=0.9,
-            weight_decay=5e-4,
-            nesterov=True,
-            fused=how.get("optimiser") == "fused" or None,
+        self.optimiser = sgd(
+            [{"params": list(net.parameters())}],
+            fused=how["optimiser"] == "fused",
+            **{"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": True},
         )
 
     def __call__(self) -> None:

@@ -18,19 +18,24 @@ from torchvision.models.resnet import BasicBlock
 from dclib import stacked
 from dclib.block import CollaborativeBlock
 from dclib.errors import RunError
+from dclib.methods.cross_stitch import CrossStitch
+from dclib.tiny import FastConv2d
+from dclib.winograd import WinogradConv2d
 
-FORMS = ("plain", "fast", "stacked")
-CHOICES = {"forms": FORMS, "precision": ("fp32", "bf16")}
-TINY = 2  # sides of maps, in pixels, up to which a convolution is a sum of matrix products
-DEEP = 96  # and the least number of channels, where maps are more than a pixel
-
-Region = tuple[int, int, tuple[slice, slice], tuple[slice, slice]]
+FORMS = ("plain", "fast", "stacked", "winograd")
+CHOICES = {
+    "forms": FORMS,
+    "precision": ("fp32", "bf16"),
+    "optimiser": ("fused", "plain"),
+    "compile": ("no", "yes"),
+}
 
 
 def choose(device: torch.device, width: float = 1.0, resolution: int = 64) -> dict[str, Any]:
     """How networks are computed on a device: from this table, unless `DCLIB_EXECUTION` says else.
 
-    Stacking columns pays where a step is spent on starting operations: slim networks, small images.
+    Stacking columns pays where a step is spent on starting operations: slim networks, and all on a
+    GPU. Winograd's convolutions pay where it is spent on products: wide networks.
 
     The variable holds settings like "forms=plain,precision=bf16". On a CPU bf16 pays where it has
     instructions for it, and costs accuracy, so nobody gets it unasked.
@@ -38,12 +43,12 @@ def choose(device: torch.device, width: float = 1.0, resolution: int = 64) -> di
     Raises:
         RunError: a setting that does not exist.
     """
-    how = {"threads": 1, "layout": "channels_last"}
+    how = {"threads": 1, "layout": "channels_last", "optimiser": "fused", "compile": "no"}
     if device.type == "cuda":
-        how |= {"device": "cuda", "precision": "bf16", "forms": "plain"}
+        how |= {"device": "cuda", "precision": "bf16", "forms": "stacked"}
     else:
-        small = width <= 0.125 or (width <= 0.25 and resolution <= 32)
-        how |= {"device": "cpu", "precision": "fp32", "forms": "stacked" if small else "fast"}
+        slim = width <= 0.25 or (width <= 0.5 and resolution <= 32)
+        how |= {"device": "cpu", "precision": "fp32", "forms": "stacked" if slim else "winograd"}
     for setting in filter(None, os.environ.get("DCLIB_EXECUTION", "").split(",")):
         name, _, value = setting.partition("=")
         if value not in CHOICES.get(name, ()):
@@ -58,7 +63,8 @@ def recorded(environment: dict[str, Any]) -> dict[str, Any] | None:
     if environment["device"] == "cuda" and not torch.cuda.is_available():
         return None
     how = {name: environment[name] for name in ("device", "threads", "precision", "layout")}
-    return how | {"forms": environment.get("forms", "plain")}
+    earlier = {"forms": "plain", "optimiser": "plain", "compile": "no"}
+    return how | {name: environment.get(name, value) for name, value in earlier.items()}
 
 
 def apply(net: nn.Module, forms: str) -> str:
@@ -72,15 +78,13 @@ def apply(net: nn.Module, forms: str) -> str:
     """
     if forms not in FORMS:
         raise ValueError(f"forms={forms!r}: choose from {list(FORMS)}")
-    fast = forms != "plain"
     for module in net.modules():
-        for plain, faster in FASTER.items():
-            if type(module) is (plain if fast else faster):
-                module.__class__ = faster if fast else plain
+        plain = PLAIN.get(type(module), type(module))
+        module.__class__ = FASTER[forms].get(plain, plain)
         if isinstance(module, nn.Sequential):
-            _rectify_in_place(list(module), fast)
+            _rectify_in_place(list(module), forms != "plain")
     if forms == "stacked" and not stacked.stack_columns(net):
-        return "fast"
+        return apply(net, "fast")
     return forms
 
 
@@ -89,80 +93,6 @@ def _rectify_in_place(layers: Sequence[nn.Module], in_place: bool) -> None:
     for before, layer in pairwise(layers):
         if isinstance(before, nn.BatchNorm2d) and isinstance(layer, nn.ReLU):
             layer.inplace = in_place
-
-
-# Convolutions of tiny maps: nine matrix products, one for each place of the kernel, without those
-# products that would only meet the zeros around the map. A 2 x 2 map needs 16 of 36.
-
-
-def _regions(height: int, width: int) -> list[Region]:
-    """Row and column in the kernel, and the parts of output and input that they join."""
-    found: list[Region] = []
-    for row in range(3):
-        for column in range(3):
-            shifts = ((row - 1, height), (column - 1, width))
-            if all(abs(shift) < side for shift, side in shifts):
-                out = [slice(max(0, -s), min(n, n - s)) for s, n in shifts]
-                into = [slice(max(0, s), min(n, n + s)) for s, n in shifts]
-                found.append((row, column, (out[0], out[1]), (into[0], into[1])))
-    return found
-
-
-class _TinyConvolution(torch.autograd.Function):
-    """3x3 convolution, stride 1, padding 1, without bias, of maps (B, C, h, w)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
-        """Maps (B, C, h, w) and weight (D, C, 3, 3) to (B, D, h, w)."""
-        batch, channels, height, width = x.shape
-        inside = x.permute(2, 3, 0, 1).contiguous()  # (h, w, B, C)
-        kernel = weight.permute(2, 3, 0, 1)  # (3, 3, D, C)
-        y = inside.new_zeros(height, width, batch, weight.shape[0])
-        for row, column, out, into in _regions(height, width):
-            part = inside[into]
-            product = part.reshape(-1, channels) @ kernel[row, column].t()
-            y[out] += product.view(*part.shape[:3], -1)
-        ctx.save_for_backward(inside, weight)
-        return y.permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
-        """The gradients of maps and weight, of their shapes."""
-        inside, weight = ctx.saved_tensors
-        height, width, _, channels = inside.shape
-        above = gradients[0].permute(2, 3, 0, 1).contiguous()  # (h, w, B, D)
-        kernel = weight.permute(2, 3, 0, 1)
-        of_weight = torch.zeros_like(weight)
-        of_kernel = of_weight.permute(2, 3, 0, 1)
-        of_inside = torch.zeros_like(inside)
-        for row, column, out, into in _regions(height, width):
-            g = above[out].reshape(-1, weight.shape[0])
-            part = inside[into]
-            of_inside[into] += (g @ kernel[row, column]).view(*part.shape)
-            torch.mm(g.t(), part.reshape(-1, channels), out=of_kernel[row, column])
-        back = of_inside.permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last)
-        return back, of_weight
-
-
-class FastConv2d(nn.Conv2d):
-    """A convolution that is a sum of matrix products where maps are tiny and channels many."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self._tiny(x):
-            return _TinyConvolution.apply(x, self.weight)
-        return super().forward(x)
-
-    def _tiny(self, x: Tensor) -> bool:
-        return (
-            self.kernel_size == (3, 3)
-            and self.stride == self.padding == self.dilation == (1, 1)
-            and self.groups == 1
-            and self.bias is None
-            and self.padding_mode == "zeros"
-            and max(x.shape[-2:]) <= (TINY if self.in_channels >= DEEP else 1)
-            and x.dtype == self.weight.dtype
-            and not torch.is_autocast_enabled(x.device.type)
-        )
 
 
 class FastBasicBlock(BasicBlock):
@@ -189,8 +119,54 @@ class FastCollaborativeBlock(CollaborativeBlock):
         return outputs
 
 
-FASTER: dict[type[nn.Module], type[nn.Module]] = {
+class _Combinations(torch.autograd.Function):
+    """y_t = sum_s alpha_ts * x_s of maps (B, C, h, w), added up in place."""
+
+    @staticmethod
+    def forward(ctx: Any, alpha: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
+        """Weights (target, source, C or 1) and maps to as many maps."""
+        ctx.save_for_backward(alpha, *maps)
+        return tuple(_combine(row, maps) for row in alpha)
+
+    @staticmethod
+    def backward(ctx: Any, *above: Tensor) -> tuple[Tensor, ...]:
+        """The gradients of weights and maps, of their shapes."""
+        alpha, *maps = ctx.saved_tensors
+        of_maps = [_combine(column, above) for column in alpha.transpose(0, 1)]
+        g, x = (
+            torch.stack([m.transpose(0, 1).flatten(1) for m in of], dim=1) for of in (above, maps)
+        )  # (C, T, B h w) each
+        of_alpha = torch.bmm(g, x.mT).permute(1, 2, 0)  # (target, source, C)
+        return of_alpha.sum_to_size(alpha.shape), *of_maps
+
+
+def _combine(weights: Tensor, maps: Sequence[Tensor]) -> Tensor:
+    """Maps (B, C, h, w), each by its weights (C or 1), added up."""
+    scales = weights[:, :, None, None]  # (T, C or 1, 1, 1)
+    y = scales[0] * maps[0]
+    for scale, x in zip(scales[1:], maps[1:], strict=True):
+        y.addcmul_(scale, x)
+    return y
+
+
+class FastCrossStitch(CrossStitch):
+    """Cross-Stitch units that add their products up as they go."""
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        if any(x.dtype != self.alpha.dtype or x.shape != maps[0].shape for x in maps):
+            return super().forward(maps)
+        return list(_Combinations.apply(self.alpha, *maps))
+
+
+FAST: dict[type[nn.Module], type[nn.Module]] = {
     nn.Conv2d: FastConv2d,
     BasicBlock: FastBasicBlock,
     CollaborativeBlock: FastCollaborativeBlock,
 }
+FASTER = {
+    "plain": {},
+    "fast": FAST,
+    "stacked": FAST | {CrossStitch: FastCrossStitch},  # what is not stacked
+    "winograd": FAST | {CrossStitch: FastCrossStitch, nn.Conv2d: WinogradConv2d},
+}
+PLAIN = {faster: plain for forms in FASTER.values() for plain, faster in forms.items()}

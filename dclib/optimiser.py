@@ -1,12 +1,14 @@
 """How weights are learned: stochastic gradient descent, and its rate as training goes."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from dclib.columns import Network
 from dclib.experiment import Experiment
+from dclib.flat import FlatSGD
 from dclib.methods import METHODS
 
 
@@ -22,14 +24,20 @@ def make_optimiser(experiment: Experiment, net: Network, fused: bool = False) ->
         decay = experiment.weight_decay if method.units_decay else 0.0
         peak = experiment.lr * experiment.unit_rate
         groups.append({"params": units, "lr": peak, "peak": peak, "weight_decay": decay})
-    return torch.optim.SGD(
-        groups,
-        lr=experiment.lr,
-        momentum=experiment.momentum,
-        weight_decay=experiment.weight_decay,
-        nesterov=experiment.momentum > 0,
-        fused=fused,
-    )
+    settings: dict[str, Any] = {
+        "lr": experiment.lr,
+        "momentum": experiment.momentum,
+        "weight_decay": experiment.weight_decay,
+        "nesterov": experiment.momentum > 0,
+    }
+    return sgd(groups, fused, **settings)
+
+
+def sgd(groups: Sequence[dict[str, Any]], fused: bool, **settings: Any) -> torch.optim.SGD:
+    """Stochastic gradient descent, on request by one operation for all of a step's sums."""
+    if fused and groups[0]["params"][0].device.type == "cpu":
+        return FlatSGD(groups, **settings)
+    return torch.optim.SGD(groups, fused=fused, **settings)
 
 
 def rate(schedule: str, progress: float) -> float:

@@ -148,7 +148,7 @@ NAMES = {
     "convolution": r"aten::conv|Convolution|_\w*Convolution|_ByMatrices",
     "normalisation": r"aten::batch_norm|NativeBatchNorm",
     "mixing and sums": (
-        r"aten::(cat|stack|sum|add_?|mul_?)$|(Cat|Stack|Sum|Add|Mul)Backward|_Mixture"
+        r"aten::(cat|stack|sum|add_?|mul_?)$|(Cat|Stack|Sum|Add|Mul)Backward|_Combinations"
     ),
 }
 

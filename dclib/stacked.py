@@ -13,8 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.resnet import BasicBlock
 
+from dclib import tiny
 from dclib.block import CollaborativeBlock
 from dclib.columns import Apart, Network
+
+SMALL = 8  # sides of maps, in pixels, up to which single precision is computed together on a CPU
 
 Layer = Callable[[Tensor], Tensor]
 WITHOUT_WEIGHTS = (nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.Identity)
@@ -84,12 +87,15 @@ def _convolution(layers: Sequence[nn.Conv2d]) -> Layer:
         "padding": one.padding,
         "dilation": one.dilation,
     }
-    central = one.kernel_size == (3, 3) and one.stride == one.padding == one.dilation == (1, 1)
+    stride = one.stride[0]
+    usual = one.kernel_size == (3, 3) and one.padding == one.dilation == (1, 1)
+    usual = usual and one.stride in ((1, 1), (2, 2)) and bias is None
 
     def convolve(x: Tensor) -> Tensor:
-        if central and bias is None and x.shape[-2:] == (1, 1):
-            return _pixel(x, weight.whole, tasks)
         groups = 1 if x.shape[1] == one.in_channels else tasks  # all columns read one image
+        if usual and groups == tasks and tiny.tiny(x, one.out_channels, stride):
+            kind = torch.get_autocast_dtype(x.device.type) if _mixed(x) else x.dtype
+            return tiny.convolve(x.to(kind), weight.whole.to(kind), tasks, stride)
         return functional.conv2d(
             x, weight.whole, None if bias is None else bias.whole, groups=groups, **settings
         )
@@ -97,12 +103,13 @@ def _convolution(layers: Sequence[nn.Conv2d]) -> Layer:
     return convolve
 
 
-def _pixel(x: Tensor, weight: Tensor, tasks: int) -> Tensor:
-    """A 3x3 convolution of maps of one pixel (B, T C, 1, 1), where but its centre meets zeros."""
-    centre = weight[:, :, 1, 1].unflatten(0, (tasks, -1))  # (T, D, C)
-    inside = x.flatten(1).unflatten(1, (tasks, -1)).transpose(0, 1)  # (T, B, C)
-    y = torch.bmm(inside, centre.transpose(1, 2))  # (T, B, D)
-    return y.transpose(0, 1).flatten(1)[:, :, None, None]
+def _mixed(x: Tensor) -> bool:
+    return torch.is_autocast_enabled(x.device.type)
+
+
+def _large(x: Tensor) -> bool:
+    """Whether columns with such maps are computed apart."""
+    return x.device.type == "cpu" and not _mixed(x) and max(x.shape[-2:]) > SMALL
 
 
 def _norm(layers: Sequence[nn.BatchNorm2d]) -> Layer:
@@ -159,7 +166,7 @@ def collaborate(block: CollaborativeBlock) -> Layer:
     def compute(x: Tensor) -> Tensor:
         z = block.central(x)
         y = functional.conv2d(x, weight.whole[:, :own], groups=tasks)
-        y = y + functional.conv2d(z, weight.whole[:, own:])
+        y.add_(functional.conv2d(z, weight.whole[:, own:]))
         y = convolve(functional.relu_(norm1(y)))
         y = norm2(y).add_(x)
         return functional.relu_(y) if block.outer_relu else y
@@ -177,16 +184,27 @@ def mix(mixer: nn.Module, tasks: int) -> Layer:
 
 
 class StackedNetwork(Network):
-    """A network of equal columns whose layers are computed together."""
+    """A network of equal columns whose layers are computed together.
+
+    While maps are large, a CPU computes them apart: maps of one column fit into its cache, of all
+    they do not. Mixed precision converts each weight anew in every step, and pays to start with.
+    """
 
     steps: list[tuple[Layer, Layer]]
 
     def depths(self, images: Tensor) -> Iterator[list[Tensor]]:
-        x = images
-        for blocks, mixer in self.steps:
-            x = blocks(x)  # (B, T C, h, w)
-            x = mixer(x) if self.joined else x
-            yield list(x.chunk(len(self.columns), dim=1))
+        maps: list[Tensor] = [images] * len(self.columns)
+        x: Tensor | None = images  # which all columns read
+        columns = zip(*cast(Sequence[nn.ModuleList], self.columns), strict=True)
+        for same, mixer, (blocks, mix) in zip(columns, self.mixers, self.steps, strict=True):
+            if _large(maps[0]):
+                maps, x = [block(one) for block, one in zip(same, maps, strict=True)], None
+                maps = mixer(maps) if self.joined else maps
+            else:
+                x = blocks(torch.cat(maps, dim=1) if x is None else x)  # (B, T C, h, w)
+                x = mix(x) if self.joined else x
+                maps = list(x.chunk(len(self.columns), dim=1))
+            yield maps
 
 
 def stack_columns(net: nn.Module) -> bool:

@@ -7,10 +7,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dclib import METHODS, CollaborativeBlock, build, execution, mtfl_tasks
+from dclib import METHODS, CollaborativeBlock, build, execution, mtfl_tasks, winograd
 from dclib.columns import Network
 from dclib.errors import RunError
-from dclib.execution import FASTER, FastConv2d
+from dclib.execution import PLAIN, FastCrossStitch
+from dclib.methods.cross_stitch import CrossStitch
+from dclib.tiny import FastConv2d, convolve
+from dclib.winograd import WinogradConv2d
 
 EVERYWHERE = [n for n, m in METHODS.items() if not m.widened and m.underlying != "tcdcn"]
 
@@ -65,6 +68,14 @@ def test_columns_are_stacked_on_other_networks_and_sizes(underlying, size):
     compare(make("DCNet", underlying, size), size, "stacked")
 
 
+@pytest.mark.parametrize("method", EVERYWHERE)
+def test_every_method_in_half_the_products(method, monkeypatch):
+    """All forms of convolutions in one network: the table is made to choose Winograd's for all."""
+    monkeypatch.setattr(winograd, "pays", lambda channels, height: height > 2)
+    size = 96 if METHODS[method].underlying == "alexnet" else 48
+    compare(make(method, size=size), size, "winograd")
+
+
 def compare(net: Network, size: int, forms: str) -> None:
     net = net.double().to(memory_format=torch.channels_last)
     twin = fast(net, forms)
@@ -83,10 +94,11 @@ def compare(net: Network, size: int, forms: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("forms", ["fast", "winograd"])
 @pytest.mark.parametrize(("size", "width"), [(64, 1.0), (32, 0.25)])
-def test_the_largest_and_the_smallest_maps_too(size, width):
+def test_the_largest_and_the_smallest_maps_too(size, width, forms):
     net = make("DCNet", size=size, width=width).double()
-    twin = fast(net)
+    twin = fast(net, forms)
     images = torch.randn(4, 3, size, size, dtype=torch.double)
     expected, found = trained_once(net, images), trained_once(twin, images)
     for name, values in expected.items():
@@ -94,11 +106,12 @@ def test_the_largest_and_the_smallest_maps_too(size, width):
         torch.testing.assert_close(found[name], values, atol=1e-10 * scale, rtol=0)
 
 
-def test_single_precision_is_as_good_as_the_plain_one():
+@pytest.mark.parametrize("forms", ["fast", "stacked"])
+def test_single_precision_is_as_good_as_the_plain_one(forms):
     """Against double precision, at most three times the plain form's own error."""
     exact = make("DCNet").double()
     plain = copy.deepcopy(exact).float()
-    quick = fast(plain)
+    quick = fast(plain, forms)
     images = torch.randn(16, 3, 48, 48)
     truth = trained_once(exact, images.double())
     errors = []
@@ -113,6 +126,19 @@ def test_what_cannot_be_stacked_is_fast():
     for method, underlying in (("RN", None), ("L2", None), ("DCNet", "resnet18+alexnet")):
         net = make(method, underlying, size=64)
         assert execution.apply(net, "stacked") == "fast"
+
+
+@pytest.mark.parametrize("size", [32, 48])
+def test_columns_are_stacked_in_mixed_precision_too(size):
+    """From the first block on; as near to single precision as the plain form in mixed precision."""
+    net = make("DCNet", size=size)
+    twin, images = fast(net, "stacked"), torch.randn(8, 3, size, size)
+    exact = net(images)["landmarks"].detach()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        plain, found = (n(images)["landmarks"].float() for n in (net, twin))
+    found.square().mean().backward()
+    assert all(p.grad is not None for p in twin.columns[0].parameters())
+    assert (found - exact).norm() < 2 * (plain - exact).norm()
 
 
 def test_stacked_parameters_are_those_of_the_columns():
@@ -158,6 +184,31 @@ def test_a_tiny_convolution_is_a_convolution(size):
     torch.testing.assert_close(found, (of_x, of_weight))
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 4), (2, 3), (3, 3), (4, 3), (4, 4), (5, 6)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_tiny_convolutions_side_by_side_and_with_a_stride(size, stride):
+    """Two groups, each with its own kernels; the third way of computing is torch's."""
+    torch.manual_seed(0)
+    x = torch.randn(3, 2 * 5, *size, dtype=torch.double, requires_grad=True)
+    weight = torch.randn(2 * 4, 5, 3, 3, dtype=torch.double, requires_grad=True)
+    expected = functional.conv2d(x, weight, padding=1, stride=stride, groups=2)
+    found = convolve(x, weight, 2, stride)
+    torch.testing.assert_close(found, expected)
+    above = torch.randn_like(expected)
+    gradients = [torch.autograd.grad(y, (x, weight), above) for y in (found, expected)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_maps_are_halved_by_matrices_where_they_are_tiny():
+    layer = nn.Conv2d(96, 100, 3, stride=2, padding=1, bias=False).double()
+    quick = fast(nn.Sequential(layer), "winograd")[0]
+    for side, matrices in ((3, True), (4, True), (5, False)):
+        x = torch.randn(2, 96, side, side, dtype=torch.double)
+        y = quick(x)
+        assert ("TinyConvolution" in type(y.grad_fn).__name__) == matrices
+        torch.testing.assert_close(y, layer(x))
+
+
 @pytest.mark.parametrize(
     "layer",
     [
@@ -181,7 +232,10 @@ def test_names_and_parameters_stay_and_plain_comes_back():
     classes = [(type(m), getattr(m, "inplace", None)) for m in net.modules()]
     execution.apply(net, "fast")
     assert {name: p.data_ptr() for name, p in net.named_parameters()} == before
-    assert {type(m) for m in net.modules()} & set(FASTER.values())
+    assert {type(m) for m in net.modules()} & set(PLAIN)
+    execution.apply(net, "winograd")
+    assert {name: p.data_ptr() for name, p in net.named_parameters()} == before
+    assert type(net.columns[0][1][0].conv1) is WinogradConv2d
     execution.apply(net, "plain")
     assert [(type(m), getattr(m, "inplace", None)) for m in net.modules()] == classes
 
@@ -195,16 +249,49 @@ def test_columns_of_other_sizes_are_joined_as_by_the_plain_block():
 
 def test_the_table_and_what_overrides_it(monkeypatch):
     cpu = execution.choose(torch.device("cpu"))
-    assert (cpu["device"], cpu["precision"], cpu["forms"]) == ("cpu", "fp32", "fast")
-    small = execution.choose(torch.device("cpu"), width=0.25, resolution=32)
-    assert small["forms"] == "stacked"
-    assert execution.choose(torch.device("cuda"))["precision"] == "bf16"
-    monkeypatch.setenv("DCLIB_EXECUTION", "forms=plain,precision=bf16")
+    assert (cpu["device"], cpu["precision"], cpu["forms"]) == ("cpu", "fp32", "winograd")
+    for width, resolution in ((0.25, 48), (0.5, 32)):
+        slim = execution.choose(torch.device("cpu"), width, resolution)
+        assert slim["forms"] == "stacked"
+    cuda = execution.choose(torch.device("cuda"))
+    assert (cuda["precision"], cuda["forms"]) == ("bf16", "stacked")
+    assert cpu["optimiser"] == cuda["optimiser"] == "fused"
+    monkeypatch.setenv("DCLIB_EXECUTION", "forms=plain,precision=bf16,optimiser=plain")
     cpu = execution.choose(torch.device("cpu"))
-    assert (cpu["precision"], cpu["forms"]) == ("bf16", "plain")
+    assert (cpu["precision"], cpu["forms"], cpu["optimiser"]) == ("bf16", "plain", "plain")
     monkeypatch.setenv("DCLIB_EXECUTION", "forms=quick")
     with pytest.raises(RunError, match=r"'forms=quick' is no setting.*plain or fast"):
         execution.choose(torch.device("cpu"))
+
+
+def test_records_without_a_setting_were_made_without_it():
+    old = {"device": "cpu", "threads": 1, "precision": "fp32", "layout": "channels_last"}
+    without = {"forms": "plain", "optimiser": "plain", "compile": "no"}
+    assert execution.recorded(old) == old | without
+    new = execution.choose(torch.device("cpu"))
+    assert execution.recorded(new | {"torch": "2.0"}) == new
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("tasks", [1, 3, 5])
+def test_combinations_are_einstein_sums(per_channel, tasks):
+    """Values and all gradients, as PyTorch finds them for sum_s alpha_ts * x_s."""
+    torch.manual_seed(tasks)
+    unit = CrossStitch([4] * tasks, per_channel).double()
+    nn.init.normal_(unit.alpha)
+    maps = [torch.randn(3, 4, 5, 2, dtype=torch.double, requires_grad=True) for _ in range(tasks)]
+    alpha = unit.alpha.detach().clone().requires_grad_()
+    whole = alpha.expand(-1, -1, 4)
+    expected = torch.einsum("tsc,sbchw->tbchw", whole, torch.stack(maps))
+    found = fast(nn.Sequential(unit), "winograd")[0]
+    assert isinstance(found, FastCrossStitch)
+    values = torch.stack(found(maps))
+    torch.testing.assert_close(values, expected)
+    above = torch.randn_like(values)
+    ours = torch.autograd.grad(values, [found.alpha, *maps], above)
+    theirs = torch.autograd.grad(expected, [alpha, *maps], above)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_unknown_forms_are_refused():

@@ -1,0 +1,180 @@
+"""3x3 convolutions in half the products: Winograd's minimal filtering along the height of maps.
+
+Four rows of the output take twelve products of the kernel's three rows with rows of the input. As
+the product of two polynomials follows from its values at six points, six products are enough: of
+six sums of rows with six sums of the kernel's rows. With A, B and G for the sums, d for six rows
+that overlap by two and g for the kernel,
+
+    y = A' [(G g) * (B' d)]
+
+where * convolves along the width. So padding, tiles and their overlap are in two matrices that act
+on the height of maps, and libraries do the rest. The points are 0, 2/3, -2/3, 3/2, -3/2 and
+infinity: with them single precision loses half a bit to one bit, with whole numbers one to two.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dclib.tiny import FastConv2d, convolve, tiny
+
+POINTS = (0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)  # and infinity
+LOW = 4  # rows of maps, up to which kernels are convolved as matrices
+
+COLUMNS = (  # in the kernel, and the parts of output and input that each joins
+    (1, slice(None), slice(None)),
+    (0, slice(1, None), slice(None, -1)),
+    (2, slice(None, -1), slice(1, None)),
+)
+
+
+def pays(channels: int, height: int) -> bool:
+    """Whether half the products outweigh the sums: a table from measurements at batch 32."""
+    if height <= LOW:
+        return channels >= 128 and height >= 3
+    tiles = -(-height // 4)
+    return channels >= 64 and channels * height >= 700 and height >= 3.5 * tiles
+
+
+def _values(count: int) -> np.ndarray:
+    """What turns `count` coefficients into values at the points; at infinity, the last of them."""
+    return np.vstack([np.vander(POINTS, count, increasing=True), np.eye(count)[-1]])
+
+
+@lru_cache(maxsize=64)
+def transforms(
+    height: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The sums of rows of the input (6 I, h), of the output (h, 6 I) and of the kernel (6, 3).
+
+    I tiles of four rows make the height; what the last one has too much is left out.
+    """
+    output, kernel, whole = _values(4), _values(3), np.linalg.inv(_values(6)).T
+    tiles = -(-height // 4)
+    before = np.zeros((6, tiles, 4 * tiles + 2))  # with a row of zeros above and below
+    after = np.zeros((4 * tiles, 6, tiles))
+    for i in range(tiles):
+        before[:, i, 4 * i : 4 * i + 6] = whole
+        after[4 * i : 4 * i + 4, :, i] = output.T
+    before, after = before[:, :, 1 : height + 1], after[:height]
+    sums = (before.reshape(-1, height), after.reshape(height, -1), kernel)
+    made = [torch.from_numpy(np.ascontiguousarray(m)).to(device, dtype) for m in sums]
+    return made[0], made[1], made[2]
+
+
+def _as_maps(rows: Tensor) -> Tensor:
+    """Rows (6, n, w, C) as maps (6, n, C, 1, w), channels last."""
+    return rows.transpose(2, 3).unsqueeze(3)
+
+
+def _as_rows(maps: list[Tensor]) -> Tensor:
+    """Six maps (n, C, 1, w) as rows (6 n, w, C)."""
+    return torch.cat(maps).squeeze(2).transpose(1, 2)
+
+
+class _ByConvolutions(torch.autograd.Function):
+    """3x3 convolution of maps (B, C, h, w), whose six products are 1x3 convolutions."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        """Maps (B, C, h, w) and weight (D, C, 3, 3) to (B, D, h, w)."""
+        batch, channels, height, width = x.shape
+        before, after, kernel = transforms(height, x.dtype, x.device)
+        v = before @ x.permute(2, 0, 3, 1).reshape(height, -1)
+        u = (kernel @ weight.permute(2, 0, 3, 1).reshape(3, -1)).view(6, -1, 3, channels)
+        v, u = _as_maps(v.view(6, -1, width, channels)), _as_maps(u)
+        m = _as_rows([functional.conv2d(a, b, padding=(0, 1)) for a, b in zip(v, u, strict=True)])
+        ctx.save_for_backward(v, u)
+        y = (after @ m.view(after.shape[1], -1)).view(height, batch, width, -1)
+        return y.permute(1, 3, 0, 2).contiguous(memory_format=torch.channels_last)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradients of maps and weight, of their shapes."""
+        v, u = ctx.saved_tensors
+        batch, maps, height, width = gradients[0].shape
+        before, after, kernel = transforms(height, v.dtype, v.device)
+        m = after.t() @ gradients[0].permute(2, 0, 3, 1).reshape(height, -1)
+        m = _as_maps(m.view(6, -1, width, maps))
+        of_v, of_u = [], []
+        for above, a, b in zip(m, v, u, strict=True):
+            both = torch.ops.aten.convolution_backward(
+                above, a, b, None, (1, 1), (0, 1), (1, 1), False, (0, 0), 1, (True, True, False)
+            )
+            of_v.append(both[0])
+            of_u.append(both[1])
+        of_x = (before.t() @ _as_rows(of_v).view(before.shape[0], -1)).view(
+            height, batch, width, -1
+        )
+        of_weight = (kernel.t() @ _as_rows(of_u).view(6, -1)).view(3, maps, 3, -1)
+        return (
+            of_x.permute(1, 3, 0, 2).contiguous(memory_format=torch.channels_last),
+            of_weight.permute(1, 3, 0, 2).contiguous(memory_format=torch.channels_last),
+        )
+
+
+class _ByMatrices(torch.autograd.Function):
+    """The same of maps of up to four rows, whose six products are matrix products by column."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        """Maps (B, C, h, w) and weight (D, C, 3, 3) to (B, D, h, w)."""
+        batch, channels, height, width = x.shape
+        before, after, kernel = transforms(height, x.dtype, x.device)
+        v = (before @ x.permute(2, 3, 0, 1).reshape(height, -1)).view(6, width, batch, channels)
+        u = (kernel @ weight.permute(2, 3, 0, 1).reshape(3, -1)).view(6, 3, -1, channels)
+        m = torch.bmm(v.flatten(1, 2), u[:, 1].mT).view(6, width, batch, -1)
+        for column, out, into in COLUMNS[1:]:
+            for product, a, b in zip(m, v, u, strict=True):
+                product[out].flatten(0, 1).addmm_(a[into].flatten(0, 1), b[column].t())
+        ctx.save_for_backward(v, u)
+        y = (after @ m.view(6, -1)).view(height, width, batch, -1)
+        return y.permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradients of maps and weight, of their shapes."""
+        v, u = ctx.saved_tensors
+        batch, maps, height, width = gradients[0].shape
+        before, after, kernel = transforms(height, v.dtype, v.device)
+        m = after.t() @ gradients[0].permute(2, 3, 0, 1).reshape(height, -1)
+        m = m.view(6, width, batch, maps)
+        of_v = torch.bmm(m.flatten(1, 2), u[:, 1]).view_as(v)
+        of_u = torch.empty_like(u)
+        for column, out, into in COLUMNS:
+            for above, a, b, of_a, of_b in zip(m, v, u, of_v, of_u, strict=True):
+                part = above[out].flatten(0, 1)
+                if column != 1:
+                    of_a[into].flatten(0, 1).addmm_(part, b[column])
+                torch.mm(part.t(), a[into].flatten(0, 1), out=of_b[column])
+        of_x = (before.t() @ of_v.view(6, -1)).view(height, width, batch, -1)
+        of_weight = (kernel.t() @ of_u.view(6, -1)).view(3, 3, maps, -1)
+        return (
+            of_x.permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last),
+            of_weight.permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last),
+        )
+
+
+class WinogradConv2d(FastConv2d):
+    """A convolution that takes half the products where maps are higher and channels many."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self._by_values(x):
+            way = _ByMatrices if x.shape[-2] <= LOW else _ByConvolutions
+            return way.apply(x, self.weight)
+        if self.stride == (2, 2) and tiny(x, self.in_channels, 2) and self._usual(x):
+            return convolve(x, self.weight, 1, 2)
+        return super().forward(x)
+
+    def _by_values(self, x: Tensor) -> bool:
+        return (
+            pays(min(self.in_channels, self.out_channels), x.shape[-2])
+            and x.shape[-1] >= 3
+            and x.dtype in (torch.float32, torch.float64)
+            and self.stride == (1, 1)
+            and self._usual(x)
+        )
