@@ -28,6 +28,7 @@ SETTINGS = {
     "distributed.scheduler.allowed-failures": 0,  # deaths are counted here, by run
     "distributed.scheduler.worker-ttl": None,  # a worker is there as long as it is connected
 }
+LOGS = ("distributed", "distributed.client", "tornado.application")  # what matters is raised
 DEATHS = 20  # of workers at the same run, without an epoch between them, after which it has failed
 
 
@@ -49,6 +50,8 @@ def trainers(report: Tell, terms: Terms, workers: int, scheduler: str | None) ->
     Raises:
         RunError: no scheduler answers at the address, or workers cannot be started.
     """
+    for name in LOGS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with _elsewhere(scheduler) if scheduler else _here(workers) as (client, keep_up):
         try:
             yield _Sweep(client, report, terms, keep_up).attempts
@@ -61,7 +64,6 @@ def trainers(report: Tell, terms: Terms, workers: int, scheduler: str | None) ->
 @contextmanager
 def _elsewhere(scheduler: str) -> Iterator[tuple[Client, Callable[[], None]]]:
     """A cluster that is there already; its workers are not ours to keep up."""
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # we say it ourselves
     try:
         client = Client(scheduler, timeout=TIMEOUT, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -79,7 +81,7 @@ def _here(workers: int) -> Iterator[tuple[Client, Callable[[], None]]]:
             n_workers=0,  # its own are given up when they die while they start
             dashboard_address="127.0.0.1:0",  # any free port, or a second sweep would warn
             scheduler_kwargs={"dashboard": False},
-            silence_logs=logging.CRITICAL,
+            silence_logs=False,  # would end with the cluster, before its last words
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
         Workers(cluster.scheduler_address, workers) as own,
