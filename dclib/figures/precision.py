@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from dclib.comparison import Comparison
 from dclib.figures import BLACK, WIDTH
 from dclib.figures.results import DECODER_NAMES, LOOKS, in_order
+from dclib.figures.words import listed
 from dclib.runs import Record
 from dclib.stats import DECODERS, Interval
 
@@ -51,6 +52,20 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
             "soft high": soft[method].high,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
+
+
+def words(records: Sequence[Record]) -> str:
+    """Which methods fail more in bf16, or less, by an interval that does not hold zero.
+
+    >>> words([])
+    'With the paper’s decoder, the interval lies above zero for no method, and below for none.'
+    """
+    found = differences(records) if records else {}
+    more = listed([method for method, gap in found.items() if gap.low > 0]) or "no method"
+    less = listed([method for method, gap in found.items() if gap.high < 0]) or "none"
+    return (
+        f"With the paper’s decoder, the interval lies above zero for {more}, and below for {less}."
+    )
 
 
 def figure(records: Sequence[Record]) -> Figure:
