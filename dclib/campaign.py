@@ -21,8 +21,14 @@ from dclib.train import LAST, default_device
 
 # Faces to train and to test on, of what need not be here to be planned. Drawn faces stand in for
 # these when steps are timed; they have MTFL's tasks, one more than AFLW.
-SCARCE = {10: 228, 30: 685, 50: 1_142, 70: 1_599, 90: 2_056}  # of AFLW's, by % that is trained on
-FACES = {"mtfl": (10_000, 2_995)} | {f"aflw-{r}": (n, 2_284 - n) for r, n in SCARCE.items()}
+FACES = {
+    "mtfl": (10_000, 2_995),
+    "aflw-10": (228, 2_056),
+    "aflw-30": (685, 1_599),
+    "aflw-50": (1_142, 1_142),
+    "aflw-70": (1_599, 685),
+    "aflw-90": (2_056, 228),
+}
 HELD_OUT = 0.1  # share of the training faces that is for validation
 FORWARD = 1 / 3  # of a step: the backward pass costs about two forward passes
 STEPS = ".steps.json"  # the file of the store with the steps that were timed

@@ -7,7 +7,7 @@ preset in `results/cost/`.
 import math
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -155,19 +155,10 @@ def measure(
     }
 
 
-def path(preset: str) -> Path:
-    """Where the record of a preset is."""
-    return measuring.path(KIND, preset)
-
-
-def write(record: dict[str, Any]) -> Path:
-    """Keep a record, in place of an earlier one of its preset."""
-    return measuring.write(KIND, record)
-
-
-def read(preset: str) -> dict[str, Any] | None:
-    """The record of a preset; None where nothing was measured."""
-    return measuring.read(KIND, preset)
+# Where the record of a preset is; keep one; the one of a preset, None where nothing was measured.
+path = partial(measuring.path, KIND)
+write = partial(measuring.write, KIND)
+read = partial(measuring.read, KIND)
 
 
 def table(record: dict[str, Any]) -> pd.DataFrame:

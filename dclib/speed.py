@@ -219,19 +219,10 @@ def _convolutions(name: str, setting: Setting, rounds: int) -> Rows:
     ]
 
 
-def path(preset: str) -> Path:
-    """Where the record of a preset is."""
-    return measuring.path(KIND, preset)
-
-
-def write(record: dict[str, Any]) -> Path:
-    """Keep a record, in place of an earlier one of its preset."""
-    return measuring.write(KIND, record)
-
-
-def read(preset: str) -> dict[str, Any] | None:
-    """The record of a preset; None where nothing was measured."""
-    return measuring.read(KIND, preset)
+# Where the record of a preset is; keep one; the one of a preset, None where nothing was measured.
+path = partial(measuring.path, KIND)
+write = partial(measuring.write, KIND)
+read = partial(measuring.read, KIND)
 
 
 def about(record: dict[str, Any]) -> str:
