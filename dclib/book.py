@@ -47,7 +47,7 @@ def refuse_unknown(namespace: Mapping[str, Any], known: Sequence[str] = ("preset
     Raises:
         RunError: names that are no parameters, or a preset that does not exist.
     """
-    from dclib.plan import PRESETS
+    from dclib.presets import PRESETS
 
     given = {name for name, value in namespace.items() if not isinstance(value, ModuleType)}
     own = {"In", "Out", "exit", "quit", "get_ipython", "open"}  # the kernel's

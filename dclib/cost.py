@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dclib import data, environment, execution, measuring, plan
+from dclib import data, environment, execution, measuring, presets
 from dclib.batches import Faces, draws_of_epoch, face_sets
 from dclib.data.augment import Augmentation
 from dclib.experiment import Experiment
@@ -117,10 +117,10 @@ def measure(
         bytes that the plain one keeps for the backward pass.
     """
     experiments = {
-        name: plan.experiment(
-            preset, name, lr=plan.SHARED_RATE, dataset="synthetic", train_faces=None
+        name: presets.experiment(
+            preset, name, lr=presets.SHARED_RATE, dataset="synthetic", train_faces=None
         )
-        for name in methods or [*plan.FIG3["resnet18"], *plan.relatives()]
+        for name in methods or [*presets.FIG3["resnet18"], *presets.relatives()]
     }
     one = next(iter(experiments.values()))
     faces = batch(one)

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from dclib import paper, plan
+from dclib import paper
 from dclib.comparison import Comparison, reference
 from dclib.figures.results import in_order
+from dclib.presets import PRESETS
 from dclib.stats import Verdict
 
 FOLDER = "_generated"
@@ -41,7 +42,7 @@ def presets() -> list[str]:
         _row("preset", "data", "training faces", *NETWORKS.values(), "epochs", "batch", "tries"),
         "|---|---|---:|---|---|---:|---:|---:|",
     ]
-    for preset in plan.PRESETS.values():
+    for preset in PRESETS.values():
         settings = preset.settings
         sides = [f"{preset.resolution[u]} px, width {settings['width']:g}" for u in NETWORKS]
         faces = settings["train_faces"] or "all"

@@ -21,7 +21,7 @@ import nbformat
 import yaml
 from filelock import FileLock, Timeout
 
-from dclib import fragments, paths, plan
+from dclib import fragments, paths, presets
 from dclib.book import OUTPUT
 from dclib.errors import RunError
 
@@ -57,8 +57,8 @@ def run(
         RunError: an unknown preset, notebook or parameter, before anything is executed; a notebook
             failed; the book has warnings or lacks pages; another process is at the same build.
     """
-    if preset not in plan.PRESETS:
-        raise RunError(f"preset {preset!r} is unknown; choose from {list(plan.PRESETS)}")
+    if preset not in presets.PRESETS:
+        raise RunError(f"preset {preset!r} is unknown; choose from {list(presets.PRESETS)}")
     chosen = [_source(name) for name in notebooks] if notebooks else sources()
     values = {**(parameters or {}), "preset": preset}
     for source in chosen:

@@ -1,11 +1,14 @@
 """Experiments: one name everywhere, impossible ones refused, presets as the paper has them."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
+import numpy as np
 import pytest
+from scipy.stats import kstest
 
-from dclib import campaign, plan
+from dclib import beyond, campaign, plan, presets, section4
+from dclib.data import synthetic
 from dclib.experiment import Experiment
 
 
@@ -128,7 +131,8 @@ def test_rate_grid_is_the_same_for_every_method_and_never_sees_the_test_faces():
 
 
 def test_smoke_stays_affordable():
-    assert sum(len(plan.experiments(f, "smoke")) for f in ("fig3", "fig3-alexnet")) <= 60
+    figures = ("fig3", "table1", "fig5", "fig6", "regimes", "truth", "bf16", "relatives")
+    assert len({e for f in figures for e in plan.experiments(f, "smoke")}) <= 60
 
 
 def test_unknown_names_are_refused():
@@ -156,8 +160,8 @@ def test_fields_that_came_later_leave_the_names_of_older_runs(experiment):
 
 def test_every_run_of_table_1_has_1500_steps_at_least():
     """And no ratio gets an epoch more than it needs; a last batch of one face is left out."""
-    runs = [e for e in plan.table1("cpu") if e.method == "RN"]
-    assert len(runs) == 2 * len(plan.RATIOS)
+    runs = [e for e in section4.table1("cpu") if e.method == "RN"]
+    assert len(runs) == 2 * len(section4.RATIOS)
     for e in runs:
         faces, _ = campaign.FACES[e.dataset]
         steps = faces // e.batch + (faces % e.batch > 1)
@@ -165,11 +169,46 @@ def test_every_run_of_table_1_has_1500_steps_at_least():
 
 
 def test_table_1_is_the_papers_at_the_papers_protocol():
-    runs = plan.table1("paper")
+    runs = section4.table1("paper")
     assert len(runs) == 5 * 4 * 3
     assert {(e.epochs, e.pretrained, e.dataset[:5]) for e in runs} == {(300, "imagenet", "aflw-")}
 
 
 def test_drawn_faces_are_divided_as_aflw_is():
-    faces = [e.train_faces for e in plan.table1("smoke") if e.method == "RN"]
-    assert faces == [25, 76, 128, 179, 230]
+    faces = [e.train_faces for e in section4.table1("smoke") if e.method == "RN"]
+    assert faces == [25, 128]
+
+
+def test_draws_of_fig5_are_log_uniform_and_shared_by_both_methods():
+    """exp(U(log 1e-4, log 1)): Kolmogorov and Smirnov see no difference in 600 weights."""
+    runs = section4.fig5("paper")
+    weights: dict[int, set[tuple[tuple[str, float], ...]]] = {}
+    for e in runs:
+        weights.setdefault(e.try_, set()).add(e.related)
+    assert len(runs) == 200
+    assert {e.method for e in runs} == {"DCNet", "XS"}
+    assert all(len(drawn) == 1 for drawn in weights.values())
+    assert len(weights) == 100
+    drawn = [w for (own,) in weights.values() for _, w in own]
+    assert min(drawn) >= 1e-4
+    assert max(drawn) <= 1
+    assert kstest(np.log(drawn) / -np.log(1e-4) + 1, "uniform").pvalue > 0.01
+
+
+def test_regimes_vary_one_thing_at_a_time_and_keep_the_steps_when_faces_vary():
+    base = presets.experiment("cpu", "RN")
+    for e in beyond.regimes("cpu"):
+        same = replace(e, method="RN", lr=base.lr, unit_rate=base.unit_rate)
+        changed = {f.name for f in fields(e) if getattr(same, f.name) != getattr(base, f.name)}
+        assert changed in (set(), {"train_faces", "epochs"}, {"epochs"}, {"width"})
+        if "train_faces" in changed:
+            assert e.epochs * e.train_faces == base.epochs * base.train_faces
+
+
+def test_networks_without_labels_run_on_one_of_the_sets_of_known_truth():
+    runs = beyond.truth("cpu")
+    alone = {e.dataset for e in runs if e.method == "RN-S" or e.related}
+    assert alone == {"synthetic-100-many"}
+    assert {e.dataset for e in runs if e.label == "DCNet"} == {
+        f"synthetic-{name}-many" for name in synthetic.SETS
+    }

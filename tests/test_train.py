@@ -13,7 +13,7 @@ import pytest
 import torch
 from interrupted import Interruption, assert_same_bits, interrupt_after, without_time
 
-from dclib import data, paths, plan, runs
+from dclib import data, paths, plan, presets, runs
 from dclib.batches import draws_of_epoch, face_sets
 from dclib.checkpoint import CHECKPOINT
 from dclib.errors import DataError, RunError
@@ -284,7 +284,7 @@ def test_a_step_is_plain_sgd():
 
 def test_related_tasks_without_weight_change_nothing_in_hard_sharing():
     """With weights 0 the landmark loss alone moves the trunk: the heads of the others stay."""
-    run = Run(tiny("RN", related=plan.NO_RELATED, weight_decay=0.0), CPU)
+    run = Run(tiny("RN", related=presets.NO_RELATED, weight_decay=0.0), CPU)
     before = copy.deepcopy(run.net.heads[1].state_dict())
     run.net.train()
     batch = run.faces.batch(torch.arange(8), torch.full((8, 6), 0.5), None)

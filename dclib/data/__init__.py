@@ -84,6 +84,19 @@ DATASETS = {
             prepare=lambda source: "drawn by dclib itself when first used: nothing to obtain",
             words=lambda: MTFL_WORDS,
         ),
+        *(
+            DataSet(
+                name=f"synthetic-{name}{many}",
+                description=f"drawn heads, relatedness of their labels: {name}",
+                load=partial(_late("dclib.data.synthetic", "load_set"), name, bool(many)),
+                tasks=_late("dclib.tasks", "mtfl_tasks"),
+                identify=partial(_late("dclib.data.synthetic", "fingerprint_of"), name, bool(many)),
+                prepare=lambda source: "drawn by dclib itself when first used: nothing to obtain",
+                words=lambda: MTFL_WORDS,
+            )
+            for name in ("100", "0", "50", "profile", "others")
+            for many in ("", "-many")
+        ),
         DataSet(
             name="tiny-imagenet",
             description="a subset of Tiny-ImageNet: 12,000 small photos to pre-train on",

@@ -13,11 +13,15 @@ At 1 the labels are what the head determines. At 0 they can still be learnt, fro
 have the same distribution, but they have nothing to do with the landmarks: their mutual information
 is exactly 0. What the related tasks give to landmark detection at 1 and not at 0 comes from the
 relation. The three angles are always the head's own.
+
+Each label may have a relatedness of its own. `SETS` holds what is compared where the truth is to be
+known: all labels related, none, every other one by chance, the profile alone, all others alone.
 """
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,10 +34,20 @@ VERSION = 1  # raise it whenever the faces of a seed change
 SEED = 1
 TRAINING, TEST = 640, 256  # faces
 TEST_START = 1_000_000  # number of the first test face; training faces count from 0
+RELATED = ("gender", "smile", "glasses", "profile")
 LABELS = {
-    **dict.fromkeys(("gender", "smile", "glasses", "profile"), np.int64),
+    **dict.fromkeys(RELATED, np.int64),
     **dict.fromkeys(("yaw", "pitch", "roll"), np.float32),
 }
+Relatedness = float | Mapping[str, float]  # of all labels, or of each
+SETS: dict[str, Relatedness] = {
+    "100": 1.0,
+    "0": 0.0,
+    "50": 0.5,
+    "profile": {"gender": 0.0, "smile": 0.0, "glasses": 0.0, "profile": 1.0},
+    "others": {"gender": 1.0, "smile": 1.0, "glasses": 1.0, "profile": 0.0},
+}
+MANY = (2_000, 2_000)  # training and test faces, where differences are to be measured
 SYMMETRY = Symmetry(
     points=(1, 0, 2, 4, 3),
     classes={"profile": (4, 3, 2, 1, 0)},
@@ -43,7 +57,7 @@ SYMMETRY = Symmetry(
 
 
 def load(
-    resolution: int, relatedness: float = 1.0, training: int = TRAINING, test: int = TEST
+    resolution: int, relatedness: Relatedness = 1.0, training: int = TRAINING, test: int = TEST
 ) -> tuple[FaceSet, FaceSet]:
     """Training and test faces, from the cache once they have been drawn.
 
@@ -51,7 +65,7 @@ def load(
     pixels in. More faces begin with the same faces.
 
     Raises:
-        ValueError: relatedness outside [0, 1].
+        ValueError: relatedness outside [0, 1], or not of each label.
         DataError: the cache cannot be written.
     """
     mark = fingerprint(relatedness, training, test)
@@ -67,23 +81,45 @@ def load(
     )
 
 
-def fingerprint(relatedness: float = 1.0, training: int = TRAINING, test: int = TEST) -> str:
+def load_set(name: str, many: bool, resolution: int) -> tuple[FaceSet, FaceSet]:
+    """The faces of one of `SETS`, many or as few as `load` gives by default."""
+    return load(resolution, SETS[name], *(MANY if many else (TRAINING, TEST)))
+
+
+def fingerprint_of(name: str, many: bool) -> str:
+    """Names the faces that `load_set` gives."""
+    return fingerprint(SETS[name], *(MANY if many else (TRAINING, TEST)))
+
+
+def fingerprint(relatedness: Relatedness = 1.0, training: int = TRAINING, test: int = TEST) -> str:
     """Names the faces that `load` gives, whatever the resolution.
 
     Raises:
         ValueError: relatedness outside [0, 1].
     """
-    if not 0 <= relatedness <= 1:
-        raise ValueError(f"relatedness must lie in [0, 1], not {relatedness}")
-    told = [VERSION, SEED, float(relatedness), training, test]
+    shares = _shares(relatedness)
+    named: Any = float(relatedness) if isinstance(relatedness, int | float) else shares
+    told = [VERSION, SEED, named, training, test]
     return hashlib.sha256(json.dumps(["synthetic", *told]).encode()).hexdigest()[:16]
+
+
+def _shares(relatedness: Relatedness) -> dict[str, float]:
+    """The relatedness of each label."""
+    each = relatedness
+    if not isinstance(each, Mapping):
+        each = dict.fromkeys(RELATED, float(each))
+    if sorted(each) != sorted(RELATED) or not all(0 <= share <= 1 for share in each.values()):
+        raise ValueError(
+            f"relatedness must lie in [0, 1], for all or each of {RELATED}, not {relatedness}"
+        )
+    return {label: float(each[label]) for label in RELATED}
 
 
 def render(
     numbers: Sequence[int],
     resolution: int,
     size: int,
-    relatedness: float = 1.0,
+    relatedness: Relatedness = 1.0,
     fingerprint: str = "",
     seed: int = SEED,
 ) -> FaceSet:
@@ -112,19 +148,19 @@ def render(
 
 
 def truth(
-    numbers: Sequence[int], resolution: int, relatedness: float = 1.0, seed: int = SEED
+    numbers: Sequence[int], resolution: int, relatedness: Relatedness = 1.0, seed: int = SEED
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Landmarks (N, 5, 2), in pixels of the window, and labels (N,) of faces, without pictures."""
     points = np.empty((len(numbers), len(SYMMETRY.points), 2), dtype=np.float32)
-    rows = []
-    for at, number in enumerate(numbers):
+    rows, shares = [], _shares(relatedness)
+    for i, number in enumerate(numbers):
         head = draw(seed, number)
-        points[at] = project(head, landmarks(head), resolution)
+        points[i] = project(head, landmarks(head), resolution)
         own, told = factors(head).labels(), head.told.labels()
-        related = stream(seed, number, "labels").random(len(own)) < relatedness
+        chance = stream(seed, number, "labels").random(len(own))
         row = {
-            name: own[name] if is_own else told[name]
-            for name, is_own in zip(own, related, strict=True)
+            name: own[name] if at < shares[name] else told[name]
+            for name, at in zip(own, chance, strict=True)
         }
         rows.append(row | {"yaw": head.yaw, "pitch": head.pitch, "roll": head.roll})
     return points, {

@@ -14,7 +14,7 @@ from dclib.figures import layers
 from dclib.figures.results import in_order
 from dclib.methods import METHODS
 from dclib.networks import build
-from dclib.plan import FIG3
+from dclib.presets import FIG3
 from dclib.tasks import Task
 
 

@@ -1,0 +1,122 @@
+"""The runs of the figures and tables of section 4."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dclib.experiment import Experiment
+from dclib.presets import NO_RELATED, PRESETS, SHARED_RATE, experiment, own_underlying, ready
+
+STAND_IN = "tiny-imagenet"  # weights to start from where those of ImageNet are not to be had
+
+
+def fig3(preset: str, underlying: str = "resnet18") -> list[Experiment]:
+    """Fig. 3: all methods of section 4.2 that are `ready`, and the capacity controls.
+
+    Raises:
+        RunError: none is.
+    """
+    methods = ready(preset, underlying) or [experiment(preset, "DCNet", underlying).method]
+    controls: list[dict[str, Any]] = [{"related": NO_RELATED}] if "DCNet" in methods else []
+    return [
+        e
+        for try_ in range(PRESETS[preset].tries)
+        for e in [
+            *(experiment(preset, m, own_underlying(m, underlying), try_=try_) for m in methods),
+            *(experiment(preset, "DCNet", underlying, try_=try_, **c) for c in controls),
+        ]
+    ]
+
+
+def fig3_alexnet(preset: str) -> list[Experiment]:
+    """The AlexNet half of Fig. 3."""
+    return fig3(preset, "alexnet")
+
+
+def fig3_per_task(preset: str) -> list[Experiment]:
+    """Fig. 3 when every task, not every cross-entropy, weighs the same."""
+    return [replace(e, weighting="per_task") for e in fig3(preset) if not e.related]
+
+
+def fig3_shared_rate(preset: str) -> list[Experiment]:
+    """Fig. 3 with the same learning rate for every method."""
+    return [replace(e, lr=SHARED_RATE) for e in fig3(preset)]
+
+
+def fig3_pretrained(preset: str) -> list[Experiment]:
+    """The pre-trained half of Fig. 3, ResNet18; widened networks have no weights to start from.
+
+    From ImageNet at `paper`, from the stand-in at `cpu`; there are no weights for `smoke`. Learning
+    rates are those chosen from scratch.
+    """
+    start = {"cpu": STAND_IN, "paper": "imagenet"}.get(preset)
+    return [
+        replace(e, pretrained=start)
+        for e in fig3(preset)
+        if start and e.method in SCARCE and not e.related
+    ]
+
+
+# Table 1: the share of AFLW's faces that is trained on, in %; and, at `cpu`, how many epochs give
+# every run 1,500 steps at least.
+RATIOS = {10: 375, 30: 137, 50: 84, 70: 60, 90: 46}
+SCARCE = ("DCNet", "XS", "RN", "RN-S")
+
+
+def table1(preset: str) -> list[Experiment]:
+    """Table 1: few training faces. Learning rates are those chosen on MTFL.
+
+    Drawn faces, where the preset has no others, are divided likewise, at two of the ratios.
+    """
+    p = PRESETS[preset]
+    ratios = (10, 50) if p.dataset == "synthetic" else RATIOS
+    return [
+        replace(e, try_=try_)
+        for try_ in range(2 if p.selects else p.tries)
+        for ratio in ratios
+        for e in _scarce(preset, ratio, ready(preset, methods=SCARCE))
+    ]
+
+
+def _scarce(preset: str, ratio: int, methods: Sequence[str]) -> list[Experiment]:
+    """The first try of some methods, trained on so many percent of AFLW's faces."""
+    p = PRESETS[preset]
+    changes: dict[str, Any] = {"dataset": f"aflw-{ratio}", "train_faces": None}
+    if p.dataset == "synthetic":
+        changes = {"train_faces": p.settings["train_faces"] * ratio // 100}
+    elif p.selects:
+        changes |= {"epochs": RATIOS[ratio], "holdout": False}
+    else:
+        changes |= {"pretrained": "imagenet"}
+    return [experiment(preset, method, **changes) for method in methods]
+
+
+DRAWS = {"smoke": 2, "cpu": 100, "paper": 100}  # at `cpu` as many as there is time for
+
+
+def drawn_weights(draw: int, tasks: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """Weights of the related tasks in a draw of Fig. 5: log-uniform between 1e-4 and 1."""
+    gammas = np.random.default_rng([5, draw]).uniform(np.log(1e-4), 0, len(tasks))
+    return tuple((task, float(f"{np.exp(g):.4g}")) for task, g in zip(tasks, gammas, strict=True))
+
+
+def fig5(preset: str) -> list[Experiment]:
+    """Fig. 5: DCNet against Cross-Stitch at random weights of the related tasks, 50 % to train on.
+
+    The draw counts as the try, so that each has an initialisation and an order of faces of its own.
+    """
+    drawn = PRESETS[preset].dataset == "synthetic"
+    tasks = [n for n, _ in NO_RELATED] if drawn else ["gender", "glasses", "orientation"]
+    pair = _scarce(preset, 50, ready(preset, methods=("DCNet", "XS")))
+    return [
+        replace(e, related=drawn_weights(draw, tasks), try_=draw)
+        for draw in range(DRAWS[preset])
+        for e in pair
+    ]
+
+
+def fig6(preset: str) -> list[Experiment]:
+    """Fig. 6: the networks that are ablated, which are those of Fig. 3."""
+    return [e for e in fig3(preset) if e.label == "DCNet"]
