@@ -14,7 +14,7 @@ report: $(READY) ## train the smoke networks, execute the notebooks, build the b
 	@$(RUN)/python -m dclib report --preset smoke
 
 test: lint ## everything that must pass: style, types, tests, notebooks, strict build
-	@$(RUN)/python -m pytest --nbmake
+	@$(RUN)/python -m pytest --nbmake -n 2 --dist worksteal
 
 lint: $(READY) ## style and types only
 	@$(RUN)/ruff check

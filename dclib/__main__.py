@@ -66,6 +66,13 @@ def parser() -> argparse.ArgumentParser:
     choice = command("select", commands.select, "choose learning rates from the runs of the grid")
     choice.add_argument("--preset", default="cpu")
 
+    replacing = "replace each task's features at each block, section 4.4, and count the failures"
+    ablating = command("ablate", commands.ablate, replacing)
+    ablating.add_argument("run", nargs="*", help="runs by their ids (default: all of the plan)")
+    ablating.add_argument("--plan", default="fig6", help="fig6 (default), truth, ...")
+    ablating.add_argument("--preset", default="cpu", help="smoke, cpu or paper (default: cpu)")
+    ablating.add_argument("--publish", action="store_true", help="copy evaluations to results/")
+
     costing = command("cost", commands.measure_cost, "measure a training step of each method")
     costing.add_argument("--preset", default="cpu")
     costing.add_argument("--methods", nargs="+", help="these methods only")

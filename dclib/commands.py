@@ -127,6 +127,26 @@ def show_plan(options: argparse.Namespace) -> None:
     print(estimates)
 
 
+def ablate(options: argparse.Namespace) -> None:
+    from dclib import ablation, plan, runs
+    from dclib.ablating import collaborates, evaluate
+
+    if options.run:  # once more, also where an evaluation is
+        for run in options.run:
+            made = ablation.keep(evaluate(runs.load(run)))
+            print(ablation.publish(made) if options.publish else ablation.path(made.run))
+        return
+    records = runs.find(plan.experiments(options.plan, options.preset))
+    if not (records := [record for record in records if collaborates(record)]):
+        raise RunError(
+            f"no run to ablate is there: `python -m dclib train --plan {options.plan} --preset"
+            f" {options.preset}` makes them"
+        )
+    for record in records:
+        (made,) = ablation.require([record])
+        print(ablation.publish(made) if options.publish else f"{record.id}: evaluated")
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 

@@ -10,8 +10,10 @@ import numpy as np
 from dclib import paths, plan, runs
 from dclib.errors import RunError
 from dclib.experiment import Experiment
+from dclib.methods import METHODS
 from dclib.metrics import THRESHOLD
 from dclib.paper import Claim, Metric
+from dclib.presets import FIG3
 from dclib.runs import Record
 from dclib.stats import (
     DECODERS,
@@ -29,7 +31,12 @@ from dclib.stats import (
 REFERENCE = "cpu"  # the preset of the committed results
 
 
-def _protocol(experiment: Experiment) -> Experiment:
+def _has_own_network(experiment: Experiment) -> bool:
+    """Whether its method is a network of its own, as TCDCN is, and not one on the others'."""
+    return METHODS[experiment.method].underlying not in (None, *FIG3)
+
+
+def _protocol(experiment: Experiment, about: Experiment) -> Experiment:
     """An experiment without what is each method's own, or what its label says."""
     own: dict[str, Any] = {
         "lr": 1.0,
@@ -38,6 +45,8 @@ def _protocol(experiment: Experiment) -> Experiment:
         "related": (),
         "precision": None,
     }
+    if _has_own_network(experiment):
+        own |= {"underlying": about.underlying, "resolution": about.resolution}
     return replace(experiment, method="", try_=0, **own)
 
 
@@ -69,7 +78,7 @@ class Comparison:
         self.tries: dict[str, list[Record]] = {}  # by method as figures name it
         for record in sorted(records, key=lambda r: r.experiment.try_):
             self.tries.setdefault(record.experiment.label, []).append(record)
-        if len({_protocol(r.experiment) for r in records}) > 1:
+        if len({_protocol(r.experiment, self.about) for r in records}) > 1:
             raise RunError(
                 "these runs cannot be compared, they differ in more than the method: "
                 + ", ".join(f"{r.id} ({r.experiment.title})" for r in records)
@@ -88,8 +97,13 @@ class Comparison:
 
     @cached_property
     def about(self) -> Experiment:
-        """One experiment, whose settings other than method and try are those of all."""
-        return next(iter(self.tries.values()))[0].experiment
+        """One experiment, whose settings other than method and try are those of all.
+
+        The underlying network and the input are not those of a method that has its own, if any
+        other method is there.
+        """
+        firsts = [own[0].experiment for own in self.tries.values()]
+        return next((e for e in firsts if not _has_own_network(e)), firsts[0])
 
     def scores(self, method: str, metric: Metric, decoder: str) -> Floats:
         """Scores of a method's tries on each face, over its last epochs: (tries, faces), in %.
@@ -134,11 +148,17 @@ class Comparison:
         return verdict(gaps, self.about.preset)
 
     def judge(self, claim: Claim) -> Verdict:
-        """The verdict on a claim of the paper; *not run* on another underlying network."""
-        start = "imagenet" if claim.pretrained else False
-        if not self.tries or (claim.underlying, start) != (
-            self.about.underlying,
-            self.about.pretrained,
-        ):
+        """The verdict on a claim that compares methods; *not run* on other faces or networks."""
+        if claim.kind != "lower" or not self.tries or not fits(claim, self.about):
             return Verdict.NOT_RUN
         return all_of(self.verdict(*pair, claim.metric) for pair in claim.comparisons)
+
+
+def fits(claim: Claim, experiment: Experiment) -> bool:
+    """Whether a run is on the faces and the underlying network that a claim is about."""
+    start = "imagenet" if claim.pretrained is True else claim.pretrained
+    return (
+        experiment.dataset == claim.dataset
+        and (claim.underlying == experiment.underlying or _has_own_network(experiment))
+        and (start is None or start == experiment.pretrained)
+    )

@@ -25,7 +25,6 @@ from dclib.winograd import WinogradConv2d
 FORMS = ("plain", "fast", "stacked", "winograd")
 CHOICES = {
     "forms": FORMS,
-    "precision": ("fp32", "bf16"),
     "optimiser": ("fused", "plain"),
     "compile": ("no", "yes"),
 }
@@ -37,8 +36,8 @@ def choose(device: torch.device, width: float = 1.0, resolution: int = 64) -> di
     Stacking columns pays where a step is spent on starting operations: slim networks, and all on a
     GPU. Winograd's convolutions pay where it is spent on products: wide networks.
 
-    The variable holds settings like "forms=plain,precision=bf16". On a CPU bf16 pays where it has
-    instructions for it, and costs accuracy, so nobody gets it unasked.
+    The variable holds settings like "forms=plain,optimiser=plain". Precision is none of them: it
+    costs accuracy, so where it is not this table's it is a field of the experiment.
 
     Raises:
         RunError: a setting that does not exist.

@@ -4,19 +4,19 @@ Pages include them from the folder `FOLDER`; `write` renews them all.
 """
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from dclib import paper
+from dclib import paper, verdicts
 from dclib.comparison import Comparison, reference
+from dclib.figures import verdicts as tables
 from dclib.figures.results import in_order
+from dclib.figures.words import listed
 from dclib.presets import PRESETS
-from dclib.stats import Verdict
+from dclib.verdicts import Finding
 
 FOLDER = "_generated"
 NETWORKS = {"resnet18": "ResNet18", "alexnet": "AlexNet"}
-FIGURE3 = {"resnet18": "fig3", "alexnet": "fig3-alexnet"}
 
 
 def write(pages: Path) -> None:
@@ -52,24 +52,47 @@ def presets() -> list[str]:
 
 
 def claims() -> list[str]:
-    """Every claim with its verdict for each underlying network, and how often each was given."""
-    groups = {u: Comparison(reference(figure)) for u, figure in FIGURE3.items()}
-    verdicts = {claim: groups[claim.underlying].judge(claim) for claim in paper.CLAIMS}
-    of_paper = Counter(verdict for claim, verdict in verdicts.items() if not claim.control)
-    tally = ", ".join(f"{of_paper[v]} {v}" for v in Verdict if of_paper[v])
+    """How often each verdict was given, and every claim with its verdicts, case by case."""
+    found = verdicts.findings()
+    own = [f for f in found if not f.claim.control]
     lines = [
-        f"**Of the {of_paper.total()} claims of the paper listed so far: {tally}.**",
+        f"**Of the paper's {len(own)} claims: {tables.counted(own)}.**",
         "",
-        _row("claim", "where", *NETWORKS.values()),
-        "|---|---|---|---|",
+        _row("claim", "where", "verdict"),
+        "|---|---|---|",
     ]
-    for statement in dict.fromkeys(claim.statement for claim in paper.CLAIMS):
-        same = {c.underlying: c for c in paper.CLAIMS if c.statement == statement}
-        one = next(iter(same.values()))
-        where = "control" if one.control else f"§{one.section}"
-        given = [f"*{verdicts[same[u]]}*" if u in same else "–" for u in NETWORKS]
-        lines.append(_row(statement, where, *given))
+    for f in found:
+        same = [
+            g
+            for g in found
+            if (g.claim.statement, tables.where(g.claim))
+            == (f.claim.statement, tables.where(f.claim))
+        ]
+        if f is same[0]:
+            lines.append(_row(f.claim.statement, tables.where(f.claim), _verdicts(same)))
     return lines
+
+
+def _verdicts(same: Sequence[Finding]) -> str:
+    """The verdicts on one statement, with the cases that got each of them."""
+    cases: dict[str, list[str]] = {}
+    for f in same:
+        cases.setdefault(str(f.verdict), []).append(f.claim.case)
+    return "; ".join(
+        f"*{verdict}*" + (f": {_listed(names)}" if any(names) else "")
+        for verdict, names in cases.items()
+    )
+
+
+def _listed(cases: Sequence[str]) -> str:
+    """Cases as a list, without what all of them end in.
+
+    >>> _listed(["10 % to train on", "30 % to train on"])
+    '10 and 30 % to train on'
+    """
+    starts, _, ends = zip(*(case.partition(" ") for case in cases), strict=True)
+    same = len(set(ends)) == 1
+    return f"{listed(starts)} {ends[0]}".strip() if same else listed(cases)
 
 
 def rates() -> list[str]:

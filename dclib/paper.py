@@ -1,10 +1,13 @@
-"""What the paper reports: a ledger of its numbers, and its claims as comparisons to be judged.
+"""What the paper reports: a ledger of its numbers, and its claims with how each is to be judged.
 
 The ledger, `reported.csv` beside this file, holds every number of the paper's text and tables, one
 a row, with the section that prints it. Numbers drawn only as bars are listed with no value.
+
+`claims.csv` holds the claims, one a row: to add one, add a row. `dclib.verdicts` judges them.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +17,7 @@ import pandas as pd
 Metric = Literal["failure rate", "mean error"]
 
 LEDGER = Path(__file__).with_name("reported.csv")
+CLAIMED = Path(__file__).with_name("claims.csv")
 
 
 @lru_cache(maxsize=1)
@@ -82,31 +86,6 @@ def failure_rate(method: str, underlying: str, pretrained: bool = False) -> floa
     return float(rows["value"].iloc[0]) if len(rows) else None
 
 
-@dataclass(frozen=True)
-class Claim:
-    """A statement that one method does better than others, each comparison to be borne out.
-
-    Attributes:
-        key: names the claim.
-        statement: what is claimed, in our words.
-        section: where in the paper.
-        underlying: the underlying network.
-        pretrained: whether it starts from ImageNet weights.
-        comparisons: pairs of methods; the claim is that the first has the lower value.
-        metric: the value compared.
-        control: not a statement of the paper, but what its explanation needs to be true.
-    """
-
-    key: str
-    statement: str
-    section: str
-    underlying: str
-    pretrained: bool
-    comparisons: tuple[tuple[str, str], ...]
-    metric: Metric = "failure rate"
-    control: bool = False
-
-
 def difference(first: str, second: str, underlying: str, pretrained: bool = False) -> float | None:
     """The paper's failure rate of one method minus another's, in points; None if not printed.
 
@@ -117,70 +96,77 @@ def difference(first: str, second: str, underlying: str, pretrained: bool = Fals
     return None if one is None or other is None else one - other
 
 
-def _unpretrained(underlying: str, short: str) -> tuple[Claim, ...]:
-    """The claims of section 4.2 on one underlying network; `short` is the paper's RN or AN."""
-    single, hard, wide = f"{short}-S", short, f"{short}x"
+@dataclass(frozen=True)
+class Claim:
+    """A statement of the paper, or a control, and what bears it out.
 
-    def claim(key: str, statement: str, *pairs: tuple[str, str], **more: Any) -> Claim:
-        return Claim(f"4.2-{underlying}-{key}", statement, "4.2", underlying, False, pairs, **more)
+    Attributes:
+        key: names the claim.
+        statement: what is claimed, in our words.
+        section: where in the paper.
+        underlying: the underlying network; "" where it is about none, or about several.
+        pretrained: whether it starts from ImageNet weights, or the name of other weights; None
+            where that is a part of the protocol and not of the claim.
+        comparisons: pairs of methods; the claim is that the first has the lower value.
+        metric: the value compared.
+        control: not a statement of the paper, but what its explanation needs to be true.
+        source: what in the section says it: its text, a table, a caption.
+        kind: of evidence, a key of `dclib.verdicts.RULES`.
+        plan: whose runs it is judged by; "" where it needs none, or none are planned.
+        dataset: the faces of these runs.
+        detail: what this kind of evidence needs to know besides.
+        page: where in the book the evidence is shown.
+        reason: why it is not judged, where it is not.
+        case: which of several with the same statement it is.
+    """
 
-    others = (single, hard, wide, "XS", "XSx")
-    return (
-        claim(
-            "lowest",
-            "DCNet has the lowest failure rate of all methods",
-            *(("DCNet", other) for other in others),
-        ),
-        claim(
-            "lowest-error",
-            "DCNet has the lowest mean error of all methods",
-            *(("DCNet", other) for other in others),
-            metric="mean error",
-        ),
-        claim("stitch", "DCNet fails less often than Cross-Stitch", ("DCNet", "XS")),
-        claim(
-            "widening",
-            "Hard sharing fails less often when widened to DCNet's size",
-            (wide, hard),
-        ),
-        claim(
-            "equal-size",
-            "At equal size, DCNet fails less often than hard sharing",
-            ("DCNet", wide),
-        ),
-        claim(
-            "control-tasks",
-            "The related tasks help DCNet: it beats a single task of equal size, and itself with"
-            " their weights at zero",
-            ("DCNet", f"{single}x"),
-            ("DCNet", "DCNet (related 0)"),
-            control=True,
-        ),
-        claim(
-            "control-collaboration",
-            "Collaboration helps: DCNet beats hard sharing and Cross-Stitch of equal size",
-            ("DCNet", wide),
-            ("DCNet", "XSx"),
-            control=True,
-        ),
-    )
+    key: str
+    statement: str
+    section: str
+    underlying: str = ""
+    pretrained: bool | str | None = False
+    comparisons: tuple[tuple[str, str], ...] = ()
+    metric: Metric = "failure rate"
+    control: bool = False
+    source: str = "text"
+    kind: str = "lower"
+    plan: str = ""
+    dataset: str = "mtfl"
+    detail: tuple[str, ...] = ()
+    page: str = ""
+    reason: str = ""
+    case: str = ""
+
+    @classmethod
+    def from_row(cls, row: dict[str, str]) -> "Claim":
+        """A claim from its words in `claims.csv`, where lists are parted by semicolons."""
+        read: dict[str, Callable[[str], Any]] = {
+            "pretrained": lambda text: _STARTS.get(text, text),
+            "comparisons": lambda text: tuple(_pair(part) for part in _parts(text)),
+            "control": lambda text: text == "yes",
+            "detail": _parts,
+        }
+        return cls(**{f.name: read.get(f.name, str)(row[f.name]) for f in fields(cls)})
 
 
-CLAIMS: tuple[Claim, ...] = (
-    *_unpretrained("resnet18", "RN"),
-    *_unpretrained("alexnet", "AN"),
-    *(
-        Claim(
-            f"4.2-{underlying}-pretrained",
-            "Pre-trained, DCNet has the lowest failure rate of all methods",
-            "4.2",
-            underlying,
-            True,
-            tuple(("DCNet", other) for other in (f"{short}-S", short, "XS")),
-        )
-        for underlying, short in (("resnet18", "RN"), ("alexnet", "AN"))
-    ),
-)
+_STARTS: dict[str, bool | None] = {"imagenet": True, "no": False, "": None}
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(text.split("; ")) if text else ()
+
+
+def _pair(text: str) -> tuple[str, str]:
+    first, second = text.split(" < ")
+    return first, second
+
+
+def _claimed() -> tuple[Claim, ...]:
+    rows = pd.read_csv(CLAIMED, dtype=str, keep_default_na=False)
+    return tuple(Claim.from_row(row) for row in rows.to_dict("records"))
+
+
+CLAIMS = _claimed()
 
 
 def claims(underlying: str | None = None, section: str | None = None) -> list[Claim]:

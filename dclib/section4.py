@@ -46,16 +46,19 @@ def fig3_shared_rate(preset: str) -> list[Experiment]:
 
 
 def fig3_pretrained(preset: str) -> list[Experiment]:
-    """The pre-trained half of Fig. 3, ResNet18; widened networks have no weights to start from.
+    """The pre-trained half of Fig. 3; widened networks have no weights to start from.
 
     From ImageNet at `paper`, from the stand-in at `cpu`; there are no weights for `smoke`. Learning
     rates are those chosen from scratch.
     """
     start = {"cpu": STAND_IN, "paper": "imagenet"}.get(preset)
+    starting = ("DCNet", "XS", "RN", "RN-S", "HF", "AN", "AN-S")
     return [
         replace(e, pretrained=start)
-        for e in fig3(preset)
-        if start and e.method in SCARCE and not e.related
+        for underlying in ("resnet18", "alexnet")
+        if start and ready(preset, underlying)
+        for e in fig3(preset, underlying)
+        if e.method in starting and not e.related
     ]
 
 

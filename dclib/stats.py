@@ -105,6 +105,35 @@ def paired_bootstrap(first: Any, second: Any, *, seed: int = 0, level: float = L
     return _interval(one.mean() - other.mean(), resampled, level)
 
 
+def relative_change(before: Any, after: Any, *, seed: int = 0, level: float = LEVEL) -> Interval:
+    """Percentile interval of mean(after) / mean(before) - 1 in %, over shared faces and tries.
+
+    For one network before and after something was done to it (§4.4): each of the 10,000 resamples
+    draws one set of faces and, inside, one set of tries, for both. Resamples without any failure
+    before, which can only occur where there are few, are left out.
+
+    Args:
+        before, after: (tries, faces) of the same networks on the same faces, in the same order.
+        seed: of the draws.
+        level: share of the resampled changes that the interval holds.
+
+    Raises:
+        ValueError: shapes that differ, a matrix that is empty or not finite, a mean of zero before.
+
+    >>> relative_change([[1.0, 1.0]], [[1.0, 1.0]])
+    Interval(value=0.0, low=0.0, high=0.0)
+    """
+    one, other = _matrix(before), _matrix(after)
+    if one.shape != other.shape:
+        raise ValueError(f"scores have shapes {one.shape} and {other.shape}: must be the same")
+    if not one.mean() > 0:
+        raise ValueError("nothing fails before: there is no relative change")
+    below, above = (_resampled(m, seed, np.random.default_rng([seed, 1])) for m in (one, other))
+    some = below > 0
+    changes = 100 * (above[some] / below[some] - 1)
+    return _interval(100 * (other.mean() / one.mean() - 1), changes, level)
+
+
 def mcnemar(first: Any, second: Any) -> float:
     """Two-sided exact p-value that two methods fail on equally many faces: a check per try.
 

@@ -1,9 +1,30 @@
 """What holds for every test."""
 
+import os
+from dataclasses import replace
+
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the other cores are others', before torch looks for them
+    os.environ |= {"OMP_NUM_THREADS": "1", "DCLIB_WORKERS": "1"}
 
 
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch):
     """Runs are trained where tests can watch them, unless a test asks for workers."""
     monkeypatch.setenv("DCLIB_WORKERS", "1")
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """An empty mirror and an empty data folder, and no way to the network."""
+    from dclib.data import mtfl
+
+    for variable, name in (("DCLIB_MIRROR", "mirror"), ("DCLIB_DATA", "data")):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(variable, str(tmp_path / name))
+    monkeypatch.delenv("DCLIB_MTFL_PACK", raising=False)
+    nowhere = (tmp_path / "nowhere").as_uri()
+    for name in ("ARCHIVE", "BOXES"):
+        monkeypatch.setattr(mtfl, name, replace(getattr(mtfl, name), address=nowhere))
+    return tmp_path

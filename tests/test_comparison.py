@@ -83,6 +83,33 @@ class TestRefusals:
         assert Comparison(records).methods == ["DCNet", "XS"]
 
 
+def alexnets(**changes):
+    """Methods on AlexNet, and TCDCN, which is a network of its own with an input of its own."""
+    on = {"underlying": "alexnet", "resolution": 96}
+    records = [fake_record(m, scale, **on) for m, scale in (("HF", 1.2), ("DCNet", 1.0))]
+    return [fake_record("TCDCN", 1.4, underlying="tcdcn", resolution=48, **changes), *records]
+
+
+class TestANetworkOfItsOwn:
+    def test_is_compared_by_its_faces(self):
+        group = Comparison(alexnets())
+        assert group.about.underlying == "alexnet"  # though TCDCN comes first
+        assert group.about.resolution == 96
+        assert group.verdict("DCNet", "TCDCN") == "direction supported"
+        by_key = {claim.key: group.judge(claim) for claim in claims("alexnet")}
+        assert by_key["4.2-alexnet-tcdcn"] == "direction supported"
+        assert by_key["4.2-alexnet-hyperface"] == "direction supported"
+        assert by_key["4.2-alexnet-lowest"] == "not run"  # others are missing
+
+    def test_but_under_the_same_protocol(self):
+        with pytest.raises(RunError, match="cannot be compared"):
+            Comparison(alexnets(epochs=7))
+
+    def test_others_must_share_theirs(self):
+        with pytest.raises(RunError, match="cannot be compared"):
+            Comparison([fake_record("AN", underlying="alexnet"), fake_record("RN")])
+
+
 class TestVerdicts:
     def group(self, **changes):
         return Comparison(fake_records(SCALES, **changes))
@@ -112,6 +139,20 @@ class TestVerdicts:
         assert by_key["4.2-resnet18-control-tasks"] == "not run"
         assert by_key["4.2-alexnet-stitch"] == "not run"
         assert by_key["4.2-resnet18-pretrained"] == "not run"
+        assert by_key["4.3-30-lowest"] == "not run"  # these are other faces
+        assert by_key["4.4-profile"] == "not run"  # and this is no comparison of methods
+
+    def test_where_networks_start_belongs_to_the_claim_or_not(self):
+        stand_in = Comparison(fake_records(SCALES, pretrained="tiny-imagenet"))
+        by_key = {claim.key: stand_in.judge(claim) for claim in claims()}
+        assert by_key["4.2-resnet18-pretrained"] == "not run"  # that is about ImageNet
+        assert by_key["4.2-resnet18-stand-in"] == "direction supported"
+        assert by_key["4.2-resnet18-lowest"] == "not run"
+        for start in (False, "imagenet"):
+            group = Comparison(fake_records(SCALES, pretrained=start, dataset="aflw-30"))
+            by_key = {claim.key: group.judge(claim) for claim in claims(section="4.3")}
+            assert by_key["4.3-30-lowest"] == "direction supported"
+            assert by_key["4.3-50-lowest"] == "not run"
 
     def test_of_a_claim_on_the_mean_error(self):
         claim = Claim("k", "s", "4.2", "resnet18", False, (("DCNet", "RN-S"),), "mean error")

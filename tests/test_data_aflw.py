@@ -19,16 +19,6 @@ RATIOS = (10, 30, 50, 70, 90)
 
 
 @pytest.fixture
-def places(tmp_path, monkeypatch):
-    """An empty mirror and an empty data folder."""
-    for variable, name in (("DCLIB_MIRROR", "mirror"), ("DCLIB_DATA", "data")):
-        (tmp_path / name).mkdir()
-        monkeypatch.setenv(variable, str(tmp_path / name))
-    monkeypatch.delenv("DCLIB_MTFL_PACK", raising=False)
-    return tmp_path
-
-
-@pytest.fixture
 def tiny():
     return Tiny()
 

@@ -15,20 +15,6 @@ from dclib.errors import DataError
 
 
 @pytest.fixture
-def places(tmp_path, monkeypatch):
-    """An empty mirror and an empty data folder, and no way to the network."""
-    for variable, name in (("DCLIB_MIRROR", "mirror"), ("DCLIB_DATA", "data")):
-        (tmp_path / name).mkdir()
-        monkeypatch.setenv(variable, str(tmp_path / name))
-    monkeypatch.delenv("DCLIB_MTFL_PACK", raising=False)
-    nowhere = {"address": (tmp_path / "nowhere").as_uri()}
-    for name in ("ARCHIVE", "BOXES"):
-        official = getattr(mtfl, name)
-        monkeypatch.setattr(mtfl, name, type(official)(**{**vars(official), **nowhere}))
-    return tmp_path
-
-
-@pytest.fixture
 def tiny(monkeypatch):
     made = Tiny()
     monkeypatch.setattr(mtfl, "PUBLISHED", made.fingerprint())

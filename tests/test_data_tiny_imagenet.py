@@ -13,16 +13,13 @@ from dclib.errors import DataError
 
 
 @pytest.fixture
-def places(tmp_path, monkeypatch):
-    """An empty mirror and an empty data folder, no way to the network, few photos."""
-    for variable, name in (("DCLIB_MIRROR", "mirror"), ("DCLIB_DATA", "data")):
-        (tmp_path / name).mkdir()
-        monkeypatch.setenv(variable, str(tmp_path / name))
-    nowhere = replace(tiny_imagenet.ARCHIVE, address=(tmp_path / "nowhere").as_uri())
+def places(places, monkeypatch):
+    """Those of every data set, no way to this one either, few photos."""
+    nowhere = replace(tiny_imagenet.ARCHIVE, address=(places / "nowhere").as_uri())
     monkeypatch.setattr(tiny_imagenet, "ARCHIVE", nowhere)
     monkeypatch.setattr(tiny_imagenet, "CLASSES", len(KINDS))
     monkeypatch.setattr(tiny_imagenet, "COUNTS", COUNTS)
-    return tmp_path
+    return places
 
 
 @pytest.fixture

@@ -95,11 +95,11 @@ def compare(net: Network, size: int, forms: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("forms", ["fast", "winograd"])
-@pytest.mark.parametrize(("size", "width"), [(64, 1.0), (32, 0.25)])
-def test_the_largest_and_the_smallest_maps_too(size, width, forms):
+@pytest.mark.parametrize(("size", "width", "faces"), [(64, 1.0, 2), (32, 0.25, 4)])
+def test_the_largest_and_the_smallest_maps_too(size, width, faces, forms):
     net = make("DCNet", size=size, width=width).double()
     twin = fast(net, forms)
-    images = torch.randn(4, 3, size, size, dtype=torch.double)
+    images = torch.randn(faces, 3, size, size, dtype=torch.double)
     expected, found = trained_once(net, images), trained_once(twin, images)
     for name, values in expected.items():
         scale = max(1.0, values.abs().max().item()) if values.is_floating_point() else 1
@@ -256,12 +256,14 @@ def test_the_table_and_what_overrides_it(monkeypatch):
     cuda = execution.choose(torch.device("cuda"))
     assert (cuda["precision"], cuda["forms"]) == ("bf16", "stacked")
     assert cpu["optimiser"] == cuda["optimiser"] == "fused"
-    monkeypatch.setenv("DCLIB_EXECUTION", "forms=plain,precision=bf16,optimiser=plain")
-    cpu = execution.choose(torch.device("cpu"))
-    assert (cpu["precision"], cpu["forms"], cpu["optimiser"]) == ("bf16", "plain", "plain")
-    monkeypatch.setenv("DCLIB_EXECUTION", "forms=quick")
-    with pytest.raises(RunError, match=r"'forms=quick' is no setting.*plain or fast"):
-        execution.choose(torch.device("cpu"))
+    monkeypatch.setenv("DCLIB_EXECUTION", "forms=plain,compile=yes,optimiser=plain")
+    assert execution.choose(torch.device("cpu")) == cpu | {
+        **{"forms": "plain", "compile": "yes", "optimiser": "plain"}
+    }
+    for wrong in ("forms=quick", "precision=bf16", "forms"):  # a precision is the experiment's
+        monkeypatch.setenv("DCLIB_EXECUTION", wrong)
+        with pytest.raises(RunError, match=rf"'{wrong}' is no setting.*plain or fast"):
+            execution.choose(torch.device("cpu"))
 
 
 def test_records_without_a_setting_were_made_without_it():

@@ -364,6 +364,15 @@ def test_rates_of_methods_on_networks_of_their_own():
         results.rates([])
 
 
+def test_rates_of_methods_without_runs():
+    fig = results.rates(fake_records({"RN": 3.0, "DCNet": 2.0}, faces=50), also=["NDDR", "RN"])
+    for ax in fig.axes:
+        said = [(t.get_text(), t.get_position()[1]) for t in ax.texts]
+        assert said == [("not run", 1)]
+    rows = [label.get_text() for label in fig.axes[0].get_yticklabels()]
+    assert rows == ["RN", "NDDR", "DCNet"]
+
+
 def test_the_page_tells_of_methods_that_exist_and_lists_those_it_does_not_know():
     page = nbformat.read(paths.root() / "notebooks" / "02_relatives.ipynb", as_version=4)
     code = "\n".join(cell.source for cell in page.cells if cell.cell_type == "code")

@@ -10,9 +10,8 @@ from scipy.integrate import dblquad
 
 from dclib import figures, selection
 from dclib.data.faces import FaceSet, Symmetry
-from dclib.figures import framework, results, tables, words
+from dclib.figures import curves, framework, results, tables, words
 from dclib.metrics import auc, landmark_errors
-from dclib.paper import claims
 
 SCALES = {"DCNet": 0.8, "XS": 1.0, "RNx": 0.6, "RN": 1.0, "RN-S": 1.2}
 
@@ -73,6 +72,27 @@ class TestFig3:
         assert titles[0].endswith("1–2 tries, 400 faces, 48 px")
         assert marks(fig.axes[0], "D")
         assert not marks(fig.axes[1], "D")  # the paper's numbers never beside synthetic faces
+
+    def test_a_method_without_runs_in_one_panel_says_so(self, records, smoke):
+        fig = results.fig3(records, smoke)
+        said = [[(t.get_text(), t.get_position()[1]) for t in ax.texts] for ax in fig.axes]
+        assert said == [[], [("not run", 4)], [], [("not run", 4)]]  # DCNet (related 0)
+
+    @pytest.mark.parametrize(
+        ("start", "rate"), [("tiny-imagenet", None), ("imagenet", 15.52), (False, 18.43)]
+    )
+    def test_the_paper_is_beside_runs_from_its_own_weights_only(self, start, rate):
+        own = fake_records({"XS": 1.0, "DCNet": 0.8}, pretrained=start)
+        drawn = marks(results.fig3(own, own).axes[0], "D")
+        assert drawn[:1] == ([] if rate is None else [(rate, 0)])
+        (beside,) = tables.fig3(own).loc[["XS"], "paper"]
+        (gap,) = tables.against(own)["paper"]
+        if rate is None:
+            assert np.isnan(beside)
+            assert np.isnan(gap)
+        else:
+            assert beside == rate
+            assert gap == pytest.approx({15.52: -2.00, 18.43: -3.48}[rate])
 
     def test_without_a_reference(self, smoke):
         assert len(results.fig3([], smoke).axes) == 2
@@ -141,12 +161,21 @@ class TestFig4:
             assert alone[2] == word
 
 
-def test_ced_meets_the_failure_rate(records):
-    fig = results.ced(records)
-    curves = {line.get_label(): line.get_xydata() for line in fig.axes[0].lines}
-    for method in ("DCNet", "RN-S"):
-        at_threshold = np.interp(10.0, *curves[method].T)
-        assert at_threshold == pytest.approx(100 - mean_rate(records, method), abs=1e-9)
+class TestCed:
+    def test_meets_the_failure_rate(self, records):
+        (ax,) = curves.ced({"ResNet18": records}).axes
+        lines = {line.get_label(): line.get_xydata() for line in ax.lines}
+        for method in ("DCNet", "RN-S"):
+            at_threshold = np.interp(10.0, *lines[method].T)
+            assert at_threshold == pytest.approx(100 - mean_rate(records, method), abs=1e-9)
+
+    def test_has_a_panel_for_each_group_with_runs(self, records, smoke):
+        fig = curves.ced({"A": records, "B": [], "C": smoke, "D": records})
+        shown = [ax for ax in fig.axes if ax.lines]
+        assert [ax.get_title(loc="left") for ax in shown] == ["A", "C", "D"]
+        assert [len(ax.get_legend().get_texts()) for ax in shown] == [6, 5, 6]
+        with pytest.raises(ValueError, match="no run"):
+            curves.ced({"B": []})
 
 
 def test_history_shows_each_task_of_each_method(records):
@@ -193,14 +222,6 @@ class TestTables:
         assert rows.loc["RNx", "verdict"] == "direction contradicted"
         assert rows.loc["RNx", "paper"] == pytest.approx(-1.80)
         assert rows.loc["XS", "McNemar"] == "2 of 2"
-
-    def test_verdicts_of_reference_and_this_run(self, records, smoke):
-        rows = tables.verdicts(tables.named(records, smoke), claims("resnet18"))
-        assert len(rows) == len(claims("resnet18"))
-        assert rows.iloc[:, -2:].loc["DCNet fails less often than Cross-Stitch"].to_dict() == {
-            "reference: cpu, MTFL": "direction supported",
-            "this run: smoke, synthetic faces": "not run",
-        }
 
     def test_side_by_side(self, records, smoke):
         rows = tables.side_by_side(tables.named(records, smoke))
@@ -264,13 +285,12 @@ class TestTables:
         assert tables.against([]).empty
         assert tables.related([]).empty
         assert tables.side_by_side(tables.named([], [])).empty
-        assert set(tables.verdicts({"none": []}, claims())["none"]) == {"not run"}
 
 
 class TestWords:
     def test_of_fig3(self, records):
         text = words.fig3(records)
-        assert text.startswith("**MTFL, preset `cpu`.** RNx fails least often, ")
+        assert text.startswith("**ResNet18 from scratch, MTFL, preset `cpu`.** RNx fails least ")
         assert f"DCNet, {mean_rate(records, 'DCNet'):.2f} %" in text
         assert "fails less often than RN-S, RN, XS and DCNet (related 0); it fails more" in text
         assert text.endswith("more often than RNx.")

@@ -130,3 +130,12 @@ def test_make_says_what_python_it_needs(tmp_path, python, message):
     assert done.returncode != 0
     assert message in done.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+def test_tables_of_the_package_are_installed_with_it():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    patterns = settings["package-data"]["dclib"]
+    tables = [path for path in (ROOT / "dclib").rglob("*.csv")]
+    assert {path.name for path in tables} == {"reported.csv", "claims.csv"}
+    for path in tables:
+        assert any(path.relative_to(ROOT / "dclib").match(pattern) for pattern in patterns)

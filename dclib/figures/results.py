@@ -15,7 +15,8 @@ from dclib import data, metrics, paper
 from dclib.comparison import Comparison
 from dclib.data.faces import FaceSet
 from dclib.errors import DataError
-from dclib.figures import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION, WIDTH
+from dclib.experiment import Experiment
+from dclib.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, WIDTH
 from dclib.methods import METHODS
 from dclib.paper import Metric
 from dclib.runs import Record
@@ -28,6 +29,11 @@ FIRST = ("RN-S", "AN-S", "RN-Sx", "AN-Sx", "RN", "AN", "RNx", "ANx", "XS", "XSx"
 LAST = ("DCNet (related 0)", "DCNet")
 ORDER = tuple(dict.fromkeys([*FIRST, *(name for name in METHODS if name not in LAST), *LAST]))
 DATA_NAMES = {"mtfl": "MTFL", "synthetic": "synthetic faces"}
+STARTS: dict[str | bool, str] = {  # of the columns, by what an experiment calls it
+    False: "from scratch",
+    "imagenet": "from ImageNet",
+    "tiny-imagenet": "from Tiny-ImageNet (stand-in)",
+}
 AXES: dict[Metric, str] = {
     "failure rate": "landmark failure rate (% of faces)",
     "mean error": "mean error (% of interocular distance)",
@@ -68,32 +74,35 @@ def fig3(reference: Sequence[Record], records: Sequence[Record]) -> Figure:
     for row, metric in zip(grid, AXES, strict=True):
         for ax, (name, group) in zip(row, groups, strict=True):
             _scores(ax, group, methods, metric)
-            ax.set_title(f"{name}: {_about(group)}", fontsize="small")
-    fig.legend(handles=_key(), loc="outside lower center", ncols=2, frameon=False)
+            ax.set_title(f"{name}: {about(group)}", fontsize="small")
+    fig.legend(handles=key(), loc="outside lower center", ncols=2, frameon=False)
     return fig
 
 
-def rates(records: Sequence[Record]) -> Figure:
+def rates(records: Sequence[Record], also: Sequence[str] = ()) -> Figure:
     """Failure rate and mean error of each method, as in Fig. 3, whatever network it stands for.
+
+    Args:
+        records: runs to be compared.
+        also: methods that have a row even without a run.
 
     Raises:
         ValueError: there is no run at all.
     """
-    on = list(dict.fromkeys(r.experiment.underlying for r in records))
-    groups = [Comparison([r for r in records if r.experiment.underlying == u]) for u in on]
-    if not groups:
+    if not records:
         raise ValueError("there is no run to be shown")
-    methods = in_order([m for group in groups for m in group.methods])
+    group = Comparison(records)
+    methods = in_order([*group.methods, *also])
     fig = Figure(figsize=(WIDTH, 0.27 * len(methods) + 1.4), layout="constrained")
     for ax, metric in zip(fig.subplots(1, 2, sharey=True), AXES, strict=True):
-        for group in groups:
-            _scores(ax, group, methods, metric)
-    fig.suptitle(_about(max(groups, key=lambda group: len(group.methods))), fontsize="small")
-    fig.legend(handles=_key(), loc="outside lower center", ncols=2, frameon=False)
+        _scores(ax, group, methods, metric)
+    fig.suptitle(about(group), fontsize="small")
+    fig.legend(handles=key(), loc="outside lower center", ncols=2, frameon=False)
     return fig
 
 
-def _about(group: Comparison) -> str:
+def about(group: Comparison) -> str:
+    """Two lines on what runs are on: data and preset, tries, faces and input."""
     e, own = group.about, list(group.tries.values())
     faces = own[0][0].outcomes.bins.shape[1]
     counts = sorted({len(tries) for tries in own})
@@ -107,28 +116,52 @@ def _about(group: Comparison) -> str:
 def _scores(ax: Axes, group: Comparison, methods: list[str], metric: Metric) -> None:
     """One panel: a row per method, with each try, the mean, its interval, the paper's number."""
     for y, method in enumerate(methods):
-        if y % 2 == 0:
-            ax.axhspan(y - 0.5, y + 0.5, color="#f5f5f5", zorder=0)
-        for decoder in DECODERS if method in group.tries else ():
-            colour, marker, offset = LOOKS[decoder]
-            each = group.scores(method, metric, decoder).mean(axis=1)
-            mean = group.score(method, metric, decoder)
-            at = y + offset
-            ax.plot([mean.low, mean.high], [at, at], color=colour, linewidth=1.6)
-            ax.plot(each, [at] * len(each), "|", color=colour, markersize=7, markeredgewidth=1.0)
-            ax.plot(mean.value, at, marker, color=colour, markersize=4.5, zorder=3)
-        if metric == "failure rate" and group.about.dataset == "mtfl":
-            printed = paper.failure_rate(method, group.about.underlying)
-            if printed is not None:
-                ax.plot(printed, y, "D", markeredgecolor=BLACK, markerfacecolor="white", zorder=4)
+        row(ax, y, group, method, metric)
+        number = printed_beside(method, group.about)
+        if metric == "failure rate" and number is not None:
+            diamond(ax, number, y)
     ax.set_yticks(range(len(methods)), methods)
     ax.set_ylim(len(methods) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
     ax.set_xlabel(AXES[metric])
 
 
-def _key() -> list[Line2D]:
-    """What the marks mean."""
+def row(ax: Axes, y: int, group: Comparison | None, method: str, metric: Metric) -> None:
+    """A method in a panel: each try, the mean and its interval, or that it was not run."""
+    if y % 2 == 0:
+        ax.axhspan(y - 0.5, y + 0.5, color="#f5f5f5", zorder=0)
+    if group is None or method not in group.tries:
+        looks: dict[str, Any] = {"va": "center", "fontsize": "x-small", "color": GREY}
+        ax.text(0.02, y, "not run", transform=ax.get_yaxis_transform(), **looks)
+        return
+    for decoder in DECODERS:
+        colour, marker, offset = LOOKS[decoder]
+        each = group.scores(method, metric, decoder).mean(axis=1)
+        mean = group.score(method, metric, decoder)
+        at = y + offset
+        ax.plot([mean.low, mean.high], [at, at], color=colour, linewidth=1.6)
+        ax.plot(each, [at] * len(each), "|", color=colour, markersize=7, markeredgewidth=1.0)
+        ax.plot(mean.value, at, marker, color=colour, markersize=4.5, zorder=3)
+
+
+def diamond(ax: Axes, number: float, y: int) -> None:
+    """A number of the paper."""
+    ax.plot(number, y, "D", markeredgecolor=BLACK, markerfacecolor="white", zorder=4)
+
+
+def printed_beside(method: str, experiment: Experiment) -> float | None:
+    """The paper's failure rate that may stand beside a run.
+
+    None beside other faces, and beside other weights to start from than the paper's.
+    """
+    start = experiment.pretrained
+    if experiment.dataset != "mtfl" or start not in (False, "imagenet"):
+        return None
+    return paper.failure_rate(method, experiment.underlying, bool(start))
+
+
+def key() -> list[Line2D]:
+    """What the marks of rows mean."""
     marks = [
         Line2D([], [], color=colour, marker=marker, markersize=4.5, label=DECODER_NAMES[decoder])
         for decoder, (colour, marker, _) in LOOKS.items()
@@ -141,7 +174,8 @@ def _key() -> list[Line2D]:
     ]
 
 
-FAMILIES = {"-S": GREY, "XS": ORANGE, "DCNet": GREEN}  # colour by how tasks share; hard: blue
+# Colour by how tasks share; one network for all: blue.
+FAMILIES = {"-S": GREY, "XS": ORANGE, "DCNet": GREEN, "HF": SKY, "TCDCN": PURPLE}
 
 
 def look(method: str) -> dict[str, Any]:
@@ -149,25 +183,6 @@ def look(method: str) -> dict[str, Any]:
     colour = next((c for part, c in FAMILIES.items() if part in method), BLUE)
     dashes = ":" if "related 0" in method else "--" if method.endswith("x") else "-"
     return {"color": colour, "linestyle": dashes, "linewidth": 1.5}
-
-
-def ced(records: Sequence[Record], decoder: str = "bin", limit: float = 0.20) -> Figure:
-    """Cumulative error distribution of each method, over its tries and last epochs."""
-    fig = Figure(figsize=(WIDTH, 3.6), layout="constrained")
-    ax = fig.subplots()
-    at = np.linspace(0, limit, 401)
-    group = Comparison(records)
-    for method in in_order(group.methods):
-        errors = np.stack([r.outcomes.errors[decoder] for r in group.tries[method]])
-        ax.plot(100 * at, 100 * metrics.ced(errors, at), label=method, **look(method))
-    ax.axvline(100 * metrics.THRESHOLD, color=BLACK, linewidth=0.8)
-    ax.text(100 * metrics.THRESHOLD, 1, " failure →", ha="left", va="bottom", fontsize="small")
-    ax.set(xlim=(0, 100 * limit), ylim=(0, 100))
-    ax.set_xlabel("error (% of interocular distance)")
-    ax.set_ylabel("faces with at most this error (%)")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    return fig
 
 
 def history(records: Sequence[Record]) -> Figure:

@@ -8,8 +8,7 @@ import pandas as pd
 
 from dclib import metrics, paper
 from dclib.comparison import Comparison
-from dclib.figures.results import DATA_NAMES, in_order
-from dclib.paper import Claim
+from dclib.figures.results import DATA_NAMES, in_order, printed_beside
 from dclib.runs import Record
 
 
@@ -25,7 +24,6 @@ def fig3(records: Sequence[Record]) -> pd.DataFrame:
         own = group.tries[method]
         hard, soft = (group.score(method, decoder=decoder) for decoder in ("bin", "soft"))
         errors = np.stack([r.outcomes.errors["bin"] for r in own])
-        on_mtfl = group.about.dataset == "mtfl"
         rows.append(
             {
                 "method": method,
@@ -39,7 +37,7 @@ def fig3(records: Sequence[Record]) -> pd.DataFrame:
                 "soft high": soft.high,
                 "mean error": group.score(method, "mean error").value,
                 "AUC": 100 * metrics.auc(errors),
-                "paper": paper.failure_rate(method, group.about.underlying) if on_mtfl else None,
+                "paper": printed_beside(method, group.about),
             }
         )
     return _frame(rows, "method")
@@ -60,6 +58,7 @@ def against(records: Sequence[Record], method: str = "DCNet") -> pd.DataFrame:
             group.difference(method, other, decoder=decoder) for decoder in ("bin", "soft")
         )
         p_values = group.mcnemar(method, other)
+        one, two = (printed_beside(m, group.about) for m in (method, other))
         rows.append(
             {
                 f"{method} minus": other,
@@ -70,9 +69,7 @@ def against(records: Sequence[Record], method: str = "DCNet") -> pd.DataFrame:
                 "soft low": soft.low,
                 "soft high": soft.high,
                 "McNemar": f"{sum(p < 0.05 for p in p_values)} of {len(p_values)}",
-                "paper": paper.difference(method, other, group.about.underlying)
-                if group.about.dataset == "mtfl"
-                else None,
+                "paper": None if one is None or two is None else one - two,
                 "verdict": str(group.verdict(method, other)),
             }
         )
@@ -118,25 +115,6 @@ def side_by_side(groups: Mapping[str, Sequence[Record]]) -> pd.DataFrame:
         columns[name, "low"] = {m: score.low for m, score in scores.items()}
         columns[name, "high"] = {m: score.high for m, score in scores.items()}
     return pd.DataFrame(columns, index=pd.Index(methods, name="method"), dtype=float)
-
-
-def verdicts(groups: Mapping[str, Sequence[Record]], claims: Sequence[Claim]) -> pd.DataFrame:
-    """One row per claim: whose it is, what it compares, and what each group of runs says of it."""
-    compared = {name: Comparison(records) for name, records in groups.items()}
-    return pd.DataFrame(
-        {
-            "claim": [claim.statement for claim in claims],
-            "of": ["control" if claim.control else f"§{claim.section}" for claim in claims],
-            "comparisons": [
-                ", ".join(f"{first} < {second}" for first, second in claim.comparisons)
-                for claim in claims
-            ],
-            **{
-                name: [str(group.judge(claim)) for claim in claims]
-                for name, group in compared.items()
-            },
-        }
-    ).set_index("claim")
 
 
 def printed(underlying: str = "resnet18") -> pd.DataFrame:

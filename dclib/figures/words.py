@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from dclib.comparison import Comparison
-from dclib.figures.results import DATA_NAMES, in_order
+from dclib.figures.results import DATA_NAMES, STARTS, in_order
 from dclib.runs import Record
 from dclib.stats import DECODERS, Interval, Verdict
+from dclib.underlying import UNDERLYING
 
 
 def rate(interval: Interval) -> str:
@@ -30,11 +31,14 @@ def fig3(records: Sequence[Record], method: str = "DCNet") -> str:
     """Which method fails least often, and against which others `method` does better or worse."""
     group = Comparison(records)
     methods = in_order(group.methods)
-    data = DATA_NAMES.get(group.about.dataset, group.about.dataset)
+    e = group.about
+    data = DATA_NAMES.get(e.dataset, e.dataset)
+    network = UNDERLYING[e.underlying].title if e.underlying in UNDERLYING else e.underlying
     best = {d: min(methods, key=lambda m: group.score(m, decoder=d).value) for d in DECODERS}
     least = group.score(best["bin"])
     text = (
-        f"**{data}, preset `{group.about.preset}`.** {best['bin']} fails least often, {rate(least)}"
+        f"**{network} {STARTS[e.pretrained]}, {data}, preset `{e.preset}`.**"
+        f" {best['bin']} fails least often, {rate(least)}"
     )
     if best["soft"] == best["bin"]:
         text += ", under both decoders."

@@ -1,0 +1,218 @@
+"""Fig. 5's numbers against hand-worked draws, scipy, and simulation."""
+
+import doctest
+
+import numpy as np
+import pytest
+import scipy.stats
+from fake_records import fake_record
+
+from dclib import draws
+from dclib.comparison import Comparison
+from dclib.draws import Draw
+from dclib.errors import RunError
+
+WEIGHTS = (("gender", 0.5), ("glasses", 0.01), ("orientation", 0.0003))
+
+
+def run(method, number, failing, faces=10, related=WEIGHTS, **changes):
+    """A run of a draw that fails, in all its epochs, on the first so many of its faces."""
+    record = fake_record(
+        method, try_=number, related=related, faces=faces, dataset="aflw-50", **changes
+    )
+    for errors in record.outcomes.errors.values():
+        errors[:] = np.where(np.arange(faces) < failing, 0.2, 0.05)
+    return record
+
+
+def made(gains, faces=1, weights=None):
+    """Draws with these improvements in points, the same on each face."""
+    weights = [{"gender": 0.1}] * len(gains) if weights is None else weights
+    theirs = [np.full(faces, 50.0 + gain) for gain in gains]
+    return [
+        Draw(n, own, {d: {"DCNet": np.full(faces, 50.0), "XS": xs} for d in ("bin", "soft")})
+        for n, (own, xs) in enumerate(zip(weights, theirs, strict=True))
+    ]
+
+
+def test_doctests():
+    assert doctest.testmod(draws).failed == 0
+
+
+class TestPairs:
+    def test_improvement_is_cross_stitch_minus_dcnet(self):
+        (draw,) = draws.pairs([run("DCNet", 3, failing=2), run("XS", 3, failing=5)])
+        assert draw.number == 3
+        assert draw.weights == dict(WEIGHTS)
+        assert draw.rates["bin"] == pytest.approx({"DCNet": 20.0, "XS": 50.0})
+        assert draw.improvement == pytest.approx({"bin": 30.0, "soft": 30.0})
+        assert draw.gaps("bin").tolist() == [0, 0, 100, 100, 100, 0, 0, 0, 0, 0]
+
+    def test_worse_is_negative(self):
+        (draw,) = draws.pairs([run("XS", 0, failing=1), run("DCNet", 0, failing=4)])
+        assert draw.improvement["soft"] == pytest.approx(-30.0)
+
+    def test_decoders_are_kept_apart(self):
+        ours, theirs = run("DCNet", 0, failing=2), run("XS", 0, failing=5)
+        theirs.outcomes.errors["soft"][:] = 0.05
+        (draw,) = draws.pairs([ours, theirs])
+        assert draw.improvement == pytest.approx({"bin": 30.0, "soft": -20.0})
+
+    def test_incomplete_pairs_are_left_out(self):
+        records = [run("DCNet", 2, 1), run("XS", 1, 1), run("XS", 2, 3), run("DCNet", 0, 1)]
+        assert [draw.number for draw in draws.pairs(records)] == [2]
+        assert draws.pairs([]) == []
+        assert draws.pairs([run("DCNet", 0, 1)]) == []
+
+    def test_in_the_order_of_their_numbers(self):
+        records = [run(method, n, 1) for n in (4, 0, 11) for method in ("XS", "DCNet")]
+        assert [draw.number for draw in draws.pairs(records)] == [0, 4, 11]
+
+    def test_interval_is_the_paired_one(self):
+        pair = [fake_record(m, s, dataset="aflw-50") for m, s in (("DCNet", 1.0), ("XS", 1.2))]
+        (draw,) = draws.pairs(pair)
+        expected = Comparison(pair).difference("XS", "DCNet", decoder="bin")
+        mine = draw.interval("bin")
+        assert (mine.value, mine.low, mine.high) == pytest.approx(
+            (expected.value, expected.low, expected.high), abs=1e-4
+        )
+
+    def test_other_weights_are_refused(self):
+        other = run("XS", 0, 1, related=(("gender", 0.4), *WEIGHTS[1:]))
+        with pytest.raises(RunError, match=r"draw 0: .* other weights"):
+            draws.pairs([run("DCNet", 0, 1), other])
+
+    def test_another_protocol_is_refused(self):
+        with pytest.raises(RunError, match="cannot be compared"):
+            draws.pairs([run("DCNet", 0, 1), run("XS", 0, 1, epochs=7)])
+
+    def test_a_run_twice_is_refused(self):
+        with pytest.raises(RunError, match="there twice"):
+            draws.pairs([run("DCNet", 0, 1), run("DCNet", 0, 1, lr=0.3), run("XS", 0, 1)])
+
+
+class TestSummary:
+    def test_the_papers_count(self):
+        """86 of 100: Clopper and Pearson's interval by the quantiles of beta distributions."""
+        one = draws.summary(made([1.0] * 86 + [-1.0] * 14))
+        assert (one.draws, one.better, one.share.value) == (100, 86, 86.0)
+        assert one.share.low == pytest.approx(100 * scipy.stats.beta.ppf(0.025, 86, 15))
+        assert one.share.high == pytest.approx(100 * scipy.stats.beta.ppf(0.975, 87, 14))
+        assert one.p_value == pytest.approx(2 * scipy.stats.binom.sf(85, 100, 0.5))
+
+    def test_five_of_five(self):
+        one = draws.summary(made([1.0, 2.0, 3.0, 4.0, 10.0]))
+        assert one.p_value == pytest.approx(2 * 0.5**5)
+        assert (one.mean.value, one.median.value, one.maximum) == pytest.approx((4.0, 3.0, 10.0))
+
+    def test_equal_is_not_better_and_no_evidence_either(self):
+        one = draws.summary(made([1.0, 2.0, 3.0, 4.0, 10.0, 0.0]))
+        assert (one.better, one.draws) == (5, 6)
+        assert one.p_value == pytest.approx(2 * 0.5**5)
+        assert draws.summary(made([0.0, 0.0])).p_value == 1
+
+    def test_intervals_over_draws_are_scipys(self):
+        gains = np.random.default_rng(3).normal(2.8, 4.0, 100)
+        one = draws.summary(made(gains))
+        for mine, statistic in ((one.mean, np.mean), (one.median, np.median)):
+            scipys = scipy.stats.bootstrap((gains,), statistic, method="percentile", rng=1)
+            low, high = scipys.confidence_interval
+            assert mine.value == pytest.approx(statistic(gains))
+            assert (mine.low, mine.high) == pytest.approx((low, high), abs=0.1)
+
+    def test_faces_that_vary_widen_the_mean(self):
+        """Every draw gains 100 points on the same half of the faces: only faces can vary."""
+        gaps = np.repeat([0.0, 100.0], 200)
+        scores = {d: {"DCNet": np.zeros(400), "XS": gaps} for d in ("bin", "soft")}
+        one = draws.summary([Draw(n, {}, scores) for n in range(20)])
+        assert (one.mean.low, one.mean.value, one.mean.high) == (50, 50, 50)
+        half = 1.96 * 50 / np.sqrt(400)
+        assert one.mean_over_faces.high - 50 == pytest.approx(half, rel=0.05)
+        assert 50 - one.mean_over_faces.low == pytest.approx(half, rel=0.05)
+
+    def test_draws_that_are_clear_alone(self):
+        """On 100 faces, 10 of them better is beyond chance, and 1 is not."""
+        faces = np.arange(100)
+        alone = [
+            Draw(n, {}, {"bin": {"DCNet": 100.0 * (faces < ours), "XS": 100.0 * (faces < theirs)}})
+            for n, (ours, theirs) in enumerate([(20, 30), (30, 20), (30, 20), (20, 21), (5, 5)])
+        ]
+        one = draws.summary(alone)
+        assert (one.better, one.clearly_better, one.clearly_worse) == (2, 1, 2)
+
+    def test_normality(self):
+        at = (np.arange(100) + 0.5) / 100
+        assert draws.summary(made(scipy.stats.norm.ppf(at))).normality > 0.9
+        assert draws.summary(made(scipy.stats.expon.ppf(at))).normality < 1e-3
+        assert np.isnan(draws.summary(made([1.0, 2.0])).normality)
+        assert np.isnan(draws.summary(made([1.0, 1.0, 1.0])).normality)
+
+    def test_few_draws_have_no_interval(self):
+        few, enough = (draws.summary(made([3.0, 5.0] * n)) for n in (4, 5))
+        for interval in (few.mean, few.median, few.mean_over_faces):
+            assert interval.value == 4
+            assert np.isnan([interval.low, interval.high]).all()
+        assert 3 < enough.mean.low < 4 < enough.mean.high < 5
+        assert draws.summary(made([3.0])).share.low == pytest.approx(2.5)
+
+    def test_no_draw(self):
+        with pytest.raises(ValueError, match="no draw"):
+            draws.summary([])
+
+
+class TestDependence:
+    def weighed(self, weights, gains):
+        return draws.dependence(made(gains, weights=[{"gender": w} for w in weights]))["gender"]
+
+    def test_is_spearmans(self):
+        rng = np.random.default_rng(0)
+        weights, gains = rng.uniform(size=40).round(1), rng.normal(size=40).round(1)  # ties, too
+        expected = scipy.stats.spearmanr(np.log(weights + 0.01), gains).statistic
+        assert self.weighed(weights + 0.01, gains).value == pytest.approx(expected)
+
+    def test_no_correlation_by_hand(self):
+        """Eleven draws, symmetric: 0, and tanh(1.96 / sqrt(11 - 3)) to both sides."""
+        one = self.weighed(np.arange(1, 12), abs(np.arange(-5.0, 6.0)))
+        assert one.value == pytest.approx(0, abs=1e-12)
+        assert (one.low, one.high) == pytest.approx((-0.600, 0.600), abs=1e-3)
+
+    def test_in_step(self):
+        one = self.weighed(10.0 ** np.arange(-9, 1), np.sqrt(np.arange(10.0)) - 2)
+        assert one.value == pytest.approx(1)
+        assert one.low > 0.99
+
+    def test_interval_holds_the_truth_as_often_as_it_says(self):
+        rng = np.random.default_rng(1)
+        held = 0
+        for _ in range(400):
+            one = self.weighed(rng.uniform(size=30), rng.normal(size=30))
+            held += one.low < 0 < one.high
+        assert 0.92 < held / 400 < 0.98
+
+    def test_too_few(self):
+        few = draws.dependence(made([1.0, 2.0, 3.0] * 3))
+        assert list(few) == ["gender"]
+        assert np.isnan([few["gender"].value, few["gender"].low]).all()
+        assert draws.dependence([]) == {}
+
+
+class TestSpread:
+    def test_by_hand(self):
+        """DCNet's rates 40, 50, 60 have the deviation 10; Cross-Stitch's are all the same."""
+        rates = [40.0, 50.0, 60.0] * 10
+        own = [
+            Draw(n, {}, {"bin": {"DCNet": np.full(4, rate), "XS": np.full(4, 30.0)}})
+            for n, rate in enumerate(rates)
+        ]
+        found = draws.spread(own)
+        assert found["DCNet"].value == pytest.approx(np.sqrt(2000 / 29))
+        assert found["DCNet"].low < found["DCNet"].value < found["DCNet"].high
+        assert found["XS"].value == found["XS"].high == 0
+        assert found["DCNet minus XS"] == found["DCNet"]
+
+    def test_too_few(self):
+        few = draws.spread(made([1.0, 3.0]))  # rates of Cross-Stitch: 51 and 53
+        assert few["XS"].value == pytest.approx(np.sqrt(2))
+        assert few["DCNet minus XS"].value == pytest.approx(-np.sqrt(2))
+        assert np.isnan([one.low for one in few.values()]).all()
+        assert np.isnan([one.value for one in draws.spread(made([1.0])).values()]).all()

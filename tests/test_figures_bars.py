@@ -1,0 +1,232 @@
+"""Fig. 3 in full: no bar of the paper is missing, and what has no run says why."""
+
+import re
+import shlex
+from collections import Counter
+
+import numpy as np
+import pytest
+from fake_records import NO_RELATED, fake_record, fake_records
+
+from dclib import __main__ as cli
+from dclib import commands, figures, paper, selection
+from dclib.figures import bars
+from dclib.figures.bars import Bar
+
+STAND_IN = "tiny-imagenet"
+
+
+@pytest.fixture(scope="module")
+def records():
+    """ResNet18 with a control, some of AlexNet's half, and the stand-in's runs with one try."""
+    return [
+        *fake_records({"RN-S": 1.2, "RN": 1.0, "RNx": 0.6, "XS": 1.0, "DCNet": 0.8}, tries=3),
+        fake_record("DCNet", 0.9, related=NO_RELATED),
+        *fake_records({"AN": 1.3, "DCNet": 1.1}, underlying="alexnet", resolution=96),
+        *fake_records({"TCDCN": 1.5}, underlying="tcdcn"),
+        *fake_records({"XS": 0.9, "DCNet": 0.7}, tries=1, pretrained=STAND_IN),
+    ]
+
+
+@pytest.fixture
+def rates_chosen(monkeypatch):
+    monkeypatch.setattr(selection, "is_chosen", lambda *_: True)
+    monkeypatch.setattr(selection, "chosen", lambda *_: (0.1, 1.0, 0.0))
+
+
+@pytest.fixture(autouse=True)
+def theme():
+    figures.theme()
+
+
+def mean_rate(records, underlying, start, label):
+    own = [
+        r.outcomes.errors["bin"]
+        for r in records
+        if (r.experiment.underlying, r.experiment.pretrained, r.experiment.label)
+        == (underlying, start, label)
+    ]
+    return 100 * (np.stack(own) > 0.10).mean()
+
+
+def every_bar(preset="cpu"):
+    return [bar for half in ("alexnet", "resnet18") for bar in bars.bars(half, preset)]
+
+
+def marks(ax, marker):
+    return [tuple(line.get_xydata()[0]) for line in ax.lines if line.get_marker() == marker]
+
+
+class TestBars:
+    def test_each_number_that_the_paper_prints_has_one_bar(self):
+        ledger = paper.reported("fig3")
+        numbers = [bar.number for bar in every_bar("paper") if bar.number is not None]
+        assert sorted(numbers) == sorted(ledger["value"])
+        assert len(numbers) == 17
+
+    def test_each_method_of_the_caption_has_bars_of_both_kinds(self):
+        """The caption of Fig. 3 names them; each has a left and a right bar."""
+        named = {
+            "alexnet": ("AN-S", "AN", "ANx", "HF", "TCDCN", "XS", "XSx", "DCNet"),
+            "resnet18": ("RN-S", "RN", "RNx", "XS", "XSx", "DCNet"),
+        }
+        for half, methods in named.items():
+            made = bars.bars(half, "paper")
+            both = Counter(bar.label for bar in made if bar.label not in bars.CONTROLS)
+            assert both == dict.fromkeys(methods, 2)
+
+    def test_what_the_paper_does_not_print(self):
+        said = {(bar.underlying, bar.start, bar.label): bar.printed for bar in every_bar()}
+        assert said["resnet18", False, "RN-S"] == "only drawn"
+        assert said["alexnet", "imagenet", "AN"] == "only drawn"
+        assert said["alexnet", False, "TCDCN"] == "no bar"
+        assert said["alexnet", "imagenet", "ANx"] == "not said"
+        assert said["resnet18", False, "RN-Sx"] == "not in the paper"
+        stand_in = {text for (_, start, _), text in said.items() if start == STAND_IN}
+        assert stand_in == {"not in the paper"}
+
+    def test_parts_keep_networks_and_starts_apart(self, records):
+        parts = bars.parts(records)
+        assert {name: len(own) for name, own in parts.items()} == {
+            "ResNet18 from scratch": 16,
+            "AlexNet from scratch": 6,  # TCDCN, a network of its own, is in this half
+            "ResNet18 from Tiny-ImageNet (stand-in)": 2,
+        }
+
+
+class TestTable:
+    def test_a_bar_has_a_number_of_ours_or_a_reason(self, records, rates_chosen):
+        for half in ("alexnet", "resnet18"):
+            for some in (records, []):
+                rows = bars.table(some, half, "cpu")
+                assert (rows["rate"].notna() == (rows["note"] == "")).all()
+                assert len(rows) == len(bars.bars(half, "cpu"))
+
+    def test_numbers_are_those_of_the_records(self, records, rates_chosen):
+        rows = bars.table(records, "resnet18", "cpu").set_index("method", append=True)
+        for start, words, label in (
+            (False, "from scratch", "DCNet"),
+            (False, "from scratch", "DCNet (related 0)"),
+            (STAND_IN, "from Tiny-ImageNet (stand-in)", "DCNet"),
+        ):
+            row = rows.loc[(words, label)]
+            assert row["rate"] == pytest.approx(mean_rate(records, "resnet18", start, label))
+            assert row["low"] <= row["rate"] <= row["high"]
+            assert row["soft"] < row["rate"]
+        assert rows.loc[("from scratch", "DCNet"), "paper"] == 14.95
+        assert rows.loc[("from ImageNet", "DCNet"), "paper"] == 13.52
+        assert rows.loc[("from scratch", "DCNet"), "tries"] == "3 of 3"
+        assert rows.loc[("from Tiny-ImageNet (stand-in)", "DCNet"), "tries"] == "1 of 3"
+
+    def test_tcdcn_is_in_the_half_of_alexnet(self, records, rates_chosen):
+        rows = bars.table(records, "alexnet", "cpu").reset_index().set_index(["start", "method"])
+        assert rows.loc[("from scratch", "TCDCN"), "rate"] == pytest.approx(
+            mean_rate(records, "tcdcn", False, "TCDCN")
+        )
+        assert rows.loc[("from ImageNet", "TCDCN"), "paper"] == 25.00
+
+
+class TestWhy:
+    def test_no_weights_for_widened_networks_and_for_tcdcn(self, rates_chosen):
+        assert "as wide" in bars.why(Bar("resnet18", "imagenet", "RNx"), "cpu")[0]
+        assert "own network" in bars.why(Bar("alexnet", "imagenet", "TCDCN"), "paper")[0]
+
+    def test_imagenet_weights_are_of_full_networks(self, rates_chosen):
+        for preset in ("cpu", "paper"):
+            reason, command = bars.why(Bar("resnet18", "imagenet", "DCNet"), preset)
+            assert "ImageNet weights" in reason
+            assert command == "python -m dclib train --plan fig3-pretrained --preset paper"
+
+    def test_learning_rates_come_first(self, monkeypatch):
+        monkeypatch.setattr(selection, "is_chosen", lambda *_: False)
+        reason, command = bars.why(Bar("alexnet", False, "HF"), "cpu")
+        assert "learning rate" in reason
+        assert command == "python -m dclib train --plan rates-alexnet --preset cpu"
+
+    def test_what_stops_by_itself_needs_held_out_faces(self):
+        reason, command = bars.why(Bar("alexnet", False, "TCDCN"), "paper")
+        assert "held-out" in reason
+        assert command == ""
+
+    @pytest.mark.parametrize("preset", ["smoke", "cpu", "paper"])
+    def test_each_command_makes_the_runs_of_its_bar(self, preset, rates_chosen):
+        tried = 0
+        for bar in every_bar(preset):
+            _, command = bars.why(bar, preset)
+            if not command:
+                continue
+            options = cli.parser().parse_args(shlex.split(command)[3:])
+            made = commands._experiments(options)
+            assert bar in [Bar(*bars.half(e), e.label) for e in made], command
+            tried += 1
+        assert tried > 15
+
+
+class TestMissing:
+    def test_lists_each_bar_that_is_not_complete_once(self, records, rates_chosen):
+        lines = bars.missing(records, "cpu").split("\n")
+        assert (
+            "- **ResNet18 from Tiny-ImageNet (stand-in)**, XS and DCNet: not all tries yet,"
+            " `python -m dclib train --plan fig3-pretrained --preset cpu`"
+        ) in lines
+        named = [
+            name
+            for line in lines
+            for name in re.split(", | and ", re.search(r"\*\*, ([^:]*):", line)[1])
+        ]
+        complete = 5  # of ResNet18 from scratch; the control has one try of three
+        assert len(named) == len(every_bar()) - complete
+
+    def test_runs_without_a_plan_share_a_line(self, rates_chosen, monkeypatch):
+        monkeypatch.setattr(bars, "PLANS", ("fig3", "fig3-alexnet"))
+        assert (
+            "- **AlexNet from Tiny-ImageNet (stand-in)**, AN-S, AN, XS, HF and DCNet: not run,"
+            " `python -m dclib train --preset cpu --method METHOD --underlying alexnet"
+            " --pretrained tiny-imagenet`"
+        ) in bars.missing([], "cpu").split("\n")
+
+    def test_is_empty_when_all_is_there(self, rates_chosen, monkeypatch):
+        monkeypatch.setattr(bars, "tries", lambda *_: 3)
+        assert bars.missing([], "cpu") == "Nothing is missing."
+
+
+class TestFigure:
+    def test_is_arranged_as_in_the_paper(self, records):
+        fig = bars.figure(records)
+        titles = [ax.get_title(loc="left") for ax in fig.axes]
+        assert titles == ["AlexNet", "ResNet18"] * 2
+        assert ["failure" in ax.get_xlabel() for ax in fig.axes] == [True, True, False, False]
+
+    def test_marks_are_where_the_records_are(self, records):
+        ax = bars.figure(records).axes[1]
+        ticks = [label.get_text() for label in ax.get_yticklabels()]
+        at = {tuple(np.round(point, 6)) for point in marks(ax, "o")}
+        first, last = ticks.index("DCNet"), len(ticks) - 1  # from scratch, and from the stand-in
+        assert ticks[last] == "DCNet"
+        for y, start in ((first, False), (last, STAND_IN)):
+            x = mean_rate(records, "resnet18", start, "DCNet")
+            assert tuple(np.round((x, y - 0.17), 6)) in at
+
+    def test_no_number_of_the_paper_is_beside_the_stand_in(self, records):
+        fig = bars.figure(records)
+        for ax, half in zip(fig.axes[:2], ("alexnet", "resnet18"), strict=True):
+            numbers = [bar.number for bar in bars.bars(half, "cpu") if bar.number is not None]
+            assert sorted(x for x, _ in marks(ax, "D")) == sorted(numbers)
+        heading = next(t for t in fig.axes[1].texts if "stand-in" in t.get_text())
+        assert max(y for _, y in marks(fig.axes[1], "D")) < heading.get_position()[1]
+        assert not [point for ax in fig.axes[2:] for point in marks(ax, "D")]
+
+    def test_what_has_no_runs_says_so(self, records):
+        def headings(fig, panel):
+            return [t.get_text() for t in fig.axes[panel].texts if t.get_text() != "not run"]
+
+        fig = bars.figure(records)
+        assert headings(fig, 0) == [
+            "from scratch",
+            "from ImageNet: not run here",
+            "from Tiny-ImageNet (stand-in): not run here",
+        ]
+        assert headings(fig, 1)[2] == "from Tiny-ImageNet (stand-in)"
+        alone = bars.figure([r for r in records if r.experiment.underlying == "resnet18"])
+        assert headings(alone, 0)[0] == "from scratch: not run here"
+        assert len(marks(alone.axes[0], "D")) == 10

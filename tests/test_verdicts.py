@@ -1,0 +1,390 @@
+"""Claims and printed numbers judged by made-up runs, whose verdicts are known."""
+
+import doctest
+
+import numpy as np
+import pytest
+from fake_records import fake_record, fake_records
+from scipy.stats import binomtest
+
+from dclib import paper, plan, report, verdicts
+from dclib.ablation import Ablation
+from dclib.section4 import drawn_weights
+from dclib.verdicts import checks, finding, judged, numbers, removal, rules
+
+SCALES = {"DCNet": 0.8, "XS": 1.0, "RNx": 0.9, "XSx": 0.9, "RN": 1.0, "RN-S": 1.2}
+
+
+@pytest.mark.parametrize("module", [judged, removal, rules, verdicts], ids=lambda m: m.__name__)
+def test_doctests(module):
+    assert doctest.testmod(module).failed == 0
+
+
+def claim(key):
+    (found,) = (c for c in paper.CLAIMS if c.key == key)
+    return found
+
+
+def judge(key, preset="cpu", **plans):
+    """A finding by made-up runs, given by plan with underscores."""
+    named = {name.replace("_", "-"): records for name, records in plans.items()}
+    return finding(claim(key), lambda figure: named.get(figure, []), preset)
+
+
+class TestEveryClaim:
+    def test_has_a_rule_evidence_and_a_page(self):
+        pages = {path.stem for path in report.sources()} | {"index"}
+        for one in paper.CLAIMS:
+            assert len(rules.rule(one)) > 10
+            assert "{" not in rules.rule(one)
+            assert one.kind in verdicts.JUDGES
+            assert one.page in pages
+            assert one.plan in ("", *plan.FIGURES)
+            needs_runs = one.kind in ("lower", "gain", "draws", "ablation")
+            assert bool(one.plan) or bool(one.reason) or not needs_runs
+            assert one.kind != "none" or one.reason
+
+    def test_that_is_checked_by_code_has_its_check_and_each_check_a_claim(self):
+        assert {c.detail[0] for c in paper.CLAIMS if c.kind == "code"} == set(checks.CHECKS)
+
+    def test_that_sums_up_others_names_them(self):
+        keys = {c.key for c in paper.CLAIMS}
+        assert set(claim("5-outperforms").detail) <= keys
+
+    def test_is_not_run_without_runs_and_says_how_to_run_it(self):
+        for one in paper.CLAIMS:
+            if one.kind != "code":
+                found = finding(one, lambda figure: [])
+                assert found.verdict == "not run"
+                assert found.measured
+                assert not found.records
+        assert "train --plan table1 --preset cpu" in judge("4.3-50-lowest").measured
+        assert "dclib ablate --preset cpu" in judge("4.4-profile").measured
+        assert "ImageNet" in judge("4.2-resnet18-pretrained").measured
+        assert "MTCNN" in judge("4.5-failure").measured
+
+    def test_is_never_judged_by_drawn_faces(self):
+        """By smoke runs, and by runs on other faces that call themselves `cpu`."""
+        weights = (("gender", 0.5), ("smile", 0.5), ("glasses", 0.5), ("profile", 0.5))
+        for changes in ({"preset": "smoke"}, {"preset": "cpu"}):
+            drawn = fake_records(SCALES, dataset="synthetic", **changes)
+            drawn += fake_records(SCALES, tries=20, dataset="synthetic", related=weights, **changes)
+            for one in paper.CLAIMS:
+                if one.kind != "code":
+                    runs = drawn[:12] if one.plan != "fig5" else drawn[12:]
+                    found = finding(one, lambda figure, runs=runs: runs, changes["preset"])
+                    assert found.verdict == "not run", one
+
+    def test_on_real_faces_at_smoke_is_not_judged_either(self):
+        records = fake_records(SCALES, preset="smoke")
+        assert judge("4.2-resnet18-lowest", "smoke", fig3=records).verdict == "not run"
+
+
+class TestMethodsInPairs:
+    def test_verdict_words_and_runs(self):
+        records = fake_records(SCALES, tries=3)
+        found = judge("4.2-resnet18-lowest", fig3=records)
+        assert found.verdict == "direction supported"
+        assert found.measured.count("DCNet − ") == 5
+        assert found.measured.endswith("3 tries")
+        assert {r.id for r in found.records} == {r.id for r in records}
+        assert judge("4.2-resnet18-widening", fig3=records).verdict == "direction supported"
+        assert judge("4.2-resnet18-equal-size", fig3=records).verdict == "direction supported"
+
+    def test_missing_methods_and_single_tries_are_said(self):
+        records = fake_records({"DCNet": 0.8, "XS": 1.0}, tries=1, dataset="aflw-30")
+        found = judge("4.3-30-lowest", table1=records)
+        assert found.verdict == "not run"
+        assert "DCNet − XS: −" in found.measured
+        assert found.measured.endswith("one try each; no run yet of RN-S, RN")
+
+    def test_one_opposite_comparison_refutes(self):
+        records = fake_records(SCALES | {"RNx": 0.6})
+        assert judge("4.2-resnet18-lowest", fig3=records).verdict == "direction contradicted"
+
+    def test_at_the_papers_protocol(self):
+        records = fake_records(SCALES, preset="paper")
+        assert judge("4.2-resnet18-stitch", "paper", fig3=records).verdict == "reproduced"
+
+    @pytest.mark.parametrize(
+        ("stitch", "verdict"),
+        [(1.6, "direction supported"), (1.02, "direction contradicted")],
+    )
+    def test_gain_on_one_network_against_another(self, stitch, verdict):
+        """On ResNet18 the gain is that of 1.3 over 1: on AlexNet it is larger, or smaller."""
+        resnet = fake_records({"DCNet": 1.0, "XS": 1.3})
+        on = {"underlying": "alexnet", "resolution": 96}
+        alexnet = fake_records({"DCNet": 1.0, "XS": stitch}, **on)
+        found = judge("4.2-largest-gain", fig3=resnet, fig3_alexnet=alexnet)
+        assert found.verdict == verdict
+        assert len(found.records) == 8
+        assert judge("4.2-largest-gain", fig3=resnet).verdict == "not run"
+
+
+def drawn(scales, count=24):
+    """Runs of Fig. 5: one pair a draw, XS by itself 1 and DCNet by a scale for each draw."""
+    tasks = ("gender", "glasses", "orientation")
+    return [
+        fake_record(
+            method, scale, faces=150, try_=n, dataset="aflw-50", related=drawn_weights(n, tasks)
+        )
+        for n in range(count)
+        for method, scale in (("DCNet", scales[n % len(scales)]), ("XS", 1.0))
+    ]
+
+
+class TestDraws:
+    def test_that_dcnet_wins(self):
+        records = drawn([0.8, 0.85])
+        found = judge("4.3-draws-majority", fig5=records)
+        assert found.verdict == "direction supported"
+        assert found.measured == "better in 24 (bin) and 24 (soft) of 24 draws"
+        assert judge("4.3-draws-mean", fig5=records).verdict == "direction supported"
+        assert len(found.records) == 48
+
+    def test_that_it_loses(self):
+        records = drawn([1.2, 1.25])
+        assert judge("4.3-draws-majority", fig5=records).verdict == "direction contradicted"
+        assert judge("4.3-draws-mean", fig5=records).verdict == "direction contradicted"
+
+    def test_that_it_wins_half_of_them(self):
+        found = judge("4.3-draws-majority", fig5=drawn([0.8, 1.25]))
+        assert found.verdict == "inconclusive"
+
+    def test_that_are_few(self):
+        found = judge("4.3-draws-mean", fig5=drawn([0.8], count=9))
+        assert found.verdict == "inconclusive"
+        assert found.measured.endswith("fewer than 10")
+
+    def test_sensitivity(self):
+        """DCNet varies from draw to draw more than XS, which is the opposite of the claim."""
+        found = judge("4.3-draws-sensitivity", fig5=drawn([0.7, 1.0, 1.3]))
+        assert found.verdict == "direction contradicted"
+
+    def test_normality_can_be_refuted_and_not_shown(self):
+        two_kinds = drawn([0.6] * 11 + [1.3])  # far apart, so not normal
+        assert judge("4.3-draws-normal", fig5=two_kinds).verdict == "direction contradicted"
+        assert judge("4.3-draws-normal", fig5=drawn([0.9])).verdict == "inconclusive"
+
+    def test_a_draw_without_its_pair_does_not_count(self):
+        records = drawn([0.8])[:-1]
+        assert "of 23 draws" in judge("4.3-draws-majority", fig5=records).measured
+
+
+TASKS = ("landmarks", "gender", "smile", "glasses", "profile")
+
+
+def ablation(run, extra, lost=40, won=5, faces=400):
+    """Every tenth face fails; so many more do without the features of a cell, the rest as before.
+
+    Args:
+        extra: (task, block) -> faces.
+    """
+    intact = np.arange(faces) % 10 == 0
+    failed = np.tile(intact, (len(TASKS), 5, 1))
+    free = np.flatnonzero(~intact)
+    for (task, block), count in extra.items():
+        failed[TASKS.index(task), block - 1, free[:count]] = True
+    turned = np.zeros((len(TASKS), 5, 2), dtype=int)
+    turned[0, 1] = lost, won
+    by_decoder = {"bin": failed, "soft": failed}
+    return Ablation(
+        run=run,
+        tasks=TASKS,
+        blocks=5,
+        intact={"bin": intact, "soft": intact},
+        failed={"zeros": by_decoder, "other face": by_decoder},
+        turned={c: {"profile": turned} for c in ("zeros", "other face")},
+    )
+
+
+class TestRemovedFeatures:
+    @pytest.fixture
+    def with_ablations(self, monkeypatch):
+        def judge_by(key, extra, **more):
+            records = fake_records({"DCNet": 1.0}, tries=2)
+            made = [ablation(r.id, extra, **more) for r in records]
+            monkeypatch.setattr(removal, "evaluations", lambda runs: (list(runs), made))
+            return judge(key, fig6=records)
+
+        return judge_by
+
+    def test_raise_the_failure_rate_or_not(self, with_ablations):
+        found = with_ablations("4.4-landmarks", {("landmarks", 2): 40, ("landmarks", 3): 20})
+        assert found.verdict == "direction supported"
+        assert "landmarks, block 2: 100.00 (" in found.measured  # 40 more, of 40
+        assert "landmarks, block 3: 50.00 (" in found.measured
+        assert len(found.records) == 2
+        only_one = with_ablations("4.4-landmarks", {("landmarks", 2): 40})
+        assert only_one.verdict == "inconclusive"
+        control = with_ablations("4.4-control-profile", {("profile", 5): 40})
+        assert control.verdict == "direction supported"
+
+    def test_the_highest_of_the_map(self, with_ablations):
+        extra = {("profile", 5): 60, ("landmarks", 2): 20}
+        found = with_ablations("4.4-profile-highest", extra)
+        assert found.verdict == "direction supported"
+        assert "above 24 of 24" in found.measured
+        found = with_ablations("4.4-profile-highest", extra | {("gender", 1): 120})
+        assert found.verdict == "direction contradicted"
+        assert found.measured.startswith("profile, block 5: above 23 of 24, below 1;")
+        assert "highest of the map is gender, block 1" in found.measured
+
+    def test_depth(self, with_ablations):
+        extra = {("profile", 5): 60, ("gender", 1): 120}  # another task does not count
+        assert with_ablations("4.4-depth", extra).verdict == "direction supported"
+        equal = {("profile", block): 60 for block in (1, 5)}
+        assert with_ablations("4.4-depth", equal).verdict == "inconclusive"
+
+    def test_mutual(self, with_ablations):
+        extra = {("profile", 5): 60}
+        assert with_ablations("4.4-mutual", extra).verdict == "direction supported"
+        few = with_ablations("4.4-mutual", extra, lost=5, won=3)  # p = 0.73
+        assert few.verdict == "inconclusive"
+        assert binomtest(5, 8).pvalue > 0.05
+        reverse = with_ablations("4.4-mutual", extra, lost=5, won=40)
+        assert reverse.verdict == "direction contradicted"
+
+    def test_reference_runs_count_with_committed_evaluations_only(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(removal.ablation, "path", lambda run, committed=False: tmp_path / run)
+        assert removal.evaluations([fake_record()]) == ([], [])
+
+
+class TestCode:
+    def test_every_statement_that_needs_no_run_holds(self):
+        for one in paper.CLAIMS:
+            if one.kind == "code":
+                assert finding(one, lambda figure: []).verdict == "holds", one
+
+    def test_what_does_not_hold_is_said(self, monkeypatch):
+        monkeypatch.setitem(checks.CHECKS, "linear", lambda: (False, "words"))
+        found = judge("2.1-linear")
+        assert (found.verdict, found.measured) == ("does not hold", "words")
+
+
+def test_a_sum_of_claims_needs_all_of_them():
+    records = fake_records(SCALES)
+    found = judge("5-outperforms", fig3=records)
+    assert found.verdict == "not run"
+    assert found.measured == "1 direction supported, 8 not run"
+    worse = judge("5-outperforms", fig3=fake_records(SCALES | {"RNx": 0.6}))
+    assert worse.verdict == "direction contradicted"
+
+
+def test_tally_counts_the_papers_claims_and_the_controls_apart():
+    found = [finding(one, lambda figure: []) for one in paper.CLAIMS if one.kind != "code"]
+    controls = sum(one.control for one in paper.CLAIMS)
+    assert verdicts.tally(found) == {"not run": len(found) - controls}
+    assert verdicts.tally(found, control=True) == {"not run": controls}
+
+
+class TestNumbers:
+    @pytest.fixture
+    def by(self, monkeypatch):
+        def look(preset="cpu", **plans):
+            named = {name.replace("_", "-"): records for name, records in plans.items()}
+            monkeypatch.setattr(verdicts, "runs_of", lambda _: lambda f: named.get(f, []))
+            return numbers.numbers(preset)
+
+        return look
+
+    def row(self, frame, **conditions):
+        """The row of `numbers` that belongs to one row of the ledger."""
+        ledger = paper.reported()
+        (at,) = ledger.index[np.logical_and.reduce([ledger[k] == v for k, v in conditions.items()])]
+        return frame.loc[at]
+
+    def test_every_row_of_the_ledger_is_there_once_with_its_value(self, by):
+        frame = by()
+        ledger = paper.reported()
+        assert len(frame) == len(ledger)
+        assert frame["paper"].equals(ledger["value"])
+        assert (frame["unit"] == ledger["unit"]).all()
+        assert not frame["number"].str.cat(frame["section"]).duplicated().any()
+
+    def test_without_runs_each_says_why_or_is_exact(self, by):
+        frame = by()
+        assert set(frame["verdict"]) == {"as in the paper", "not as in the paper", "not run"}
+        waiting = frame[frame["verdict"] == "not run"]
+        assert (waiting["how it compares"].str.len() > 0).all()
+        assert waiting["ours"].isna().all()
+
+    def test_what_the_code_has_is_compared_exactly(self, by):
+        frame = by()
+        told = frame[frame["verdict"] == "as in the paper"]
+        parameters = told["number"].str.endswith("parameters")
+        assert (told["paper"] == told["ours"])[~parameters].all()
+        assert (told["paper"] / told["ours"] - 1)[parameters].abs().item() < 0.01
+        other = frame[frame["verdict"] == "not as in the paper"]
+        assert list(other["ours"]) == [2284]
+        assert len(told) == 22
+
+    def test_measured_rates_and_differences(self, by):
+        records = fake_records(SCALES, tries=3)
+        frame = by(fig3=records)
+        about = {"item": "fig3", "underlying": "ResNet18", "pretrained": "no"}
+        ours = self.row(frame, method="DCNet", **about)
+        per_try = [
+            100 * np.mean(r.outcomes.errors["bin"] > 0.10)
+            for r in records
+            if r.experiment.method == "DCNet"
+        ]
+        assert ours["ours"] == pytest.approx(np.mean(per_try))
+        assert ours["low"] < ours["ours"] < ours["high"]
+        assert ours["verdict"] == "direction supported"
+        assert "not comparable in size: preset cpu" in ours["how it compares"]
+        assert len(ours["runs"].split()) == 3
+        stitch = self.row(frame, method="XS", **about)
+        gain = self.row(
+            frame, item="improvement", section="4.2", underlying="ResNet18", pretrained="no"
+        )
+        assert gain["ours"] == pytest.approx(stitch["ours"] - ours["ours"])
+        assert len(gain["runs"].split()) == 6
+        pretrained = self.row(
+            frame, item="fig3", underlying="ResNet18", pretrained="yes", method="DCNet"
+        )
+        assert "ImageNet" in pretrained["how it compares"]
+
+    def test_table_1(self, by):
+        records = [
+            record
+            for ratio in (30, 50, 70, 90)
+            for record in fake_records(
+                {"DCNet": 0.8, "RN": 0.9, "RN-S": 1.0, "XS": 1.1}, dataset=f"aflw-{ratio}"
+            )
+        ]
+        frame = by(table1=records)
+        rates = {
+            m: self.row(frame, item="table1", method=m, condition="train_ratio=0.3")["ours"]
+            for m in ("DCNet", "RN", "XS")
+        }
+        least, most = (
+            self.row(frame, item="improvement", metric=f"failure_rate_difference_{end}")
+            for end in ("min", "max")
+        )
+        assert least["ours"] == pytest.approx(rates["RN"] - rates["DCNet"])
+        assert most["ours"] == pytest.approx(rates["XS"] - rates["DCNet"])
+        assert least["verdict"] == most["verdict"] == "direction supported"
+        small = self.row(frame, item="table1", method="XS", condition="train_ratio=0.1")
+        assert small["how it compares"] == "no run yet"
+
+    def test_fig5_and_fig6(self, by, monkeypatch):
+        records = fake_records({"DCNet": 1.0}, tries=2)
+        made = [ablation(r.id, {("profile", 5): 20}) for r in records]
+        monkeypatch.setattr(numbers, "evaluations", lambda runs: (list(runs), made))
+        frame = by(fig5=drawn([0.8, 0.8, 0.8, 1.25]), fig6=records)
+        assert self.row(frame, item="fig5", metric="times_better")["ours"] == 75
+        profile = self.row(frame, item="fig6", condition="zero profile features at block 5")
+        assert profile["ours"] == pytest.approx(-50)  # negative is worse, as the paper prints it
+        assert profile["low"] < -50 < profile["high"]
+        assert profile["verdict"] == "direction supported"
+        other = self.row(frame, item="fig6", condition="zero landmark features at block 3")
+        assert other["ours"] == 0
+        assert other["verdict"] == "inconclusive"
+
+    def test_at_the_papers_protocol_sizes_are_compared(self, by):
+        frame = by("paper", fig3=fake_records(SCALES, preset="paper"))
+        ours = self.row(frame, item="fig3", underlying="ResNet18", pretrained="no", method="DCNet")
+        assert ours["verdict"] == "reproduced"
+        inside = ours["low"] <= 14.95 <= ours["high"]
+        assert f"lies {'inside' if inside else 'outside'} our interval" in ours["how it compares"]
