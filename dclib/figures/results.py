@@ -21,7 +21,7 @@ from dclib.methods import METHODS
 from dclib.paper import Metric
 from dclib.runs import Record
 from dclib.stats import DECODERS
-from dclib.tasks import label_tasks
+from dclib.tasks import Angle, label_tasks
 
 # From a single task to the paper's approach, as in its Fig. 3, each control beside its like; before
 # the last two come the relatives, as they stand in the registry.
@@ -282,7 +282,9 @@ def _told(record: Record, face: int, faces: FaceSet | None) -> str:
         if task.name not in outcomes.classes:
             continue
         value = int(outcomes.classes[task.name][-1][face])
-        word = words[task.name][value] if task.name in words else f"{task.name} {value}"
+        word = words[task.name][value] if task.name in words else str(value)
+        if isinstance(task, Angle) or task.name not in words:
+            word = f"{task.name} {word}"
         if faces is not None:
             label = torch.as_tensor(np.array(faces.labels[task.name][face : face + 1]))
             true = int(task.encode(label)[0])

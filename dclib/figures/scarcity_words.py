@@ -73,6 +73,8 @@ def _tries(records: Sequence[Record]) -> str:
             f" {ASIDE}" if records[0].experiment.preset == "smoke" else ""
         )
     single = counts.count(1)
+    if not single:
+        return f"Each of the {len(counts)} cells is of {min(counts)} tries or more."
     return f"Of {len(counts)} cells {single} are of one try, the others of {max(counts)}."
 
 

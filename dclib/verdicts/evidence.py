@@ -78,6 +78,10 @@ def draws(claim: Claim, runs: Runs) -> Judged:
     used = [r for r in records if r.experiment.try_ in {draw.number for draw in found}]
     told = {d: dclib.draws.summary(found, d) for d in DECODERS}
     preset = records[0].experiment.preset
+    if len(found) < FEWEST:
+        words = f"{len(found)} draw{'s' * (len(found) > 1)}, fewer than {FEWEST}; better in"
+        counts = " and ".join(f"{told[d].better} ({d})" for d in DECODERS)
+        return Judged(Verdict.INCONCLUSIVE, f"{words} {counts}", used)
     if what == "normal":
         p_values = [told[d].normality for d in DECODERS]
         words = " and ".join(f"p = {told[d].normality:.2g} ({d})" for d in DECODERS)
@@ -96,6 +100,4 @@ def draws(claim: Claim, runs: Runs) -> Judged:
         spreads = {d: dclib.draws.spread(found, d)["DCNet minus XS"] for d in DECODERS}
         gaps = opposite(spreads)
         words = f"spread of DCNet − spread of XS: {both(spreads)} points, {len(found)} draws"
-    if len(found) < FEWEST:
-        return Judged(Verdict.INCONCLUSIVE, f"{words}: fewer than {FEWEST}", used)
     return Judged(verdict(opposite(gaps), preset), words, used)

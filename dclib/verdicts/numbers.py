@@ -21,7 +21,7 @@ from dclib.verdicts import facts
 from dclib.verdicts.judged import Runs
 from dclib.verdicts.removal import Study, evaluations
 
-Row = Mapping[str, Any]  # of the ledger
+Printed = Mapping[str, Any]  # a row of the ledger
 SAME, OTHER = "as in the paper", "not as in the paper"
 PAGES = {"fig3": "04_2_mtfl", "table1": "04_3_aflw", "fig5": "04_3_aflw", "fig6": "04_4_ablation"}
 
@@ -85,7 +85,7 @@ def numbers(preset: str = comparison.REFERENCE) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def named(row: Row) -> str:
+def named(row: Printed) -> str:
     """What a row of the ledger is the number of, in words."""
     start = {"yes": "pre-trained", "no": "from scratch"}.get(row["pretrained"], "")
     start = start if row["item"] in ("fig3", "improvement") and row["section"] == "4.2" else ""
@@ -114,7 +114,7 @@ def _missing(plan: str, preset: str, why: str = "no run yet") -> Ours:
 
 
 def _measured(
-    row: Row,
+    row: Printed,
     plan: str,
     values: Mapping[str, Interval],
     verdict: str,
@@ -126,12 +126,12 @@ def _measured(
     return Ours(values, verdict, how, records, PAGES[plan.split("-")[0]], made=made)
 
 
-def _protocol(row: Row, found: Runs, preset: str) -> Ours:
+def _protocol(row: Printed, found: Runs, preset: str) -> Ours:
     fact = facts.FACTS[row["section"], row["condition"], row["metric"]]()
     return _exact(row, fact)
 
 
-def _exact(row: Row, fact: facts.Fact, near: float = 0) -> Ours:
+def _exact(row: Printed, fact: facts.Fact, near: float = 0) -> Ours:
     if math.isnan(fact.value):
         return Ours(how=fact.note, page=fact.page)
     same = abs(fact.value - row["value"]) <= near * row["value"]
@@ -140,21 +140,21 @@ def _exact(row: Row, fact: facts.Fact, near: float = 0) -> Ours:
     )
 
 
-def _params(row: Row, found: Runs, preset: str) -> Ours:
+def _params(row: Printed, found: Runs, preset: str) -> Ours:
     if row["method"] != "DCNet":
         return Ours(how=facts.NOT_BUILT)
     return _exact(row, facts.parameters(), near=0.5 / 85)
 
 
-def _unbuilt(row: Row, found: Runs, preset: str) -> Ours:
+def _unbuilt(row: Printed, found: Runs, preset: str) -> Ours:
     return Ours(how=facts.NOT_BUILT)
 
 
-def _bars(row: Row, found: Runs, preset: str) -> Ours:
+def _bars(row: Printed, found: Runs, preset: str) -> Ours:
     return Ours(how="only drawn as bars: there is no number to compare with", page="04_2_mtfl")
 
 
-def _fig3(row: Row, found: Runs, preset: str) -> Ours:
+def _fig3(row: Printed, found: Runs, preset: str) -> Ours:
     underlying, method = row["underlying"].lower(), row["method"].split()[0]
     quoted = method == "TCDCN"
     pretrained = row["pretrained"] == "yes" and not quoted
@@ -184,7 +184,7 @@ def _scarce(found: Runs, ratio: float) -> Comparison:
     return Comparison([r for r in found("table1") if r.experiment.dataset == dataset])
 
 
-def _table1(row: Row, found: Runs, preset: str) -> Ours:
+def _table1(row: Printed, found: Runs, preset: str) -> Ours:
     group, method = _scarce(found, float(row["condition"].split("=")[1])), row["method"]
     if method not in group.tries:
         return _missing("table1", preset)
@@ -200,7 +200,7 @@ def _table1(row: Row, found: Runs, preset: str) -> Ours:
     return _measured(row, "table1", values, group.judge(claim), group.tries[method], more)
 
 
-def _improvement(row: Row, found: Runs, preset: str) -> Ours:
+def _improvement(row: Printed, found: Runs, preset: str) -> Ours:
     if row["section"] == "4.2":
         return _fig3(row, found, preset)
     if row["metric"] == "relative_change":
@@ -230,7 +230,7 @@ def _improvement(row: Row, found: Runs, preset: str) -> Ours:
     return _measured(row, "table1", gaps, given, records, more)
 
 
-def _fig5(row: Row, found: Runs, preset: str) -> Ours:
+def _fig5(row: Printed, found: Runs, preset: str) -> Ours:
     runs = [r for r in found("fig5") if r.experiment.dataset == "aflw-50"]
     draws = dclib.draws.pairs(runs)
     if not draws:
@@ -250,7 +250,7 @@ def _fig5(row: Row, found: Runs, preset: str) -> Ours:
     return _measured(row, "fig5", own, judged.verdict, judged.records, more)
 
 
-def _fig6(row: Row, found: Runs, preset: str) -> Ours:
+def _fig6(row: Printed, found: Runs, preset: str) -> Ours:
     runs = [r for r in found("fig6") if r.experiment.dataset == "mtfl"]
     records, evaluated = evaluations(runs)
     if not evaluated:
@@ -264,7 +264,7 @@ def _fig6(row: Row, found: Runs, preset: str) -> Ours:
     return _measured(row, "fig6", worse, given, records, "weights of the last epoch")
 
 
-ITEMS: dict[str, Callable[[Row, Runs, str], Ours]] = {
+ITEMS: dict[str, Callable[[Printed, Runs, str], Ours]] = {
     "protocol": _protocol,
     "params": _params,
     "fig3": _fig3,

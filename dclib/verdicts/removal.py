@@ -128,5 +128,6 @@ class Study:
             signs = {int(np.sign(n[0] - n[1])) for n in turned}
             side = Interval(*[-signs.pop()] * 3) if len(signs) == 1 else side
         verdicts, words = self.raises([related], preset)
-        labels = f"{related[0]} without {main[0]}, block {main[1]}: {lost} fewer right in all"
+        labels = f"{related[0]} without {main[0]}, block {main[1]}: {abs(lost)} "
+        labels += f"{'fewer' if lost >= 0 else 'more'} right in all"
         return [verdict(dict.fromkeys(DECODERS, side), preset), *verdicts], [labels, *words]

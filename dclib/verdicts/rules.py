@@ -11,8 +11,8 @@ RULES = {
     "lower": "{metric}, {pairs}: the interval of each paired difference lies below zero",
     "gain": "the failure rate of XS minus that of DCNet is larger on the one network than on the"
     " other: the interval of the difference lies above zero",
-    "draws majority": "the interval (Clopper and Pearson's) of the share of draws in which DCNet"
-    " fails less often lies above one half",
+    "draws majority": f"at least {FEWEST} draws, and the interval (Clopper and Pearson's) of the"
+    " share of draws in which DCNet fails less often lies above one half",
     "draws mean": f"at least {FEWEST} draws, and the interval of their mean improvement, over draws"
     " and faces, lies above zero",
     "draws normal": "contradicted if Shapiro and Wilk's test says p < 0.05; otherwise inconclusive,"
