@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dclib import environment, execution, inference
-from dclib.ablation import BATCH, CONTENTS, SEED, Ablation, agree
+from dclib.ablation import BATCH, CONTENTS, SEED, Ablation, agree, beside
 from dclib.batches import face_sets
 from dclib.block import CollaborativeBlock
 from dclib.columns import Network
@@ -107,12 +107,13 @@ def evaluate(record: Record) -> Ablation:
             " and a landmark task are ablated"
         )
     start = time.perf_counter()
+    weights = inference.weights(record)
     net = inference.network(record).to(memory_format=torch.channels_last)
     execution.apply(net, "fast")
     _, _, scored = face_sets(record.experiment)
     outcomes = judge(predictions(net, scored), scored, net.tasks)
     made = _summary(record.id, net, scored, outcomes)
-    agree(made, record)
+    agree(made, beside(record, weights.parent))
     about = {"device": "cpu", "threads": torch.get_num_threads(), **environment.machine()}
     seconds = round(time.perf_counter() - start, 1)
     made.environment.update(environment.code() | about | {"seconds": seconds})

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dclib import paths
+from dclib import paths, runs
 from dclib.errors import RunError
 from dclib.metrics import THRESHOLD
 from dclib.runs import Record, write_atomically
@@ -190,8 +190,17 @@ def find(records: Sequence[Record]) -> list[Ablation]:
         places = [path(record.id, committed) for committed in (True, False)]
         if here := [place for place in places if place.exists()]:
             found.append(read(here[0]))
-            agree(found[-1], record)
+            agree(found[-1], beside(record, here[0].parent))
     return found
+
+
+def beside(record: Record, folder: Path) -> Record:
+    """The record that is kept in a folder, in place of a committed one without weights.
+
+    A run that was trained again to have its weights may differ in the last bits from what is
+    committed: its network is compared with its own record.
+    """
+    return runs.read(folder) if (folder / runs.RECORD).exists() else record
 
 
 def agree(ablation: Ablation, record: Record) -> None:

@@ -1,6 +1,7 @@
 """Ablations against networks ablated one by one, values worked by hand, and what files hold."""
 
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -217,6 +218,10 @@ def same(one: Ablation, other: Ablation) -> bool:
     return one.environment == other.environment
 
 
+def same_failures(one: Ablation, other: Ablation) -> bool:
+    return all((one.intact[d] == other.intact[d]).all() for d in one.intact)
+
+
 class TestFiles:
     def test_what_is_kept_is_found_again_committed_first(self, store, evaluated):
         assert ablation.find([store.record]) == []
@@ -227,6 +232,26 @@ class TestFiles:
         marked = replace(made, environment=made.environment | {"marked": True})
         assert ablation.publish(marked).parent.parent == paths.results() / "ablation"
         assert ablation.find([store.record])[0].environment["marked"]
+
+    def test_a_run_trained_again_is_compared_with_its_own_record(self, store, evaluated):
+        """Not with a committed one, which another machine may have made."""
+        kept = store.record.outcomes
+        elsewhere = replace(
+            kept, errors={d: np.where(e > 0.1, 0.05, 0.2) for d, e in kept.errors.items()}
+        )
+        folder = paths.results() / "runs" / store.record.id
+        folder.mkdir(parents=True)
+        committed = runs.save(
+            folder, store.record.experiment, store.record.environment, [], elsewhere
+        )
+        ablation.path(committed.id, committed=True).unlink(missing_ok=True)
+        try:
+            with pytest.raises(RunError, match="not the one of its record"):
+                ablation.agree(evaluated, committed)
+            assert same_failures(ablating.evaluate(committed), evaluated)
+            assert same_failures(ablation.require([committed])[0], evaluated)
+        finally:
+            shutil.rmtree(folder)
 
     def test_a_file_is_small_and_holds_no_truth(self, evaluated):
         content = evaluated.to_bytes()

@@ -42,7 +42,15 @@ def start():
     def begin(*words: str) -> subprocess.Popen:
         command = [sys.executable, "-m", *words]
         pipe = subprocess.PIPE
-        started.append(subprocess.Popen(command, stderr=pipe, stdout=pipe, text=True))
+        process = subprocess.Popen(
+            command,
+            stderr=pipe,
+            stdout=pipe,
+            text=True,
+            # what runs in the background of a script ignores it, and so do its children
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        started.append(process)
         return started[-1]
 
     yield begin

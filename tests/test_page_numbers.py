@@ -4,6 +4,7 @@ Nothing of dclib is used: records are opened as `json` and `numpy` see them, and
 tables hold is recomputed from the errors of each face.
 """
 
+import base64
 import csv
 import io
 import json
@@ -23,6 +24,7 @@ class Run:
     """A record, read by hand."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder.name
         self.about = json.loads((folder / "record.json").read_text())
         self.e = self.about["experiment"]
         packed = lzma.decompress((folder / "outcomes.npz.xz").read_bytes())
@@ -160,3 +162,47 @@ def test_accuracies_of_related_tasks(fig3):
             if row[task]:
                 shares = [r.arrays[f"accuracy.{task}"].mean() for r in fig3[row["method"]]]
                 assert float(row[task]) == pytest.approx(100 * np.mean(shares), abs=1e-6)
+
+
+def test_table_1_and_the_differences_below_it(every):
+    """Both decoders, over the last epochs and the tries."""
+    runs = {
+        ratio: chosen(every, preset="cpu", dataset=f"aflw-{round(100 * ratio)}", related=[])
+        for ratio in (0.1, 0.3, 0.5, 0.7, 0.9)
+    }
+    cells = rows("aflw_table1_cells")
+    assert len(cells) == 5 * 4
+    for row in cells:
+        own = runs[float(row["train / test"].split(" / ")[0])][row["method"]]
+        assert len(own) == int(row["tries"])
+        for decoder in ("bin", "soft"):
+            assert float(row[decoder]) == pytest.approx(rate(own, decoder), abs=1e-6)
+    for row in rows("aflw_differences"):
+        at = runs[float(row["train / test"].split(" / ")[0])]
+        other = at[row["DCNet minus"]]
+        for decoder in ("bin", "soft"):
+            gap = rate(at["DCNet"], decoder) - rate(other, decoder)
+            assert float(row[decoder]) == pytest.approx(gap, abs=1e-6)
+
+
+def test_changes_of_fig6(fig3):
+    """From the packed bits of the evaluations, counted here."""
+    after, before = [], []
+    for file in sorted((ROOT / "results/ablation").glob("*/ablation.json")):
+        kept = json.loads(file.read_text())
+        record = next((r for r in fig3["DCNet"] if file.parent.name == r.folder), None)
+        if record is None:
+            continue
+        packed = lzma.decompress(base64.b64decode(kept["failed"]))
+        faces, tasks, blocks = kept["faces"], len(kept["tasks"]), kept["blocks"]
+        bits = np.unpackbits(np.frombuffer(packed, np.uint8)).astype(bool)
+        intact, flips = bits[:faces], bits[2 * faces : 2 * faces + 4 * tasks * blocks * faces]
+        flips = flips.reshape(2, 2, tasks, blocks, faces)  # content, decoder, task, block, face
+        assert (intact == record.failed("bin")[-1]).all()
+        before.append(intact.mean())
+        after.append((flips[:, 0] ^ intact).mean(axis=-1))
+    assert len(before) == 3
+    change = 100 * (np.mean(after, axis=0) / np.mean(before) - 1)  # (content, task, block)
+    for at, name in enumerate(("ablation_zeros", "ablation_other_face")):
+        shown = [float(row["bin"]) for row in rows(name)]
+        assert shown == pytest.approx(change[at].ravel().tolist(), abs=1e-6)
