@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from dclib.data import RELATEDNESS
 from dclib.experiment import Experiment
 from dclib.presets import NO_RELATED, PRESETS, experiment, ready, relatives
 from dclib.section4 import fig3
@@ -46,9 +47,6 @@ def regimes(preset: str) -> list[Experiment]:
     return list(dict.fromkeys(made))
 
 
-TRUTHS = ("100", "0", "50", "profile", "others")  # see `dclib.data.synthetic`
-
-
 def truth(preset: str) -> list[Experiment]:
     """Known truth: drawn faces whose labels are related to the landmarks as much as one wants.
 
@@ -58,7 +56,7 @@ def truth(preset: str) -> list[Experiment]:
     smoke = preset == "smoke"
     changes: dict[str, Any] = {} if smoke else {"train_faces": 250, "epochs": 160, "holdout": False}
     made = []
-    for name in TRUTHS[:2] if smoke else TRUTHS:
+    for name in RELATEDNESS[:2] if smoke else RELATEDNESS:
         dataset = f"synthetic-{name}" + ("" if smoke else "-many")
         if smoke and name == "100":
             dataset = "synthetic"

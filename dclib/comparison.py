@@ -10,10 +10,9 @@ import numpy as np
 from dclib import paths, plan, runs
 from dclib.errors import RunError
 from dclib.experiment import Experiment
-from dclib.methods import METHODS
 from dclib.metrics import THRESHOLD
 from dclib.paper import Claim, Metric
-from dclib.presets import FIG3
+from dclib.presets import has_own_network
 from dclib.runs import Record
 from dclib.stats import (
     DECODERS,
@@ -31,11 +30,6 @@ from dclib.stats import (
 REFERENCE = "cpu"  # the preset of the committed results
 
 
-def _has_own_network(experiment: Experiment) -> bool:
-    """Whether its method is a network of its own, as TCDCN is, and not one on the others'."""
-    return METHODS[experiment.method].underlying not in (None, *FIG3)
-
-
 def _protocol(experiment: Experiment, about: Experiment) -> Experiment:
     """An experiment without what is each method's own, or what its label says."""
     own: dict[str, Any] = {
@@ -45,7 +39,7 @@ def _protocol(experiment: Experiment, about: Experiment) -> Experiment:
         "related": (),
         "precision": None,
     }
-    if _has_own_network(experiment):
+    if has_own_network(experiment.method):
         own |= {"underlying": about.underlying, "resolution": about.resolution}
     return replace(experiment, method="", try_=0, **own)
 
@@ -58,6 +52,21 @@ def reference(figure: str) -> list[Record]:
         return []
     committed = paths.results() / "runs"
     return [record for record in runs.find(wanted) if record.folder.parent == committed]
+
+
+def scores(records: Sequence[Record], metric: Metric, decoder: str) -> Floats:
+    """Scores of tries on each face, over their last epochs: (tries, faces), in %.
+
+    Raises:
+        RunError: the runs have no landmarks.
+    """
+    if without := [r.id for r in records if not r.outcomes.errors]:
+        raise RunError(
+            f"runs {', '.join(without)} have no landmarks: compare the accuracies in"
+            " `dclib.runs.table`"
+        )
+    errors = np.stack([r.outcomes.errors[decoder] for r in records])  # (tries, epochs, faces)
+    return 100 * (failures(errors) if metric == "failure rate" else errors.mean(axis=1))
 
 
 class Comparison:
@@ -103,7 +112,7 @@ class Comparison:
         other method is there.
         """
         firsts = [own[0].experiment for own in self.tries.values()]
-        return next((e for e in firsts if not _has_own_network(e)), firsts[0])
+        return next((e for e in firsts if not has_own_network(e.method)), firsts[0])
 
     def scores(self, method: str, metric: Metric, decoder: str) -> Floats:
         """Scores of a method's tries on each face, over its last epochs: (tries, faces), in %.
@@ -111,13 +120,7 @@ class Comparison:
         Raises:
             RunError: the runs have no landmarks.
         """
-        if without := [r.id for r in self.tries[method] if not r.outcomes.errors]:
-            raise RunError(
-                f"runs {', '.join(without)} have no landmarks: compare the accuracies in"
-                " `dclib.runs.table`"
-            )
-        errors = np.stack([r.outcomes.errors[decoder] for r in self.tries[method]])  # (T, E, N)
-        return 100 * (failures(errors) if metric == "failure rate" else errors.mean(axis=1))
+        return scores(self.tries[method], metric, decoder)
 
     def score(self, method: str, metric: Metric = "failure rate", decoder: str = "bin") -> Interval:
         """The paper's number, over the last epochs and the tries, and its 95 % interval."""
@@ -159,6 +162,6 @@ def fits(claim: Claim, experiment: Experiment) -> bool:
     start = "imagenet" if claim.pretrained is True else claim.pretrained
     return (
         experiment.dataset == claim.dataset
-        and (claim.underlying == experiment.underlying or _has_own_network(experiment))
+        and (claim.underlying == experiment.underlying or has_own_network(experiment.method))
         and (start is None or start == experiment.pretrained)
     )

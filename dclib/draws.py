@@ -10,16 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest, norm, rankdata, shapiro
+from scipy.stats import binomtest, rankdata, shapiro
 
-from dclib.comparison import Comparison
+from dclib.comparison import Comparison, scores
 from dclib.errors import RunError
 from dclib.runs import Record
-from dclib.stats import DECODERS, LEVEL, RESAMPLES, Floats, Interval, bootstrap
+from dclib.stats import DECODERS, LEVEL, RESAMPLES, WIDE, Floats, Interval, bootstrap, percentiles
 
 OURS, THEIRS = "DCNet", "XS"
 FEWEST = 10  # draws: of fewer there is no interval over draws, it would be too narrow
-HALF = float(norm.ppf((1 + LEVEL) / 2))  # half an interval, in standard errors
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,12 +115,12 @@ def _draw(number: int, ours: Record, theirs: Record) -> Draw:
             f"draw {number}: runs {ours.id} and {theirs.id} have other weights; give the runs of"
             " one plan"
         )
-    pair = Comparison([ours, theirs])
-    scores = {
-        decoder: {m: pair.scores(m, "failure rate", decoder)[0] for m in (OURS, THEIRS)}
+    pair = {OURS: ours, THEIRS: theirs}
+    failed = {
+        decoder: {m: scores([run], "failure rate", decoder)[0] for m, run in pair.items()}
         for decoder in DECODERS
     }
-    return Draw(number, weights, scores)
+    return Draw(number, weights, failed)
 
 
 def summary(draws: Sequence[Draw], decoder: str = "bin") -> Summary:
@@ -136,8 +135,8 @@ def summary(draws: Sequence[Draw], decoder: str = "bin") -> Summary:
     alone = [draw.interval(decoder) for draw in draws]
     better, worse = int((gains > 0).sum()), int((gains < 0).sum())
     again = _resampled(gains)
-    mean = _over_draws(gains.mean(), again.mean(axis=1))
-    median = _over_draws(float(np.median(gains)), np.median(again, axis=1))
+    mean = percentiles(gains.mean(), again.mean(axis=1))
+    median = percentiles(float(np.median(gains)), np.median(again, axis=1))
     over_faces = bootstrap([draw.gaps(decoder) for draw in draws])
     if len(draws) < FEWEST:
         mean, median, over_faces = (_unknown(one.value) for one in (mean, median, over_faces))
@@ -188,7 +187,7 @@ def spread(draws: Sequence[Draw], decoder: str = "bin") -> dict[str, Interval]:
         return {name: _unknown(value) for name, value in values.items()}
     again = {m: _resampled(own).std(axis=1, ddof=1) for m, own in rates.items()}
     again[gap] = again[OURS] - again[THEIRS]
-    return {name: _over_draws(value, again[name]) for name, value in values.items()}
+    return {name: percentiles(value, again[name]) for name, value in values.items()}
 
 
 def dependence(draws: Sequence[Draw], decoder: str = "bin") -> dict[str, Interval]:
@@ -204,7 +203,7 @@ def dependence(draws: Sequence[Draw], decoder: str = "bin") -> dict[str, Interva
     for task in draws[0].weights:
         ranks = rankdata([draw.weights[task] for draw in draws])
         rho = float(np.corrcoef(ranks, gains)[0, 1])
-        half = HALF * np.sqrt((1 + rho**2 / 2) / (len(draws) - 3))
+        half = WIDE * np.sqrt((1 + rho**2 / 2) / (len(draws) - 3))
         middle = np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
         low, high = np.tanh([middle - half, middle + half])
         found[task] = Interval(rho, float(low), float(high))
@@ -219,11 +218,6 @@ def _resampled(values: Floats) -> Floats:
     """The values of draws, drawn with replacement: (resamples, draws), the same draws each time."""
     picked = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
     return np.asarray(values[picked])
-
-
-def _over_draws(value: float, resampled: Floats) -> Interval:
-    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(value), float(low), float(high))
 
 
 def _unknown(value: float) -> Interval:

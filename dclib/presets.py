@@ -123,6 +123,11 @@ FIG3 = {"resnet18": RESNET, "alexnet": ALEXNET}
 NO_RELATED = (("gender", 0.0), ("smile", 0.0), ("glasses", 0.0), ("profile", 0.0))
 
 
+def has_own_network(method: str) -> bool:
+    """Whether a method is a network of its own, as TCDCN is, and not one on the others'."""
+    return METHODS[method].underlying not in (None, *FIG3)
+
+
 def own_underlying(method: str, underlying: str) -> str:
     """The underlying network of a method, where its name may stand for one of its own."""
     return METHODS[method].underlying or underlying

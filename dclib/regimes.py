@@ -17,7 +17,7 @@ from dclib.errors import RunError
 from dclib.experiment import Experiment
 from dclib.presets import PRESETS
 from dclib.runs import Record
-from dclib.stats import DECODERS, Floats, Interval, Verdict, bootstrap, failures, verdict
+from dclib.stats import DECODERS, Floats, Interval, Verdict, bootstrap, failures, side, verdict
 
 AXES = ("train_faces", "epochs", "width")  # what is varied, each alone
 ALL_FACES = 10_000  # MTFL's training faces, where a run names no number
@@ -57,7 +57,7 @@ class Trend:
     @property
     def side(self) -> int:
         """-1 if the difference falls by both decoders, 1 if it rises, 0 if neither is clear."""
-        return _side(self.slope)
+        return side(self.slope.values())
 
 
 class Regimes:
@@ -153,7 +153,7 @@ class Regimes:
         """
         if not self.has(point, METHOD, other):
             return None
-        return _side({d: self.gap(point, other, d, last) for d in DECODERS})
+        return side(self.gap(point, other, d, last) for d in DECODERS)
 
     def verdict(self, point: Point, other: str) -> Verdict:
         """On "DCNet fails less often than the other at this point"; see `dclib.stats.verdict`."""
@@ -203,13 +203,6 @@ class Regimes:
 
 def _scores(record: Record, decoder: str, last: int = 1) -> Floats:
     return 100 * failures(record.outcomes.errors[decoder][None, -last:])[0]
-
-
-def _side(intervals: Mapping[str, Interval]) -> int:
-    """Where all intervals lie: -1 below zero, 1 above, else 0."""
-    below = all(i.high < 0 for i in intervals.values())
-    above = all(i.low > 0 for i in intervals.values())
-    return int(above) - int(below)
 
 
 def _frame(experiment: Experiment) -> Experiment:

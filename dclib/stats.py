@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 from dclib.metrics import THRESHOLD
 
 RESAMPLES = 10_000
 LEVEL = 0.95
+WIDE = float(norm.ppf((1 + LEVEL) / 2))  # half a normal interval, in standard errors
 DECODERS = ("bin", "soft")  # the paper's decoder and the windowed soft-argmax
 
 Floats = NDArray[np.float64]
@@ -76,7 +77,7 @@ def bootstrap(scores: Any, *, seed: int = 0, level: float = LEVEL) -> Interval:
     """
     matrix = _matrix(scores)
     tries = np.random.default_rng([seed, 1])
-    return _interval(matrix.mean(), _resampled(matrix, seed, tries), level)
+    return percentiles(matrix.mean(), _resampled(matrix, seed, tries), level)
 
 
 def paired_bootstrap(first: Any, second: Any, *, seed: int = 0, level: float = LEVEL) -> Interval:
@@ -102,7 +103,7 @@ def paired_bootstrap(first: Any, second: Any, *, seed: int = 0, level: float = L
         raise ValueError(f"{one.shape[1]} faces against {other.shape[1]}: must be the same faces")
     tries = np.random.default_rng([seed, 1])
     resampled = _resampled(one, seed, tries) - _resampled(other, seed, tries)
-    return _interval(one.mean() - other.mean(), resampled, level)
+    return percentiles(one.mean() - other.mean(), resampled, level)
 
 
 def relative_change(before: Any, after: Any, *, seed: int = 0, level: float = LEVEL) -> Interval:
@@ -131,7 +132,7 @@ def relative_change(before: Any, after: Any, *, seed: int = 0, level: float = LE
     below, above = (_resampled(m, seed, np.random.default_rng([seed, 1])) for m in (one, other))
     some = below > 0
     changes = 100 * (above[some] / below[some] - 1)
-    return _interval(100 * (other.mean() / one.mean() - 1), changes, level)
+    return percentiles(100 * (other.mean() / one.mean() - 1), changes, level)
 
 
 def mcnemar(first: Any, second: Any) -> float:
@@ -156,6 +157,17 @@ def mcnemar(first: Any, second: Any) -> float:
         raise ValueError(f"shapes {one.shape} and {other.shape}: must both be (faces,)")
     alone, differing = int((one & ~other).sum()), int((one ^ other).sum())
     return float(binomtest(alone, differing).pvalue) if differing else 1.0
+
+
+def side(intervals: Iterable[Interval]) -> int:
+    """Where all of some intervals lie: -1 below zero, 1 above, else 0.
+
+    >>> side([Interval(-3, -5, -1), Interval(-2, -4, -1)])
+    -1
+    """
+    ends = [(i.low, i.high) for i in intervals]
+    below, above = all(high < 0 for _, high in ends), all(low > 0 for low, _ in ends)
+    return int(above) - int(below)
 
 
 class Verdict(StrEnum):
@@ -196,11 +208,8 @@ def verdict(differences: Mapping[str, Interval], preset: str) -> Verdict:
     if preset not in claimed_and_opposite or any(d not in differences for d in DECODERS):
         return Verdict.NOT_RUN
     claimed, opposite = claimed_and_opposite[preset]
-    if all(differences[decoder].high < 0 for decoder in DECODERS):
-        return claimed
-    if all(differences[decoder].low > 0 for decoder in DECODERS):
-        return opposite
-    return Verdict.INCONCLUSIVE
+    where = side(differences[decoder] for decoder in DECODERS)
+    return {-1: claimed, 1: opposite, 0: Verdict.INCONCLUSIVE}[where]
 
 
 def all_of(verdicts: Iterable[Verdict]) -> Verdict:
@@ -264,6 +273,7 @@ def _resampled(matrix: Floats, seed: int, tries: np.random.Generator) -> Floats:
     return np.take_along_axis(per_try, drawn, axis=1).mean(axis=1, dtype=np.float64)
 
 
-def _interval(value: float, resampled: Floats, level: float) -> Interval:
+def percentiles(value: float, resampled: Floats, level: float = LEVEL) -> Interval:
+    """A value, and the interval that holds the middle `level` of its resampled values."""
     low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(value), float(low), float(high))

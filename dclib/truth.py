@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dclib.ablation import CONTENTS, Ablation
+from dclib.comparison import scores
 from dclib.runs import Record
-from dclib.stats import DECODERS, Floats, Interval, Verdict, failures, paired_bootstrap, verdict
+from dclib.stats import DECODERS, Floats, Interval, Verdict, paired_bootstrap, verdict
 
 METHODS = ("DCNet", "XS", "RN")  # that learn the labels
 NAMES = dict(zip(CONTENTS, ("Zeros", "Another face's features"), strict=True))
@@ -49,8 +50,7 @@ class Known:
         Raises:
             KeyError: it was not run.
         """
-        errors = np.stack([r.outcomes.errors[decoder] for r in self.runs[method, name]])
-        return 100 * failures(errors)
+        return scores(self.runs[method, name], "failure rate", decoder)
 
     def excess(self, method: str, name: str, baseline: str, decoder: str) -> Floats:
         """By how much more a method fails than one that does not learn labels, pairs of tries."""

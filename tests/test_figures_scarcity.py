@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgba
 
 from dclib import draws, figures
 from dclib.data.faces import FaceSet, Symmetry
-from dclib.figures import BLUE, random_weights, scarcity, scarcity_slices
+from dclib.figures import BLUE, random_weights, scarcity, scarcity_slices, tables
 from dclib.figures import scarcity_words as words
 from dclib.section4 import drawn_weights
 from dclib.stats import Interval
@@ -92,12 +92,12 @@ class TestRatios:
         assert list(scarcity.by_ratio(smoke)) == [10, 50]
 
     def test_names_say_preset_and_data(self, records, smoke):
-        assert list(scarcity.named(records, records)) == ["reference: cpu, AFLW"]
-        assert list(scarcity.named(records, smoke)) == [
+        assert list(tables.named(records, records)) == ["reference: cpu, AFLW"]
+        assert list(tables.named(records, smoke)) == [
             "reference: cpu, AFLW",
             "this run: smoke, synthetic faces",
         ]
-        assert scarcity.named([], []) == {}
+        assert tables.named([], []) == {}
 
     def test_example_is_the_first_try_nearest_to_the_middle(self, records):
         chosen = scarcity.example(records[::-1]).experiment
@@ -115,14 +115,14 @@ class TestRatios:
 
 class TestTable1:
     def test_papers_rows(self, records):
-        rows = scarcity.table1(scarcity.named(records, records))
+        rows = scarcity.table1(tables.named(records, records))
         papers = rows.xs("paper", level="whose")
         assert papers.index.tolist() == [f"0.{k} / 0.{10 - k}" for k in (1, 3, 5, 7, 9)]
         assert papers.loc["0.1 / 0.9"].tolist() == [57.39, 58.00, 73.06, 60.64, "RN-S"]
         assert papers["lowest"].tolist() == ["RN-S", *["DCNet"] * 4]
 
     def test_cells_are_what_the_outcomes_say(self, records):
-        rows = scarcity.table1(scarcity.named(records, records))
+        rows = scarcity.table1(tables.named(records, records))
         for decoder in ("bin", "soft"):
             row = rows.loc["0.1 / 0.9", f"reference: cpu, AFLW, {decoder}"]
             expected = [rate(records, 10, m, decoder) for m in ("RN-S", "RN", "XS", "DCNet")]
@@ -130,14 +130,14 @@ class TestTable1:
             assert row["lowest"] == "DCNet"
 
     def test_missing_cells(self, records):
-        rows = scarcity.table1(scarcity.named(records, records))
+        rows = scarcity.table1(tables.named(records, records))
         half = rows.loc["0.5 / 0.5", "reference: cpu, AFLW, bin"]
         assert np.isnan(half["RN-S"])
         assert half["lowest"] == "not all run"
         assert rows.loc["0.3 / 0.7"].index.tolist() == ["paper"]
 
     def test_reference_and_this_run_beside_each_other(self, records, smoke):
-        rows = scarcity.table1(scarcity.named(records, smoke))
+        rows = scarcity.table1(tables.named(records, smoke))
         assert rows.loc["0.1 / 0.9"].index.tolist() == [
             "paper",
             *(f"reference: cpu, AFLW, {d}" for d in ("bin", "soft")),
@@ -365,9 +365,9 @@ class TestWords:
         assert "at 1 with the decoder bin and 0 with the decoder soft." in text
 
     def test_of_smoke(self, smoke, drawn):
-        assert words.ASIDE in words.table1(smoke)
-        assert words.against(smoke) == words.ASIDE
-        assert words.ASIDE in words.fig5(drawn[:2], "smoke")
+        assert words.SMOKE in words.table1(smoke)
+        assert words.against(smoke) == words.SMOKE
+        assert words.SMOKE in words.fig5(drawn[:2], "smoke")
 
     def test_of_differences(self, records):
         lines = words.against(records).split("\n")

@@ -51,6 +51,23 @@ def _late(module: str, name: str) -> Callable[..., Any]:
     return lambda *arguments: getattr(import_module(module), name)(*arguments)
 
 
+RELATEDNESS = ("100", "0", "50", "profile", "others")  # the names of `dclib.data.synthetic.SETS`
+
+
+def _drawn(
+    name: str, description: str, load: Callable[[int], Faces], identify: Callable[[], str]
+) -> DataSet:
+    return DataSet(
+        name=name,
+        description=description,
+        load=load,
+        tasks=_late("dclib.tasks", "mtfl_tasks"),
+        identify=identify,
+        prepare=lambda source: "drawn by dclib itself when first used: nothing to obtain",
+        words=lambda: MTFL_WORDS,
+    )
+
+
 DATASETS = {
     data.name: data
     for data in (
@@ -75,26 +92,20 @@ DATASETS = {
             )
             for percent in (10, 30, 50, 70, 90)
         ),
-        DataSet(
-            name="synthetic",
-            description="drawn heads whose every label is known exactly",
-            load=_late("dclib.data.synthetic", "load"),
-            tasks=_late("dclib.tasks", "mtfl_tasks"),
-            identify=lambda: str(import_module("dclib.data.synthetic").FINGERPRINT),
-            prepare=lambda source: "drawn by dclib itself when first used: nothing to obtain",
-            words=lambda: MTFL_WORDS,
+        _drawn(
+            "synthetic",
+            "drawn heads whose every label is known exactly",
+            _late("dclib.data.synthetic", "load"),
+            lambda: str(import_module("dclib.data.synthetic").FINGERPRINT),
         ),
         *(
-            DataSet(
-                name=f"synthetic-{name}{many}",
-                description=f"drawn heads, relatedness of their labels: {name}",
-                load=partial(_late("dclib.data.synthetic", "load_set"), name, bool(many)),
-                tasks=_late("dclib.tasks", "mtfl_tasks"),
-                identify=partial(_late("dclib.data.synthetic", "fingerprint_of"), name, bool(many)),
-                prepare=lambda source: "drawn by dclib itself when first used: nothing to obtain",
-                words=lambda: MTFL_WORDS,
+            _drawn(
+                f"synthetic-{name}{many}",
+                f"drawn heads, relatedness of their labels: {name}",
+                partial(_late("dclib.data.synthetic", "load_set"), name, bool(many)),
+                partial(_late("dclib.data.synthetic", "fingerprint_of"), name, bool(many)),
             )
-            for name in ("100", "0", "50", "profile", "others")
+            for name in RELATEDNESS
             for many in ("", "-many")
         ),
         DataSet(

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from dclib.ablation import Ablation, effects
 from dclib.experiment import Experiment
 from dclib.figures.ablation import Cell, printed
-from dclib.figures.results import DATA_NAMES
-from dclib.figures.words import listed
-from dclib.stats import DECODERS, Interval
+from dclib.figures.results import data_name
+from dclib.figures.words import SMOKE, listed
+from dclib.stats import DECODERS, Interval, side
 
 
 def change(cell: Interval) -> str:
@@ -40,11 +40,8 @@ def named(cells: Sequence[Cell]) -> str:
 def sides(ablations: Sequence[Ablation], content: str) -> NDArray[np.int64]:
     """Cells (T, D) where more fail, 1, or fewer, -1, by the intervals of both decoders; else 0."""
     maps = [effects(ablations, content, decoder) for decoder in DECODERS]
-    below, above = (
-        np.all([[[test(cell) for cell in row] for row in cells] for cells in maps], axis=0)
-        for test in (lambda cell: cell.high < 0, lambda cell: cell.low > 0)
-    )
-    return np.asarray(above.astype(int) - below.astype(int))
+    rows = zip(*maps, strict=True)
+    return np.array([[side(cell) for cell in zip(*row, strict=True)] for row in rows])
 
 
 def where(ablations: Sequence[Ablation], cells: NDArray[np.bool_]) -> list[Cell]:
@@ -81,9 +78,7 @@ def fig6(ablations: Sequence[Ablation], experiment: Experiment) -> str:
     if experiment.dataset == "mtfl":
         lines.insert(1, _paper(ablations, zeros))
     if experiment.preset == "smoke":
-        lines.append(
-            "At preset `smoke` none of this speaks of the paper: it shows that everything runs."
-        )
+        lines.append(SMOKE)
     return "\n\n".join(lines)
 
 
@@ -101,7 +96,7 @@ def _at(ablations: Sequence[Ablation], cell: Cell, content: str = "zeros") -> st
 
 
 def _zeros(ablations: Sequence[Ablation], e: Experiment, zeros: NDArray[np.int64]) -> str:
-    data = DATA_NAMES.get(e.dataset, e.dataset)
+    data = data_name(e)
     tries = "one try" if len(ablations) == 1 else f"{len(ablations)} tries"
     task, block = top = largest(ablations)
     return (

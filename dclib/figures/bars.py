@@ -17,7 +17,7 @@ from dclib.figures.results import AXES, STARTS, diamond, in_order, key, row
 from dclib.methods import METHODS
 from dclib.paper import Metric
 from dclib.plan import experiments
-from dclib.presets import FIG3, PRESETS, own_underlying, ready
+from dclib.presets import FIG3, PRESETS, has_own_network, ready
 from dclib.runs import Record
 from dclib.section4 import STAND_IN
 from dclib.underlying import UNDERLYING
@@ -74,7 +74,7 @@ class Bar:
         """Why no weights can be started from; "" where they can."""
         if self.start and METHODS[self.method].widened:
             return "no weights are as wide as a widened network"
-        if self.start and own_underlying(self.method, self.underlying) not in FIG3:
+        if self.start and has_own_network(self.method):
             return "there are no weights of its own network"
         return ""
 

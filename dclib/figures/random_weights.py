@@ -15,7 +15,7 @@ from dclib import draws as drawn
 from dclib import paper
 from dclib.draws import Draw
 from dclib.figures import BLACK, BLUE, GREY, VERMILION, WIDTH
-from dclib.figures.scarcity import DIAMOND
+from dclib.figures.results import DIAMOND
 from dclib.stats import DECODERS, Interval
 
 PRINTED = {

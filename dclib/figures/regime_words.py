@@ -1,7 +1,7 @@
 """Chapter "Where the ranking holds" in words: sentences that are made from the records."""
 
 from dclib.figures.regimes import NAMES, called, order, signed, titles
-from dclib.figures.words import listed
+from dclib.figures.words import SMOKE, listed
 from dclib.regimes import METHOD, Point, Regimes
 from dclib.stats import Interval
 
@@ -10,7 +10,6 @@ SIDES = {
     1: "fails more often",
     0: "cannot be told apart from it",
 }
-SMOKE = "At preset `smoke` none of this speaks of the paper: it shows that everything runs."
 
 
 def command(preset: str) -> str:

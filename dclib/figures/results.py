@@ -34,12 +34,20 @@ STARTS: dict[str | bool, str] = {  # of the columns, by what an experiment calls
     "imagenet": "from ImageNet",
     "tiny-imagenet": "from Tiny-ImageNet (stand-in)",
 }
+DIAMOND: dict[str, Any] = {"marker": "D", "markerfacecolor": "white", "markeredgecolor": BLACK}
 AXES: dict[Metric, str] = {
     "failure rate": "landmark failure rate (% of faces)",
     "mean error": "mean error (% of interocular distance)",
 }
 LOOKS = {"bin": (BLUE, "o", -0.17), "soft": (VERMILION, "s", 0.17)}  # colour, marker, offset
 DECODER_NAMES = {"bin": "bin, the paper's decoder", "soft": "soft-argmax, our addition"}
+
+
+def data_name(experiment: Experiment) -> str:
+    """The faces of a run, of AFLW whatever the ratio."""
+    if experiment.dataset.startswith("aflw-"):
+        return "AFLW"
+    return DATA_NAMES.get(experiment.dataset, experiment.dataset)
 
 
 def in_order(methods: Sequence[str]) -> list[str]:
@@ -107,10 +115,7 @@ def about(group: Comparison) -> str:
     faces = own[0][0].outcomes.bins.shape[1]
     counts = sorted({len(tries) for tries in own})
     many = "1 try" if counts == [1] else f"{'–'.join(map(str, counts))} tries"
-    return (
-        f"{DATA_NAMES.get(e.dataset, e.dataset)}, preset {e.preset}\n"
-        f"{many}, {faces:,} faces, {e.resolution} px"
-    )
+    return f"{data_name(e)}, preset {e.preset}\n{many}, {faces:,} faces, {e.resolution} px"
 
 
 def _scores(ax: Axes, group: Comparison, methods: list[str], metric: Metric) -> None:
@@ -146,7 +151,7 @@ def row(ax: Axes, y: int, group: Comparison | None, method: str, metric: Metric)
 
 def diamond(ax: Axes, number: float, y: int) -> None:
     """A number of the paper."""
-    ax.plot(number, y, "D", markeredgecolor=BLACK, markerfacecolor="white", zorder=4)
+    ax.plot(number, y, **DIAMOND, zorder=4)
 
 
 def printed_beside(method: str, experiment: Experiment) -> float | None:
@@ -166,10 +171,9 @@ def key() -> list[Line2D]:
         Line2D([], [], color=colour, marker=marker, markersize=4.5, label=DECODER_NAMES[decoder])
         for decoder, (colour, marker, _) in LOOKS.items()
     ]
-    diamond: dict[str, Any] = {"marker": "D", "markerfacecolor": "white", "color": BLACK}
     return [
         *marks,
-        Line2D([], [], **diamond, linestyle="", label="printed in the paper"),
+        Line2D([], [], **DIAMOND, linestyle="", label="printed in the paper"),
         Line2D([], [], color=GREY, marker="|", linestyle="", label="one try"),
     ]
 

@@ -21,9 +21,10 @@ from dclib.experiment import Experiment
 from dclib.figures import BLACK, GREY, WIDTH, tables
 from dclib.figures.results import (
     AXES,
-    DATA_NAMES,
     DECODER_NAMES,
+    DIAMOND,
     LOOKS,
+    data_name,
     in_order,
     look,
 )
@@ -37,14 +38,6 @@ METHODS = tuple(in_order(SCARCE))
 OURS = "DCNet"
 MARKERS = {"RN-S": "s", "RN": "^", "XS": "v", "DCNet": "o"}
 BESIDE = {m: 1.2 * (k - 1.5) for k, m in enumerate(METHODS)}  # so that intervals do not overlap
-DIAMOND: dict[str, Any] = {"marker": "D", "markerfacecolor": "white", "markeredgecolor": BLACK}
-
-
-def data_name(experiment: Experiment) -> str:
-    """The faces of a run, whatever the ratio."""
-    if experiment.dataset.startswith("aflw-"):
-        return "AFLW"
-    return DATA_NAMES.get(experiment.dataset, experiment.dataset)
 
 
 def ratio(experiment: Experiment) -> int:
@@ -82,18 +75,6 @@ def example(records: Sequence[Record]) -> Record:
     return min(own, key=lambda r: (abs(ratio(r.experiment) - 50), r.experiment.try_))
 
 
-def named(reference: Sequence[Record], records: Sequence[Record]) -> dict[str, Sequence[Record]]:
-    """Reference and this run by names that say preset and data; one where they are the same."""
-    groups = {"reference": reference}
-    if {r.id for r in records} != {r.id for r in reference}:
-        groups["this run"] = records
-    return {
-        f"{name}: {own[0].experiment.preset}, {data_name(own[0].experiment)}": own
-        for name, own in groups.items()
-        if own
-    }
-
-
 def printed(percent: int, method: str) -> float:
     """What Table 1 prints, in %; NaN for a ratio or method that it does not have."""
     condition = f"train_ratio={percent / 100:g}"
@@ -107,7 +88,7 @@ def table1(groups: Mapping[str, Sequence[Record]]) -> pd.DataFrame:
     The last column names the method that fails least often, where all were run.
 
     Args:
-        groups: runs by what stands in front of their rows, such as `named` gives.
+        groups: runs by what stands in front of their rows, such as `tables.named` gives.
     """
     compared = {name: by_ratio(records) for name, records in groups.items()}
     ratios = sorted({*RATIOS, *(percent for of in compared.values() for percent in of)})

@@ -10,12 +10,10 @@ from dclib import paper
 from dclib.comparison import Comparison
 from dclib.draws import Draw, Summary
 from dclib.figures.scarcity import METHODS, OURS, by_ratio, printed, title
-from dclib.figures.words import listed, rate
+from dclib.figures.words import SMOKE, listed, rate
 from dclib.runs import Record
 from dclib.section4 import DRAWS, RATIOS
-from dclib.stats import DECODERS, Interval
-
-ASIDE = "At preset `smoke` none of this speaks of the paper: it shows that everything runs."
+from dclib.stats import DECODERS, Interval, side
 
 
 def paper_table1() -> str:
@@ -70,7 +68,7 @@ def _tries(records: Sequence[Record]) -> str:
     counts = [len(own) for group in by_ratio(records).values() for own in group.tries.values()]
     if set(counts) == {1}:
         return "Each is one try: these intervals know of faces, not of how tries differ." + (
-            f" {ASIDE}" if records[0].experiment.preset == "smoke" else ""
+            f" {SMOKE}" if records[0].experiment.preset == "smoke" else ""
         )
     single = counts.count(1)
     if not single:
@@ -82,7 +80,7 @@ def against(records: Sequence[Record]) -> str:
     """The verdicts on "DCNet fails less often", by other method: at which ratios which."""
     compared = by_ratio(records)
     if records and records[0].experiment.preset == "smoke":
-        return ASIDE
+        return SMOKE
     lines = []
     for other in METHODS:
         found: dict[str, list[str]] = {}
@@ -146,7 +144,7 @@ def fig5(draws: Sequence[Draw], preset: str) -> str:
     if len(draws) < DRAWS[preset]:
         lines[-1] += f" Of {DRAWS[preset]} draws {len(draws)} have both of their runs so far."
     if preset == "smoke":
-        lines[-1] += f" {ASIDE}"
+        lines[-1] += f" {SMOKE}"
     return "\n".join(lines)
 
 
@@ -178,12 +176,11 @@ def dependence(draws: Sequence[Draw]) -> str:
     found = {d: drawn.dependence(draws, d) for d in DECODERS}
     if any(np.isnan(one.low) for own in found.values() for one in own.values()):
         return "For a rank correlation there are too few draws."
-    ways: dict[str, list[str]] = {"grows with": [], "falls with": [], "": []}
+    ways: dict[int, list[str]] = {1: [], -1: [], 0: []}
     for task in found["bin"]:
-        both = [found[d][task] for d in DECODERS]
-        up, down = all(one.low > 0 for one in both), all(one.high < 0 for one in both)
-        ways["grows with" if up else "falls with" if down else ""].append(task)
-    parts = [f"{way} the weight of {listed(own)}" for way, own in ways.items() if way and own]
-    if unclear := ways[""]:
+        ways[side(found[d][task] for d in DECODERS)].append(task)
+    told = {1: "grows with", -1: "falls with"}
+    parts = [f"{told[way]} the weight of {listed(ways[way])}" for way in told if ways[way]]
+    if unclear := ways[0]:
         parts.append(f"does not clearly depend on the weight of {listed(unclear)}")
     return f"What DCNet gains on Cross-Stitch {' and '.join(parts)}."

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dclib import metrics, paper
 from dclib.comparison import Comparison
-from dclib.figures.results import DATA_NAMES, in_order, printed_beside
+from dclib.figures.results import data_name, in_order, printed_beside
 from dclib.runs import Record
 
 
@@ -87,14 +87,10 @@ def named(reference: Sequence[Record], records: Sequence[Record]) -> dict[str, S
     if {r.id for r in records} != {r.id for r in reference}:
         groups["this run"] = records
     return {
-        f"{name}: {own[0].experiment.preset}, {_data(own[0])}": own
+        f"{name}: {own[0].experiment.preset}, {data_name(own[0].experiment)}": own
         for name, own in groups.items()
         if own
     }
-
-
-def _data(record: Record) -> str:
-    return DATA_NAMES.get(record.experiment.dataset, record.experiment.dataset)
 
 
 def side_by_side(groups: Mapping[str, Sequence[Record]]) -> pd.DataFrame:

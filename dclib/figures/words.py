@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from dclib.comparison import Comparison
-from dclib.figures.results import DATA_NAMES, STARTS, in_order
+from dclib.figures.results import STARTS, data_name, in_order
 from dclib.runs import Record
-from dclib.stats import DECODERS, Interval, Verdict
+from dclib.stats import DECODERS, Interval, Verdict, side
 from dclib.underlying import UNDERLYING
+
+SMOKE = "At preset `smoke` none of this speaks of the paper: it shows that everything runs."
 
 
 def rate(interval: Interval) -> str:
@@ -32,7 +34,7 @@ def fig3(records: Sequence[Record], method: str = "DCNet") -> str:
     group = Comparison(records)
     methods = in_order(group.methods)
     e = group.about
-    data = DATA_NAMES.get(e.dataset, e.dataset)
+    data = data_name(e)
     network = UNDERLYING[e.underlying].title if e.underlying in UNDERLYING else e.underlying
     best = {d: min(methods, key=lambda m: group.score(m, decoder=d).value) for d in DECODERS}
     least = group.score(best["bin"])
@@ -53,19 +55,17 @@ def fig3(records: Sequence[Record], method: str = "DCNet") -> str:
 
 def _sides(group: Comparison, method: str, others: Sequence[str]) -> list[str]:
     """Against whom a method is better, worse or neither, by paired intervals of both decoders."""
-    sides: dict[str, list[str]] = {"less often than": [], "more often than": [], "": []}
+    sides: dict[int, list[str]] = {-1: [], 1: [], 0: []}
     for other in others:
         gaps = [group.difference(method, other, decoder=decoder) for decoder in DECODERS]
-        below, above = all(g.high < 0 for g in gaps), all(g.low > 0 for g in gaps)
-        sides["less often than" if below else "more often than" if above else ""].append(other)
-    parts = [f"fails {how} {listed(names)}" for how, names in sides.items() if how and names]
-    if unclear := sides[""]:
+        sides[side(gaps)].append(other)
+    told = {-1: "fails less often than", 1: "fails more often than"}
+    parts = [f"{told[way]} {listed(sides[way])}" for way in told if sides[way]]
+    if unclear := sides[0]:
         parts.append(f"cannot be told apart from {listed(unclear)}")
     lines = [f"{method}, {rate(group.score(method))}, " + "; it ".join(parts) + "."]
     if group.about.preset == "smoke":
-        lines.append(
-            "At preset `smoke` none of this speaks of the paper: it shows that everything runs."
-        )
+        lines.append(SMOKE)
     return lines
 
 

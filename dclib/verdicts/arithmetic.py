@@ -9,7 +9,8 @@ import pandas as pd
 from scipy.stats import binomtest, norm
 
 from dclib import paper
-from dclib.verdicts.chance import OTHERS, RATIOS, WIDE, half, table1
+from dclib.stats import WIDE
+from dclib.verdicts.chance import OTHERS, RATIOS, half, table1
 from dclib.verdicts.judged import number as words
 
 AGREES, DISAGREES = "agrees", "does not agree"

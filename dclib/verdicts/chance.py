@@ -8,12 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from dclib import paper
 from dclib.comparison import Comparison
+from dclib.stats import WIDE
 
-WIDE = float(norm.ppf(0.975))  # half a 95 % interval, in standard errors
 RATIOS = (0.1, 0.3, 0.5, 0.7, 0.9)
 OTHERS = ("RN-S", "RN", "XS")
 

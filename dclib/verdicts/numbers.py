@@ -18,7 +18,7 @@ from dclib.paper import Claim
 from dclib.runs import Record
 from dclib.stats import DECODERS, Interval, Verdict
 from dclib.verdicts import facts
-from dclib.verdicts.judged import Runs
+from dclib.verdicts.judged import Runs, opposite
 from dclib.verdicts.removal import Study, evaluations
 
 Printed = Mapping[str, Any]  # a row of the ledger
@@ -259,9 +259,8 @@ def _fig6(row: Printed, found: Runs, preset: str) -> Ours:
     study = Study(evaluated, "zeros")
     cell = ("landmarks" if task == "landmark" else task, int(block))
     changes = study.changes(cell)
-    worse = {d: Interval(-i.value, -i.high, -i.low) for d, i in changes.items()}
     (given,), _ = study.raises([cell], preset)
-    return _measured(row, "fig6", worse, given, records, "weights of the last epoch")
+    return _measured(row, "fig6", opposite(changes), given, records, "weights of the last epoch")
 
 
 ITEMS: dict[str, Callable[[Printed, Runs, str], Ours]] = {
