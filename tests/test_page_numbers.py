@@ -1,80 +1,18 @@
 """Numbers on the committed pages, computed again from the committed records by other code.
 
-Nothing of dclib is used: records are opened as `json` and `numpy` see them, and what the pages'
-tables hold is recomputed from the errors of each face.
+Nothing of dclib is used: what the pages' tables hold is recomputed from the errors of each face.
 """
 
-import base64
 import csv
-import io
-import json
-import lzma
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
-OUTPUT = ROOT / "book" / "_static" / "output"
-UNITS = 2000  # steps of an error: 1/2000 of the interocular distance, rounded up
-FAILURE = 200  # steps: a tenth
-
-
-class Run:
-    """A record, read by hand."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder.name
-        self.about = json.loads((folder / "record.json").read_text())
-        self.e = self.about["experiment"]
-        packed = lzma.decompress((folder / "outcomes.npz.xz").read_bytes())
-        with np.load(io.BytesIO(packed)) as arrays:
-            self.arrays = dict(arrays)
-        alone = self.e["related"] and not any(weight for _, weight in self.e["related"])
-        self.label = self.e["method"] + (" (related 0)" if alone else "")
-
-    def failed(self, decoder: str) -> np.ndarray:
-        return self.arrays[f"errors.{decoder}"].astype(int) > FAILURE  # (epochs, faces)
+from by_hand import ROOT, UNITS, Run, chosen, every_evaluation, every_run, interval, rate, rows
 
 
 @pytest.fixture(scope="module")
 def every() -> list[Run]:
-    return [Run(path.parent) for path in sorted((ROOT / "results/runs").glob("*/record.json"))]
-
-
-def rows(name: str) -> list[dict[str, str]]:
-    with (OUTPUT / f"{name}.csv").open(newline="") as lines:
-        return list(csv.DictReader(lines))
-
-
-def chosen(every: list[Run], **fields: object) -> dict[str, list[Run]]:
-    """Runs of these settings by label."""
-    found: dict[str, list[Run]] = {}
-    for run in every:
-        if all(run.e.get(field) == value for field, value in fields.items()):
-            found.setdefault(run.label, []).append(run)
-    return found
-
-
-def rate(runs: list[Run], decoder: str) -> float:
-    return 100 * float(np.mean([run.failed(decoder).mean() for run in runs]))
-
-
-def interval(one: list[Run], other: list[Run] | None, decoder: str) -> tuple[float, float]:
-    """Faces, and within them tries, drawn again 2,000 times, by a generator of its own."""
-    rng = np.random.default_rng(2026)
-    groups = [np.stack([r.failed(decoder).mean(axis=0) for r in g]) for g in (one, other) if g]
-    faces = groups[0].shape[1]
-    drawn = []
-    for _ in range(2000):
-        at = rng.integers(faces, size=faces)
-        means = [
-            np.mean([group[t][at].mean() for t in rng.integers(len(group), size=len(group))])
-            for group in groups
-        ]
-        drawn.append(means[0] - means[1] if other else means[0])
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return 100 * low, 100 * high
+    return every_run()
 
 
 FIG3 = {
@@ -188,19 +126,12 @@ def test_table_1_and_the_differences_below_it(every):
 def test_changes_of_fig6(fig3):
     """From the packed bits of the evaluations, counted here."""
     after, before = [], []
-    for file in sorted((ROOT / "results/ablation").glob("*/ablation.json")):
-        kept = json.loads(file.read_text())
-        record = next((r for r in fig3["DCNet"] if file.parent.name == r.folder), None)
-        if record is None:
-            continue
-        packed = lzma.decompress(base64.b64decode(kept["failed"]))
-        faces, tasks, blocks = kept["faces"], len(kept["tasks"]), kept["blocks"]
-        bits = np.unpackbits(np.frombuffer(packed, np.uint8)).astype(bool)
-        intact, flips = bits[:faces], bits[2 * faces : 2 * faces + 4 * tasks * blocks * faces]
-        flips = flips.reshape(2, 2, tasks, blocks, faces)  # content, decoder, task, block, face
-        assert (intact == record.failed("bin")[-1]).all()
-        before.append(intact.mean())
-        after.append((flips[:, 0] ^ intact).mean(axis=-1))
+    for evaluation in every_evaluation():
+        record = next((r for r in fig3["DCNet"] if evaluation.run == r.folder), None)
+        if record is not None:
+            assert (evaluation.intact[0] == record.failed("bin")[-1]).all()
+            before.append(evaluation.intact[0].mean())
+            after.append(evaluation.failed[:, 0].mean(axis=-1))
     assert len(before) == 3
     change = 100 * (np.mean(after, axis=0) / np.mean(before) - 1)  # (content, task, block)
     for at, name in enumerate(("ablation_zeros", "ablation_other_face")):
