@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dclib import commands
 from dclib.errors import DataError, RunError
+from dclib.mtcnn import commands as mtcnn
 
 
 def face_count(word: str) -> int | str:
@@ -106,8 +107,19 @@ def parser() -> argparse.ArgumentParser:
     seeing = command("predict", commands.predict, "landmarks and labels of the face in a photo")
     seeing.add_argument("photo", type=Path)
     seeing.add_argument("--run", required=True, help="the run whose network predicts")
-    seeing.add_argument("--box", nargs=4, type=float, metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"))
+    where = seeing.add_mutually_exclusive_group()
+    where.add_argument("--box", nargs=4, type=float, metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"))
+    where.add_argument("--cascade", metavar="ID", help="all faces that this cascade finds")
     seeing.add_argument("--draw", type=Path, help="write the photo with its landmarks here")
+
+    finding = command("detect", commands.detect, "find faces in photos by a cascade, section 4.5")
+    finding.add_argument("photo", nargs="+", type=Path)
+    finding.add_argument("--run", required=True, metavar="ID", help="the cascade that finds them")
+    smallest = "side of the smallest faces looked for, in pixels (default: 20)"
+    finding.add_argument("--minimum", type=float, default=20.0, metavar="PIXELS", help=smallest)
+    marked = "write the photos with their faces here"
+    finding.add_argument("--draw", type=Path, metavar="FOLDER", help=marked)
+    mtcnn.register(command)
 
     giving = command("export", commands.export, "write the network of a run as an ONNX file")
     giving.add_argument("run")

@@ -7,25 +7,25 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-def central_aggregation(incoming: int, central: int) -> nn.Sequential:
+def central_aggregation(incoming: int, central: int, kernel: int = 3) -> nn.Sequential:
     """H of Eq. 2: the features of all tasks become `central` global feature maps."""
     return nn.Sequential(
         nn.Conv2d(incoming, central, kernel_size=1, bias=False),
         nn.BatchNorm2d(central),
         nn.ReLU(),
-        nn.Conv2d(central, central, kernel_size=3, padding=1, bias=False),
+        nn.Conv2d(central, central, kernel, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(central),
         nn.ReLU(),
     )
 
 
-def task_specific_aggregation(incoming: int, channels: int) -> nn.Sequential:
+def task_specific_aggregation(incoming: int, channels: int, kernel: int = 3) -> nn.Sequential:
     """F_t of Eq. 3: one task's features and the global ones become `channels` feature maps."""
     return nn.Sequential(
         nn.Conv2d(incoming, channels, kernel_size=1, bias=False),
         nn.BatchNorm2d(channels),
         nn.ReLU(),
-        nn.Conv2d(channels, channels, kernel_size=3, padding=1, bias=False),
+        nn.Conv2d(channels, channels, kernel, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(channels),
     )
 
@@ -44,24 +44,30 @@ class CollaborativeBlock(nn.Module):
     Args:
         channels: feature maps of each column, one entry per task.
         outer_relu: the ReLU of Eq. 1; the authors' first code, of 2017, did without it.
+        kernel: side of the second convolutions' kernels, odd; the paper's is 3.
 
     Raises:
-        ValueError: when a column has no channels, or all together have fewer than 4.
+        ValueError: when a column has no channels, or all together have fewer than 4, or for an even
+            kernel.
     """
 
-    def __init__(self, channels: Sequence[int], outer_relu: bool = True) -> None:
+    def __init__(self, channels: Sequence[int], outer_relu: bool = True, kernel: int = 3) -> None:
         super().__init__()
         if not channels or min(channels) < 1 or sum(channels) < 4:
             raise ValueError(
                 f"channels={list(channels)}: give one positive number per column, at least 4 in all"
                 " (the central aggregation divides their sum by 4)"
             )
+        if kernel < 1 or kernel % 2 == 0:
+            raise ValueError(f"kernel={kernel}: give an odd number, for maps keep their size")
         self.channels = tuple(channels)
         self.outer_relu = outer_relu
         total = sum(channels)
         central = total // 4
-        self.central = central_aggregation(total, central)
-        self.specific = nn.ModuleList(task_specific_aggregation(c + central, c) for c in channels)
+        self.central = central_aggregation(total, central, kernel)
+        self.specific = nn.ModuleList(
+            task_specific_aggregation(c + central, c, kernel) for c in channels
+        )
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Maps x_t (B, C_t, h_t, w_t) of all columns to y_t of the same shapes, in order."""

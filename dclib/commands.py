@@ -7,7 +7,7 @@ import argparse
 import json
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dclib.errors import RunError
 
@@ -234,16 +234,36 @@ def predict(options: argparse.Namespace) -> None:
     from dclib.predict import predict as run_on
 
     photo = open_photo(options.photo)
-    prediction = run_on(runs.load(options.run), photo, options.box and tuple(options.box))
+    if options.cascade:
+        from dclib.mtcnn import pipeline
+
+        faces = pipeline.predict_all(runs.load(options.run), pipeline.load(options.cascade), photo)
+        landmarks = [point for face in faces for point in face.prediction.landmarks]
+        found: dict[str, Any] = {"faces": [face.to_dict() for face in faces]}
+    else:
+        prediction = run_on(runs.load(options.run), photo, options.box and tuple(options.box))
+        landmarks, found = list(prediction.landmarks), prediction.to_dict()
     if options.draw:
         from PIL import ImageDraw
 
         pen = ImageDraw.Draw(photo)
         radius = max(2, min(photo.size) / 80)
-        for x, y in prediction.landmarks:
+        for x, y in landmarks:
             pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill="#0072b2")
         photo.save(options.draw)
-    print(json.dumps(prediction.to_dict()))
+    print(json.dumps(found))
+
+
+def detect(options: argparse.Namespace) -> None:
+    from dclib.mtcnn import pipeline
+    from dclib.mtcnn.detect import Settings
+
+    cascade, settings = pipeline.load(options.run), Settings(minimum=options.minimum)
+    for path in options.photo:
+        found = cascade.detect(path, settings)
+        if options.draw:
+            pipeline.draw(path, found, options.draw)
+        print(json.dumps({"photo": str(path), **found.to_dict()}), flush=True)
 
 
 def export(options: argparse.Namespace) -> None:

@@ -1,5 +1,6 @@
 """A trained network on a photo of one face."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from PIL import Image
 
 from dclib import data
 from dclib.data.augment import normalise
-from dclib.data.photo import box_square, central_square, crop
+from dclib.data.photo import Square, box_square, central_square, crop
 from dclib.errors import DataError
 from dclib.inference import predictor
 from dclib.runs import Record
@@ -80,20 +81,35 @@ def predict(
                 f"box {box} does not lie inside the photo of {photo.width}x{photo.height}"
             )
     square = box_square(box) if box else central_square(photo.size)
+    return in_squares(record, photo, [square], road)[0]
+
+
+def in_squares(
+    record: Record, photo: Image.Image, squares: Sequence[Square], road: str | None = None
+) -> list[Prediction]:
+    """Landmarks and labels of the faces in squares (left, top, side), at least one, of a photo.
+
+    Raises:
+        RunError: as `predict`.
+    """
     net, e = predictor(record, road), record.experiment
-    pixels, _ = crop(photo, np.zeros((0, 2)), square, e.resolution, margin=0)  # (3, R, R)
-    logits = net.run(normalise(torch.from_numpy(np.array(pixels))[None]))
-    landmarks, labels = np.zeros((0, 2)), {}
+    none = np.zeros((0, 2))
+    crops = [crop(photo, none, square, e.resolution, margin=0)[0] for square in squares]
+    logits = net.run(normalise(torch.from_numpy(np.stack(crops))))  # of (N, 3, R, R)
+    landmarks = np.zeros((len(squares), 0, 2))
     for task in net.tasks:
         if isinstance(task, Landmarks):
-            landmarks = task.decode(logits[task.name], "soft")[0].double().numpy()
-    for name, own in label_logits(net.tasks, logits).items():
-        labels[name] = [round(float(share), 4) for share in own.softmax(dim=1)[0]]
-    left, top, side = square
-    points = landmarks * side / e.resolution + (left, top)
+            landmarks = task.decode(logits[task.name], "soft").double().numpy()
+    shares = {name: of.softmax(dim=1) for name, of in label_logits(net.tasks, logits).items()}
     words = {
         name: of
         for name, of in data.find(e.dataset).words().items()
-        if len(of) == len(labels.get(name, ()))  # a task may have other values than the data set
+        # a task may have other values than the data set
+        if name in shares and len(of) == shares[name].shape[1]
     }
-    return Prediction(points, labels, words)
+    predictions = []
+    for at, (left, top, side) in enumerate(squares):
+        points = landmarks[at] * side / e.resolution + (left, top)
+        labels = {n: [round(float(share), 4) for share in of[at]] for n, of in shares.items()}
+        predictions.append(Prediction(points, labels, words))
+    return predictions

@@ -106,6 +106,23 @@ def paired_bootstrap(first: Any, second: Any, *, seed: int = 0, level: float = L
     return percentiles(one.mean() - other.mean(), resampled, level)
 
 
+def resampled(scores: Any, *, seed: int = 0, stream: int = 1) -> Floats:
+    """A mean score under each of the 10,000 draws of `bootstrap`, for what is made of several.
+
+    Args:
+        scores: (tries, faces).
+        seed: of the draws; the same faces are drawn whatever the scores.
+        stream: of the draws of tries; another one for another method.
+
+    Returns:
+        Means (10,000,).
+
+    Raises:
+        ValueError: a matrix that is empty or not finite.
+    """
+    return _resampled(_matrix(scores), seed, np.random.default_rng([seed, stream]))
+
+
 def relative_change(before: Any, after: Any, *, seed: int = 0, level: float = LEVEL) -> Interval:
     """Percentile interval of mean(after) / mean(before) - 1 in %, over shared faces and tries.
 

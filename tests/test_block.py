@@ -5,7 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dclib import CollaborativeBlock, count_parameters
+from dclib import CollaborativeBlock, count_parameters, execution
+from dclib.execution import FORMS
+from dclib.stacked import collaborate
 
 
 def randomise(net: nn.Module, seed: int = 0) -> None:
@@ -150,6 +152,31 @@ def test_larger_maps_are_averaged_down_before_the_central_aggregation():
     block([small, other])
     block([large, other])
     torch.testing.assert_close(seen[0], seen[1], atol=1e-12, rtol=0)
+
+
+def test_with_kernels_of_1_each_place_is_on_its_own():
+    block = CollaborativeBlock([4, 6], kernel=1).double().eval()
+    randomise(block)
+    maps = [torch.randn(2, c, 5, 4, dtype=torch.double) for c in (4, 6)]
+    for y, alone in zip(block(maps), block([x[..., 2:3, 1:2] for x in maps]), strict=True):
+        torch.testing.assert_close(y[..., 2:3, 1:2], alone, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("kernel", [1, 5])
+def test_faster_forms_take_kernels_of_any_side(kernel):
+    block = CollaborativeBlock([4, 4], kernel=kernel).double().eval()
+    randomise(block)
+    maps = [torch.randn(2, 4, 6, 6, dtype=torch.double) for _ in range(2)]
+    expected = torch.cat(block(maps), dim=1)
+    found = [torch.cat(block(maps), dim=1) for form in FORMS if execution.apply(block, form)]
+    found.append(collaborate(block)(torch.cat(maps, dim=1)))
+    for y in found:
+        torch.testing.assert_close(y, expected, atol=1e-12, rtol=0)
+
+
+def test_even_kernels_are_refused():
+    with pytest.raises(ValueError, match="kernel=2"):
+        CollaborativeBlock([4, 4], kernel=2)
 
 
 @pytest.mark.parametrize("channels", [[], [0, 4], [1, 2]])

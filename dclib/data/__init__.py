@@ -1,7 +1,8 @@
 """Data sets by name; each gives a training and a test face set at any resolution.
 
 Beside those of `DATASETS` there are the folders that their owner has given a name, as
-`dclib.data.folder` says. A data set's module is imported when it is first used.
+`dclib.data.folder` says, and the photo sets of `dclib.data.photos`, in which faces are to be found.
+A data set's module is imported when it is first used.
 """
 
 from collections.abc import Callable
@@ -47,7 +48,8 @@ MTFL_WORDS = {
 }
 
 
-def _late(module: str, name: str) -> Callable[..., Any]:
+def late(module: str, name: str) -> Callable[..., Any]:
+    """A function of a module that is imported when it is first called."""
     return lambda *arguments: getattr(import_module(module), name)(*arguments)
 
 
@@ -61,7 +63,7 @@ def _drawn(
         name=name,
         description=description,
         load=load,
-        tasks=_late("dclib.tasks", "mtfl_tasks"),
+        tasks=late("dclib.tasks", "mtfl_tasks"),
         identify=identify,
         prepare=lambda source: "drawn by dclib itself when first used: nothing to obtain",
         words=lambda: MTFL_WORDS,
@@ -74,36 +76,36 @@ DATASETS = {
         DataSet(
             name="mtfl",
             description="MTFL: 10,000 training photos and 2,995 test crops (section 4.2)",
-            load=_late("dclib.data.mtfl", "load"),
-            tasks=_late("dclib.tasks", "mtfl_tasks"),
-            identify=_late("dclib.data.mtfl", "fingerprint"),
-            prepare=_late("dclib.data.mtfl", "prepare"),
+            load=late("dclib.data.mtfl", "load"),
+            tasks=late("dclib.tasks", "mtfl_tasks"),
+            identify=late("dclib.data.mtfl", "fingerprint"),
+            prepare=late("dclib.data.mtfl", "prepare"),
             words=lambda: MTFL_WORDS,
         ),
         *(
             DataSet(
                 name=f"aflw-{percent}",
                 description=f"AFLW, {percent} % of 2,284 faces to train on (section 4.3)",
-                load=partial(_late("dclib.data.aflw", "load"), percent),
-                tasks=_late("dclib.tasks", "aflw_tasks"),
-                identify=partial(_late("dclib.data.aflw", "fingerprint"), percent),
-                prepare=partial(_late("dclib.data.aflw", "prepare"), percent),
-                words=_late("dclib.data.aflw", "words"),
+                load=partial(late("dclib.data.aflw", "load"), percent),
+                tasks=late("dclib.tasks", "aflw_tasks"),
+                identify=partial(late("dclib.data.aflw", "fingerprint"), percent),
+                prepare=partial(late("dclib.data.aflw", "prepare"), percent),
+                words=late("dclib.data.aflw", "words"),
             )
             for percent in (10, 30, 50, 70, 90)
         ),
         _drawn(
             "synthetic",
             "drawn heads whose every label is known exactly",
-            _late("dclib.data.synthetic", "load"),
+            late("dclib.data.synthetic", "load"),
             lambda: str(import_module("dclib.data.synthetic").FINGERPRINT),
         ),
         *(
             _drawn(
                 f"synthetic-{name}{many}",
                 f"drawn heads, relatedness of their labels: {name}",
-                partial(_late("dclib.data.synthetic", "load_set"), name, bool(many)),
-                partial(_late("dclib.data.synthetic", "fingerprint_of"), name, bool(many)),
+                partial(late("dclib.data.synthetic", "load_set"), name, bool(many)),
+                partial(late("dclib.data.synthetic", "fingerprint_of"), name, bool(many)),
             )
             for name in RELATEDNESS
             for many in ("", "-many")
@@ -111,10 +113,10 @@ DATASETS = {
         DataSet(
             name="tiny-imagenet",
             description="a subset of Tiny-ImageNet: 12,000 small photos to pre-train on",
-            load=_late("dclib.data.tiny_imagenet", "load"),
-            tasks=_late("dclib.data.tiny_imagenet", "tasks"),
-            identify=_late("dclib.data.tiny_imagenet", "fingerprint"),
-            prepare=_late("dclib.data.tiny_imagenet", "prepare"),
+            load=late("dclib.data.tiny_imagenet", "load"),
+            tasks=late("dclib.data.tiny_imagenet", "tasks"),
+            identify=late("dclib.data.tiny_imagenet", "fingerprint"),
+            prepare=late("dclib.data.tiny_imagenet", "prepare"),
         ),
     )
 }
@@ -142,12 +144,16 @@ def prepare(name: str, source: Path | None = None) -> object:
     """Make a data set ready for use, and report what it holds.
 
     Args:
-        name: a data set, or a new name for a folder with a table.
+        name: a data set, a photo set, or a new name for a folder with a table.
         source: an archive or folder to take it from.
 
     Raises:
         DataError: it cannot be had, is not what it should be, or the name is taken.
     """
+    from dclib.data import photos
+
+    if name in photos.PHOTO_SETS:
+        return photos.prepare(name, source)
     if source is not None and (name not in DATASETS or (source / "table.csv").is_file()):
         from dclib.data import folder
 

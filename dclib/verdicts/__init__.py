@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
+import dclib.mtcnn.comparison
 from dclib import comparison, paper, plan, runs
 from dclib.errors import RunError
 from dclib.paper import Claim
-from dclib.runs import Record
 from dclib.stats import Verdict, all_of
-from dclib.verdicts import checks, evidence, removal, rules
+from dclib.verdicts import cascades, checks, evidence, removal, rules
 from dclib.verdicts.judged import Judged, Runs
 
 JUDGES: dict[str, Callable[[Claim, Runs], Judged]] = {
@@ -22,6 +23,7 @@ JUDGES: dict[str, Callable[[Claim, Runs], Judged]] = {
     "gain": evidence.gain,
     "draws": evidence.draws,
     "ablation": removal.ablated,
+    "cascade": cascades.compared,
     "code": lambda claim, found: checks.judge(claim),
     "all": lambda claim, found: _together(claim, found),
     "none": lambda claim, found: Judged(),
@@ -44,7 +46,7 @@ class Finding:
     verdict: str
     measured: str
     preset: str
-    records: tuple[Record, ...] = ()
+    records: tuple[Any, ...] = ()
 
     @property
     def rule(self) -> str:
@@ -75,6 +77,8 @@ def train(figure: str, preset: str) -> str:
     """
     if figure == "fig6":  # its runs are those of Fig. 3
         return f"python -m dclib ablate --preset {preset}"
+    if figure == cascades.PLAN:
+        return f"python -m dclib cascade --plan {figure} --preset {preset}"
     return f"python -m dclib train --plan {figure} --preset {preset}"
 
 
@@ -82,9 +86,11 @@ def runs_of(preset: str) -> Runs:
     """Finds the runs of a plan, each plan once: at `cpu` the committed ones."""
 
     @cache
-    def find(figure: str) -> Sequence[Record]:
+    def find(figure: str) -> Sequence[Any]:
         if not figure:
             return []
+        if figure == cascades.PLAN:
+            return dclib.mtcnn.comparison.find(preset)
         if preset == comparison.REFERENCE:
             return comparison.reference(figure)
         try:

@@ -12,6 +12,7 @@ import torch
 from dclib.block import CollaborativeBlock
 from dclib.columns import Network, count_parameters
 from dclib.methods import METHODS
+from dclib.mtcnn import stages
 from dclib.networks import build, matched_width
 from dclib.paper import Claim, number
 from dclib.tasks import mtfl_tasks
@@ -139,6 +140,24 @@ def parameters() -> tuple[bool, str]:
     return round(count / 1e6) == round(printed / 1e6), words
 
 
+def cascade_parameters() -> tuple[bool, str]:
+    """Whether the three stages have as many parameters as printed, to the nearest million."""
+    each = stages.parameters("DC-MTCNN")
+    printed = number("params", method="MTCNN three stages")
+    words = ", ".join(f"{count:,} in {stage}" for stage, count in each.items())
+    words = f"{sum(each.values()):,} with collaborative blocks: {words}"
+    return round(sum(each.values()) / 1e6) == round(printed / 1e6), words
+
+
+def cascade_equal_size() -> tuple[bool, str]:
+    """Whether each stage of the widened MTCNN has as many parameters as with the blocks."""
+    wide, ours = (stages.parameters(method) for method in ("MTCNNx", "DC-MTCNN"))
+    off = {stage: abs(wide[stage] / ours[stage] - 1) for stage in ours}
+    return all(gap < 0.02 for gap in off.values()), "off by " + ", ".join(
+        f"{100 * gap:.2f} % ({stage})" for stage, gap in off.items()
+    )
+
+
 CHECKS: dict[str, Check] = {
     "linear": linear,
     "untuned": untuned,
@@ -149,4 +168,6 @@ CHECKS: dict[str, Check] = {
     "identity": identity,
     "equal-size": equal_size,
     "parameters": parameters,
+    "cascade-parameters": cascade_parameters,
+    "cascade-equal-size": cascade_equal_size,
 }

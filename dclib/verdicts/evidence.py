@@ -1,11 +1,13 @@
-"""What bears out a claim: methods compared, and draws of weights. Removed features: `removal`.
+"""What bears out a claim: methods compared, and draws of weights.
+
+Removed features are in `removal`, cascades in `cascades`.
 
 Each function takes a claim and what finds the runs of a plan, and ends in `dclib.stats.verdict`: an
 interval on the claimed side of zero, with both decoders. `dclib.verdicts.rules` has the rules in
 words.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dclib.draws
 from dclib.comparison import Comparison, fits
@@ -15,9 +17,13 @@ from dclib.stats import DECODERS, LEVEL, Floats, Interval, Verdict, paired_boots
 from dclib.verdicts.judged import Judged, Runs, both, opposite, shifted
 
 
-def tries(group: Comparison, methods: Sequence[str]) -> str:
-    """How many tries there are, where it is not the same for all or only one."""
-    counts = {m: len(group.tries[m]) for m in methods if m in group.tries}
+def tries(found: Mapping[str, Sequence[object]], methods: Sequence[str]) -> str:
+    """How many tries there are of each method, in words.
+
+    >>> tries({"DCNet": [0, 1], "XS": [0]}, ["DCNet", "XS"])
+    'tries: DCNet 2, XS 1'
+    """
+    counts = {m: len(found[m]) for m in methods if m in found}
     if set(counts.values()) == {1}:
         return "one try each"
     if len(set(counts.values())) > 1:
@@ -37,7 +43,7 @@ def lower(claim: Claim, runs: Runs) -> Judged:
         lines.append(f"{first} − {second}: {both(gaps)}")
     if lines:
         compared = [m for m in methods if any(m in pair for pair in there)]
-        lines.append(tries(group, compared))
+        lines.append(tries(group.tries, compared))
     if missing and group.tries:
         lines.append(f"no run yet of {', '.join(missing)}")
     used = [record for m in methods for record in group.tries.get(m, [])]

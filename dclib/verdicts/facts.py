@@ -11,6 +11,7 @@ from dclib.block import CollaborativeBlock
 from dclib.campaign import FACES
 from dclib.columns import count_parameters
 from dclib.metrics import THRESHOLD
+from dclib.mtcnn import stages
 from dclib.presets import NO_RELATED, PRESETS
 from dclib.section4 import DRAWS, RATIOS, drawn_weights
 from dclib.tasks import Angle, Classes, Landmarks, Orientation, aflw_tasks, mtfl_tasks
@@ -18,6 +19,7 @@ from dclib.train import LAST
 from dclib.verdicts import checks
 
 PAPER = PRESETS["paper"]
+GROUP_SIZE = (1600, 1158)  # of the photo of the Fifth Solvay Conference
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def _at_cpu(field: str) -> str:
     return f"at `paper`; {value:,} at `cpu`"
 
 
-NOT_BUILT = "its data belong to the cascade of MTCNN, which is not built yet"
+NOT_HAD = "made from photos that are not to be had here; the page counts what was made from others"
 
 # By section, condition and metric of the ledger.
 FACTS: dict[tuple[str, str, str], Callable[[], Fact]] = {
@@ -106,8 +108,8 @@ FACTS: dict[tuple[str, str, str], Callable[[], Fact]] = {
     ("4.3", "random task weights", "highest"): lambda: Fact(
         10.0 ** np.ceil(np.log10(_weights().max())), "04_3_aflw", "the bound of what is drawn"
     ),
-    ("4.5", "landmark training faces", "count"): lambda: Fact(math.nan, "", NOT_BUILT),
-    ("4.5", "detection training crops", "count"): lambda: Fact(math.nan, "", NOT_BUILT),
+    ("4.5", "landmark training faces", "count"): lambda: Fact(math.nan, "04_5_mtcnn", NOT_HAD),
+    ("4.5", "detection training crops", "count"): lambda: Fact(math.nan, "04_5_mtcnn", NOT_HAD),
     ("3", "central aggregation divides feature maps by", "factor"): lambda: Fact(
         _factor(), "03_collaborative_block"
     ),
@@ -118,6 +120,18 @@ def _factor() -> float:
     block = CollaborativeBlock((64,) * 5)
     first: Any = block.central[0]
     return sum(block.channels) / float(first.out_channels)
+
+
+def picture(metric: str) -> Fact:
+    """Width or height, in pixels, of the photo that stands in for that of Fig. 7."""
+    at = ("width", "height").index(metric)
+    return Fact(GROUP_SIZE[at], "04_5_mtcnn", "another photo, one that may be shown")
+
+
+def cascade_parameters() -> Fact:
+    """Parameters of the three stages of MTCNN with collaborative blocks."""
+    count = sum(stages.parameters("DC-MTCNN").values())
+    return Fact(count, "04_5_mtcnn", "rounds to what is printed")
 
 
 def parameters() -> Fact:

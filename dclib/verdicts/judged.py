@@ -1,12 +1,12 @@
 """What a claim was judged to be, and the words for what was measured."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from dclib.runs import Record
 from dclib.stats import DECODERS, Interval, Verdict
 
-Runs = Callable[[str], Sequence[Record]]  # plan -> its runs that are there
+# Of section 4.5 runs are a `dclib.mtcnn.records.CascadeRecord` each, else a `dclib.runs.Record`.
+Runs = Callable[[str], Sequence[Any]]  # plan -> its runs that are there
 
 
 class Judged(NamedTuple):
@@ -14,7 +14,7 @@ class Judged(NamedTuple):
 
     verdict: str = Verdict.NOT_RUN
     measured: str = ""
-    records: Sequence[Record] = ()
+    records: Sequence[Any] = ()
 
 
 def number(value: float, digits: int = 2) -> str:

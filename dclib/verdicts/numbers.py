@@ -17,13 +17,19 @@ from dclib.comparison import Comparison, fits
 from dclib.paper import Claim
 from dclib.runs import Record
 from dclib.stats import DECODERS, Interval, Verdict
-from dclib.verdicts import facts
+from dclib.verdicts import cascades, facts
 from dclib.verdicts.judged import Runs, opposite
 from dclib.verdicts.removal import Study, evaluations
 
 Printed = Mapping[str, Any]  # a row of the ledger
 SAME, OTHER = "as in the paper", "not as in the paper"
-PAGES = {"fig3": "04_2_mtfl", "table1": "04_3_aflw", "fig5": "04_3_aflw", "fig6": "04_4_ablation"}
+PAGES = {
+    "fig3": "04_2_mtfl",
+    "table1": "04_3_aflw",
+    "fig5": "04_3_aflw",
+    "fig6": "04_4_ablation",
+    "mtcnn": "04_5_mtcnn",
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class Ours:
     values: Mapping[str, Interval] = field(default_factory=dict)
     verdict: str = Verdict.NOT_RUN
     how: str = ""
-    records: Sequence[Record] = ()
+    records: Sequence[Any] = ()
     page: str = ""
     exact: float = math.nan
     made: str = ""
@@ -52,8 +58,9 @@ class Ours:
 def numbers(preset: str = comparison.REFERENCE) -> pd.DataFrame:
     """One row per number of the ledger, in its order, with ours beside it.
 
-    "ours" is with the paper's decoder, "soft" with ours, each with the ends of its interval; the
-    verdict is on a direction, or whether code has the same number.
+    "ours" is with the paper's decoder, "soft" with ours, each with the ends of its interval;
+    cascades have no decoder and only the first. The verdict is on a direction, or whether code has
+    the same number.
 
     Args:
         preset: whose runs are asked.
@@ -142,12 +149,21 @@ def _exact(row: Printed, fact: facts.Fact, near: float = 0) -> Ours:
 
 def _params(row: Printed, found: Runs, preset: str) -> Ours:
     if row["method"] != "DCNet":
-        return Ours(how=facts.NOT_BUILT)
+        return _exact(row, facts.cascade_parameters(), near=0.5 / 2)
     return _exact(row, facts.parameters(), near=0.5 / 85)
 
 
-def _unbuilt(row: Printed, found: Runs, preset: str) -> Ours:
-    return Ours(how=facts.NOT_BUILT)
+def _mtcnn(row: Printed, found: Runs, preset: str) -> Ours:
+    ours = cascades.beside(row["method"], row["metric"], found, row["value"])
+    if ours is None:
+        return _missing(cascades.PLAN, preset)
+    value, given, records, how = ours
+    made = verdicts.train(cascades.PLAN, preset)
+    return Ours({"bin": value}, given, how, records, PAGES[cascades.PLAN], made=made)
+
+
+def _fig7(row: Printed, found: Runs, preset: str) -> Ours:
+    return _exact(row, facts.picture(row["metric"]))
 
 
 def _bars(row: Printed, found: Runs, preset: str) -> Ours:
@@ -271,7 +287,7 @@ ITEMS: dict[str, Callable[[Printed, Runs, str], Ours]] = {
     "table1": _table1,
     "fig5": _fig5,
     "fig6": _fig6,
-    "mtcnn": _unbuilt,
-    "fig7": _unbuilt,
+    "mtcnn": _mtcnn,
+    "fig7": _fig7,
     "not_printed": _bars,
 }

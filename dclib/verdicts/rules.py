@@ -1,7 +1,8 @@
 """The rules by which claims are judged, in words.
 
 That of verdicts (`dclib.stats.verdict`) was fixed before any network was evaluated on test faces,
-those of the later kinds of evidence before their results were looked at.
+those of the later kinds of evidence before their results were looked at: those of cascades before
+any cascade was trained.
 """
 
 from dclib.draws import FEWEST
@@ -28,6 +29,14 @@ RULES = {
     "ablation mutual": "of {cells}: with the features of the first removed, more labels of the"
     " second's task turn wrong than right (McNemar's test, p < 0.05 in every try); with those of"
     " the second removed, the interval of the relative change of the failure rate lies above zero",
+    "cascade failure rate": "landmark failure rate, {pairs}: the interval of the paired difference"
+    " lies below zero, both if missed faces count as failures and if they are left out",
+    "cascade mean error": "mean error, {pairs}: the interval of the difference lies below zero,"
+    " both with each one's found faces and, paired, with those that both found",
+    "cascade missed faces": "number of missed faces, {pairs}: the interval of the paired difference"
+    " lies below zero",
+    "cascade unfound": "annotated faces of held-out photos that no detection overlaps by a half,"
+    " {pairs}: the interval of the paired difference lies below zero",
     "code": "checked by the code itself, exactly",
     "all": "all of these claims: {needs}",
     "none": "not judged, for the reason given",
@@ -35,8 +44,11 @@ RULES = {
 
 
 def rule(claim: Claim) -> str:
-    """The rule by which a claim is judged, in words; both decoders must agree on all of it."""
-    several = claim.kind in ("draws", "ablation")
+    """The rule by which a claim is judged, in words; both decoders must agree on all of it.
+
+    Cascades have no decoders; what their rules say "both" of takes their place.
+    """
+    several = claim.kind in ("draws", "ablation", "cascade")
     words = RULES[f"{claim.kind} {claim.detail[0]}" if several else claim.kind]
     cells = " and ".join(cell.replace(" ", " at block ") for cell in claim.detail[1:-1])
     if claim.detail[-1:] == ("other face",):

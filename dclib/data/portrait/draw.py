@@ -42,7 +42,7 @@ FRAMES: tuple[Colour, ...] = (
 
 def stream(seed: int, index: int, purpose: str) -> np.random.Generator:
     """The random numbers of one head for one purpose: a counter-based generator keyed by them."""
-    counter = [0, 0, 0, ("head", "grain", "labels").index(purpose)]
+    counter = [0, 0, 0, ("head", "grain", "labels", "scene", "clutter").index(purpose)]
     key = np.array([seed, index], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 

@@ -23,8 +23,16 @@ def paint(
     Args:
         grain: draws the camera's noise; without it there is none.
     """
-    turn = rotation(head.yaw, head.pitch, head.roll)
     canvas = Canvas(head, view(head, size, resolution), _backdrop(head, size, resolution))
+    put(canvas, head)
+    if head.occluder:
+        _occluder(canvas, head, size, resolution)
+    return develop(head, canvas.rgb, resolution, grain)
+
+
+def put(canvas: Canvas, head: Head) -> None:
+    """Puts a head with hair, glasses and shoulders before what is on its canvas."""
+    turn = rotation(head.yaw, head.pitch, head.roll)
     points = (landmarks(head) - PIVOT) @ turn.T
     _body(canvas, head, turn)
     _face(canvas, head, turn, points)
@@ -32,9 +40,6 @@ def paint(
         _hair(canvas, head, turn)
     if head.glasses:
         glasses(canvas, head, turn)
-    if head.occluder:
-        _occluder(canvas, head, size, resolution)
-    return _camera(head, canvas.rgb, resolution, grain)
 
 
 def _face(canvas: Canvas, head: Head, turn: np.ndarray, points: np.ndarray) -> None:
@@ -171,10 +176,18 @@ def _occluder(canvas: Canvas, head: Head, size: int, resolution: int) -> None:
         canvas.add(everywhere, seen, colour, cover, gloss=0.08, blood=0.15)
 
 
-def _camera(
+def develop(
     head: Head, rgb: np.ndarray, resolution: int, grain: np.random.Generator | None
 ) -> np.ndarray:
-    """Exposes, develops and blurs the light of all rays to pixels, and adds grain."""
+    """Exposes, develops and blurs the light of all rays to pixels, and adds grain.
+
+    Args:
+        head: whose camera it is.
+        rgb: (3, FINE * height, FINE * width), the light of the rays.
+
+    Returns:
+        float32 (3, height, width) in 0..255.
+    """
     rays = [rgb[:, i::FINE, j::FINE] for i in range(FINE) for j in range(FINE)]
     picture = np.sum(rays, axis=0) * (2**head.exposure / FINE**2)
     picture = np.sqrt(picture / (1 + 0.25 * picture))  # highlights are compressed
@@ -193,8 +206,8 @@ def _blurred(picture: np.ndarray, deviation: float) -> np.ndarray:
         return picture
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
     weights = weights / weights.sum()
-    size = picture.shape[-1]
     for _ in range(2):
+        size = picture.shape[-1]
         padded = np.pad(picture, ((0, 0), (0, 0), (reach, reach)), mode="edge")
         picture = sum(w * padded[..., i : i + size] for i, w in enumerate(weights.tolist()))
         picture = picture.transpose(0, 2, 1)

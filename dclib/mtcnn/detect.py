@@ -1,0 +1,262 @@
+"""The cascade at work: faces and their landmarks in photos of any size.
+
+P looks everywhere in the photo at many scales, R and O look again at the squares around what the
+stage before has found. Steps and constants are those of Zhang et al. 2016, but for two: boxes
+follow the reduced photo's true scale and are never rounded.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor, nn
+
+from dclib.errors import DataError
+from dclib.folding import fold
+from dclib.mtcnn.boxes import Areas, calibrate, square, suppress
+from dclib.mtcnn.stages import SIZES, Stage
+
+STRIDE = 2  # of P's maps, in pixels
+WITHIN, ACROSS = 0.5, 0.7  # greatest overlap of P's boxes of one scale, and of all scales
+REFINED, FINAL = 0.7, 0.7  # and of R's, and of O's, there of the smaller box
+BATCH = 256  # crops at a time
+STRIP = 100_000  # pixels that P looks at at a time: maps stay in the processor's cache
+
+Photo = Path | str | Image.Image | np.ndarray | Tensor
+Candidates = tuple[Tensor, Tensor, Tensor | None]  # boxes (N, 4), scores (N,), points (N, 5, 2)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is looked for.
+
+    Attributes:
+        minimum: side of the smallest faces, in pixels.
+        factor: between one scale and the next.
+        thresholds: the least scores in P, R and O, as probabilities of a face.
+
+    Raises:
+        ValueError: a value out of range.
+    """
+
+    minimum: float = 20.0
+    factor: float = 0.709
+    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
+
+    def __post_init__(self) -> None:
+        if not self.minimum > 0:
+            raise ValueError(f"minimum={self.minimum}: give the side of the smallest faces")
+        if not 0 < self.factor < 1:
+            raise ValueError(f"factor={self.factor}: give a number between 0 and 1")
+        if not (len(self.thresholds) == 3 and all(0 <= t <= 1 for t in self.thresholds)):
+            raise ValueError(f"thresholds={self.thresholds}: give three numbers from 0 to 1")
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """The faces of a photo, by falling score.
+
+    Attributes:
+        boxes: float32 (N, 4), pixels of the photo; they may reach beyond it.
+        scores: float32 (N,), probabilities of a face.
+        points: float32 (N, 5, 2), x then y.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    points: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: a list of faces, pixels with two decimals."""
+        faces = zip(self.boxes, self.scores, self.points, strict=True)
+        return {"faces": [face_dict(*face) for face in faces]}
+
+
+def face_dict(box: np.ndarray, score: float, points: np.ndarray) -> dict[str, Any]:
+    """A face for JSON."""
+    return {
+        "box": np.round(box.astype(float), 2).tolist(),
+        "score": round(float(score), 4),
+        "landmarks": np.round(points.astype(float), 2).tolist(),
+    }
+
+
+def photo(source: Photo) -> Tensor:
+    """A photo as uint8 (3, H, W), RGB and upright.
+
+    Args:
+        source: a file, a PIL image, or uint8 (3, H, W). Grey becomes RGB, and what is transparent
+            lies over white.
+
+    Raises:
+        DataError: a file that is missing, truncated or no photo, or more than 8 bits a channel.
+        ValueError: an array of another kind or shape.
+    """
+    if isinstance(source, (np.ndarray, Tensor)):
+        pixels = source if isinstance(source, Tensor) else torch.from_numpy(np.array(source))
+        if pixels.dtype != torch.uint8 or pixels.dim() != 3 or len(pixels) != 3:
+            kind = f"{pixels.dtype} {tuple(pixels.shape)}".removeprefix("torch.")
+            raise ValueError(f"a photo is uint8 (3, height, width), not {kind}")
+        return pixels
+    name = source if isinstance(source, (str, Path)) else "the photo"
+    try:
+        with _opened(source) as image:
+            pixels = torch.from_numpy(np.array(_rgb(image)))  # (H, W, 3)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{name} is no readable photo ({error}): give a JPEG or PNG") from error
+    return pixels.permute(2, 0, 1).contiguous()
+
+
+def _opened(source: Path | str | Image.Image) -> AbstractContextManager[Image.Image]:
+    return nullcontext(source) if isinstance(source, Image.Image) else Image.open(source)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"pixels of kind {image.mode}: save it with 8 bits per channel")
+    image = ImageOps.exif_transpose(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def scales(height: int, width: int, settings: Settings) -> list[float]:
+    """How much a photo is reduced for P: first so that the smallest faces have P's 12 pixels."""
+    found, scale = [], SIZES["P"] / settings.minimum
+    while min(height, width) * scale >= SIZES["P"]:
+        found.append(scale)
+        scale *= settings.factor
+    return found
+
+
+class Cascade:
+    """Trained stages, ready to detect.
+
+    Args:
+        stages: "P", "R" and "O"; the last ones may be missing while they are still to be trained.
+            They stay as they are, and later changes to them have no effect.
+
+    Raises:
+        ValueError: no stage, or one without the one before it.
+    """
+
+    def __init__(self, stages: Mapping[str, Stage]) -> None:
+        if not stages or list(stages) != list(SIZES)[: len(stages)]:
+            raise ValueError(f"stages {list(stages)}: give P; P and R; or P, R and O, in order")
+        self.stages = {name: _ready(stage) for name, stage in stages.items()}
+        self.device = next(self.stages["P"].parameters()).device
+
+    @torch.no_grad()
+    def candidates(
+        self, image: Photo, settings: Settings | None = None, stage: str = "O"
+    ) -> Candidates:
+        """What comes out of a stage, by falling score.
+
+        Args:
+            image: all that `photo` takes.
+            stage: "P", "R" or "O", one of those that are there.
+
+        Returns:
+            Boxes (N, 4), calibrated and not yet made square; scores (N,); and O's points
+            (N, 5, 2), None from the others.
+
+        Raises:
+            ValueError: a stage that is not there.
+        """
+        if stage not in self.stages:
+            raise ValueError(f"stage {stage!r} is not in this cascade of {list(self.stages)}")
+        settings = settings or Settings()
+        areas = Areas(photo(image).to(self.device))
+        # scores are logits until the end: as probabilities, many would be 1 and equally good
+        least = dict(zip(SIZES, torch.tensor(settings.thresholds).logit().tolist(), strict=True))
+        boxes, scores = self._everywhere(areas, scales(*areas.size, settings), least["P"])
+        points = None
+        for name in list(SIZES)[1 : list(SIZES).index(stage) + 1]:
+            boxes, scores, points = self._again(name, areas, square(boxes), least[name])
+        return boxes, scores.sigmoid(), points
+
+    def detect(self, image: Photo, settings: Settings | None = None) -> Detections:
+        """The faces of a photo, which is all that `photo` takes."""
+        boxes, scores, points = self.candidates(image, settings)
+        assert points is not None
+        return Detections(*(x.cpu().numpy() for x in (boxes, scores, points)))
+
+    def _everywhere(
+        self, areas: Areas, scales: Sequence[float], least: float
+    ) -> tuple[Tensor, Tensor]:
+        """P on the whole photo at all scales: boxes (N, 4), and scores (N,)."""
+        found = [torch.zeros(0, 9, device=self.device)]  # box, offsets, score
+        for scale in scales:
+            # even, so that pooling leaves nothing out
+            height, width = (2 * math.ceil(side * scale / 2) for side in areas.size)
+            maps = self._maps(areas.reduce(height, width)[None])
+            scores = maps["face"][0].diff(dim=0)[0]  # (h, w)
+            places = (scores >= least).nonzero()  # (N, 2), y before x
+            y, x = places.unbind(dim=1)
+            corners = STRIDE * places.flip(1)
+            boxes = torch.cat([corners, corners + SIZES["P"]], dim=1).float()
+            # whole numbers: boxes two places apart share exactly half, wherever they are
+            kept = suppress(boxes, scores[y, x], WITHIN)
+            x, y, boxes = x[kept], y[kept], boxes[kept]
+            boxes *= boxes.new_tensor([areas.size[1] / width, areas.size[0] / height] * 2)
+            offsets = maps["box"][0, :, y, x].t()
+            found.append(torch.cat([boxes, offsets, scores[y, x, None]], dim=1))
+        rows = torch.cat(found)
+        rows = rows[suppress(rows[:, :4], rows[:, 8], ACROSS)]
+        return _with_area(calibrate(rows[:, :4], rows[:, 4:8]), rows[:, 8])
+
+    def _maps(self, image: Tensor) -> dict[str, Tensor]:
+        """P's maps of an image (1, 3, h, w), strip by strip where each place is on its own."""
+        stage, size = self.stages["P"], SIZES["P"]
+        if not stage.local:
+            return stage.maps(image)
+        step = max(1, STRIP // (STRIDE * image.shape[3])) * STRIDE
+        starts = range(0, image.shape[2] - size + 1, step)
+        parts = [stage.maps(image[:, :, top : top + step + size - STRIDE]) for top in starts]
+        return {task: torch.cat([part[task] for part in parts], dim=2) for task in parts[0]}
+
+    def _again(self, name: str, areas: Areas, squares: Tensor, least: float) -> Candidates:
+        """R or O on squares (N, 4)."""
+        stage = self.stages[name]
+        crops = [areas.cut(some, stage.size) for some in squares.split(BATCH)]
+        answers = [stage(some.contiguous(memory_format=torch.channels_last)) for some in crops]
+        found = {task: torch.cat([a[task] for a in answers]) for task in answers[0]}
+        scores = found["face"].diff(dim=1)[:, 0]
+        good = scores >= least
+        squares, scores, box = squares[good], scores[good], found["box"][good]
+        if name == "R":
+            kept = suppress(squares, scores, REFINED)
+            return *_with_area(calibrate(squares[kept], box[kept]), scores[kept]), None
+        boxes = calibrate(squares, box)
+        kept = suppress(boxes, scores, FINAL, by="smaller")
+        sides = squares[:, None, 2:] - squares[:, None, :2]  # (N, 1, 2)
+        points = squares[:, None, :2] + found["landmarks"][good] * sides
+        return boxes[kept], scores[kept], points[kept]
+
+
+def _with_area(boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Without those that offsets have turned inside out."""
+    good = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
+    return boxes[good], scores[good]
+
+
+@torch.no_grad()
+def _ready(stage: Stage) -> Stage:
+    """A stage for use on values of a photo: without BatchNorms, and the first layer normalises."""
+    folded = cast(Stage, fold(stage, stage.size))
+    for column in cast(list[nn.ModuleList], folded.columns):
+        first = cast(nn.Conv2d, cast(nn.Sequential, column[0])[0])
+        assert first.bias is not None
+        first.weight /= 128
+        first.bias -= 127.5 * first.weight.sum(dim=(1, 2, 3))  # no padding: the same everywhere
+    return folded.to(memory_format=torch.channels_last)

@@ -1,0 +1,179 @@
+"""Public detectors, scored as cascades are: what `data_scripts/public_detectors.py` wrote, read.
+
+Their weights were trained on other photos than ours, so they are no rivals in a comparison of
+methods; they show what the published cascade makes of the same faces. Scores are committed, one
+file per detector.
+
+So are the published weights in our own detection.
+"""
+
+import base64
+import json
+import lzma
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dclib import paths
+from dclib.data.photos import PhotoSet, load
+from dclib.environment import code, machine
+from dclib.errors import RunError
+from dclib.mtcnn import evaluate, public
+from dclib.mtcnn.detect import Cascade, Detections, Settings
+from dclib.mtcnn.findings import Findings, restore
+from dclib.runs import write_atomically
+
+FORMAT = 1
+FACES, HELDOUT = "mtfl-test", "lfwnet"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a public detector made of the photos that the paper's cascades are scored on.
+
+    Attributes:
+        name: of the detector.
+        about: its version and settings, a line for people.
+        environment: versions, settings, and the seconds that it took for all its photos.
+        findings: as of a cascade; of a package only the recall after O is known.
+    """
+
+    name: str
+    about: str
+    environment: dict[str, Any]
+    findings: Findings
+
+
+def score(file: Path) -> Reference:
+    """Score the detections in a file that `data_scripts/public_detectors.py` wrote.
+
+    Raises:
+        RunError: the file cannot be read, or photos are missing in it.
+        DataError: a photo set is not at hand.
+    """
+    remedy = "let data_scripts/public_detectors.py make it again"
+    try:
+        told = json.loads(file.read_bytes())
+        found = {name: _detections(values) for name, values in told["photos"].items()}
+        name, settings, versions = told["detector"], told["settings"], told["versions"]
+        environment = {key: told[key] for key in ("settings", "versions", "python", "seconds")}
+        package, version = next(iter(versions.items()))
+        about = (
+            f"{package} {version} with its own weights, faces of {settings['minimum']} pixels or"
+            f" more, thresholds {', '.join(map(str, settings['thresholds']))}"
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
+        raise RunError(f"{file} holds no detections ({error}): {remedy}") from error
+    faces, heldout = load(FACES)[1], evaluate.held_out(HELDOUT)
+    for photos in (faces, heldout):
+        if absent := [photo for photo in photos.names if photo not in found]:
+            raise RunError(
+                f"{file} lacks {len(absent)} of {len(photos)} photos of {photos.name}, such as"
+                f" {absent[0]}: {remedy}, with all of them"
+            )
+
+    def detect(photos: PhotoSet, number: int) -> Detections:
+        return found[photos.names[number]]
+
+    pictures = evaluate.pictures(FACES)
+    shown = {title: picture for title, picture in pictures.items() if picture.file in found}
+    scored = evaluate.on_heldout(heldout, detect)
+    findings = Findings(
+        faces=FACES,
+        heldout=HELDOUT,
+        stages={"O": float(np.mean(scored["overlaps"] >= evaluate.ENOUGH))},
+        pictures=evaluate.on_pictures(shown, lambda picture: found[picture.file]),
+        **evaluate.on_faces(faces, detect),
+        **scored,
+    )
+    return Reference(name, about, environment, findings)
+
+
+def score_weights(folder: Path) -> Reference:
+    """Score the published weights in our own detection, which pads crops as the publication does.
+
+    facenet-pytorch cuts off what lies beyond a photo and stretches the rest, and so misplaces the
+    landmarks of faces that fill their photo, as those of the test crops do.
+
+    Args:
+        folder: `facenet_pytorch/data` of that package.
+
+    Raises:
+        DataError: weights or a photo set are missing.
+    """
+    settings, start = Settings(), time.perf_counter()
+    findings = evaluate.evaluate(Cascade(public.stages(folder)), FACES, HELDOUT, settings)
+    about = (
+        f"weights of Zhang et al. 2016 in dclib's detection, faces of {settings.minimum:g} pixels"
+        f" or more, thresholds {', '.join(map(str, settings.thresholds))}"
+    )
+    environment = {
+        "settings": asdict(settings),
+        **code(),
+        **machine(),
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+    return Reference("published weights", about, environment, findings)
+
+
+def _detections(values: Mapping[str, Any]) -> Detections:
+    scores = np.array(values["scores"], dtype=np.float32)
+    return Detections(
+        boxes=np.array(values["boxes"], dtype=np.float32).reshape(len(scores), 4),
+        scores=scores,
+        points=np.array(values["points"], dtype=np.float32).reshape(len(scores), 5, 2),
+    )
+
+
+def path(name: str) -> Path:
+    """Where the scores of a detector are, or would be."""
+    return paths.results() / "detectors" / f"{name.replace(' ', '-')}.json"
+
+
+def write(reference: Reference) -> Path:
+    """Write the scores of a detector to the committed results."""
+    file = path(reference.name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    text = {
+        "format": FORMAT,
+        "name": reference.name,
+        "about": reference.about,
+        "environment": reference.environment,
+        "findings": reference.findings.about(),
+        "arrays": base64.b64encode(reference.findings.arrays()).decode(),
+    }
+    write_atomically(file, (json.dumps(text) + "\n").encode())
+    return file
+
+
+def read(file: Path) -> Reference:
+    """The scores in a file.
+
+    Raises:
+        RunError: it is corrupt or of another version.
+    """
+    remedy = "restore it, or make it again by `python -m dclib detectors`"
+    try:
+        text = json.loads(file.read_bytes())
+        if text["format"] != FORMAT:
+            raise RunError(
+                f"{file} has format {text['format']}, this version reads {FORMAT}: {remedy}"
+            )
+        findings = restore(text["findings"], base64.b64decode(text["arrays"], validate=True))
+        return Reference(text["name"], text["about"], text["environment"], findings)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, lzma.LZMAError) as error:
+        raise RunError(f"{file} holds no scores of a detector ({error}): {remedy}") from error
+
+
+def find() -> dict[str, Reference]:
+    """All that are there, by name.
+
+    Raises:
+        RunError: a file is corrupt or of another version.
+    """
+    files = sorted((paths.results() / "detectors").glob("*.json"))
+    return {reference.name: reference for reference in map(read, files)}

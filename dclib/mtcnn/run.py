@@ -1,0 +1,263 @@
+"""One cascade: from an experiment to its record, stage by stage, resumable.
+
+P learns from crops that are drawn, R from what P takes for faces, O from what P and R do.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as safetensors_bytes
+
+from dclib import environment, paths
+from dclib.columns import count_parameters
+from dclib.data.photos import PhotoSet
+from dclib.errors import RunError
+from dclib.mtcnn import records
+from dclib.mtcnn.detect import Cascade, Settings
+from dclib.mtcnn.evaluate import evaluate
+from dclib.mtcnn.experiment import STAGES, CascadeExperiment
+from dclib.mtcnn.mining import hardest, mine
+from dclib.mtcnn.records import CascadeRecord, weights_name
+from dclib.mtcnn.samples import Recipe, Samples, draw, draw_landmarks
+from dclib.mtcnn.sources import shown_background, split
+from dclib.mtcnn.stages import SIZES, TASKS, Stage, build
+from dclib.mtcnn.training import Training, train_stage
+from dclib.runs import write_atomically
+
+THREADS = 1  # results depend on it in the last bits
+
+Tell = Callable[[str, dict[str, Any]], None]  # the stage, and the row of an epoch of its history
+
+
+class Making:
+    """A cascade in the making; what is finished is in its folder."""
+
+    def __init__(self, experiment: CascadeExperiment, tell: Tell) -> None:
+        self.experiment, self.tell = experiment, tell
+        self.folder = paths.store() / experiment.id
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.code = environment.code()
+        self.stages: dict[str, Stage] = {}
+        self.told: dict[str, dict[str, Any]] = {}  # of each finished stage
+        self.training, self.held_out = split(experiment)
+        self.recipe = Recipe(
+            experiment.negatives, experiment.near, experiment.jitters, experiment.smallest
+        )
+
+    def samples(self, stage: str, sets: Sequence[PhotoSet]) -> list[Samples]:
+        """What a stage learns from: of each photo set the samples that it gives."""
+        e, size, made = self.experiment, SIZES[stage], []
+        seed = seed_of(e, stage)
+        for at in shown_background(sets):
+            if stage == STAGES[0]:
+                made.append(draw(sets[at], size, self.recipe, seed))
+            else:
+                cascade, before = Cascade(self.stages), list(self.stages)[-1]
+                thresholds = (*e.mining_thresholds, e.thresholds[-1])
+                mining = Settings(e.mining_minimum, e.factor, thresholds)
+                made.append(mine(sets[at], cascade, before, size, self.recipe, mining, seed))
+        if "landmarks" in TASKS[stage]:
+            pointed = [s for s in sets if any(np.isfinite(p).any() for p in s.points)]
+            made += [draw_landmarks(s, size, self.recipe, seed) for s in pointed]
+        return made
+
+    def stage(self, stage: str) -> None:
+        """Train a stage, unless it is finished, and read its weights, which are written last.
+
+        What is mined with them is the same then whether the training was interrupted or not.
+        """
+        weights, about = self.folder / weights_name(stage), self.folder / f"{stage}.json"
+        if not weights.exists():
+            self.train(stage, weights, about)
+        self.told[stage] = json.loads(about.read_bytes())
+        self.stages[stage] = untrained(self.experiment, stage)
+        read_weights(self.stages[stage], weights)
+
+    def train(self, stage: str, weights: Path, about: Path) -> None:
+        """Train a stage on its samples; write what is told of it, and then its weights."""
+        e, at, start = self.experiment, STAGES.index(stage), time.perf_counter()
+        net = untrained(e, stage)
+        samples, held_out = (self.samples(stage, s) for s in (self.training, self.held_out))
+        drawn = time.perf_counter()
+        of = Training(
+            e.epochs[at], e.batch[at], e.lr[at], e.samples[at], e.mix, e.online, e.weighting
+        )
+        checkpoint = self.folder / f"{stage}.checkpoint.pt"
+        history = train_stage(
+            net, samples, of, e.try_, checkpoint, lambda row: self.tell(stage, row), held_out
+        )
+        told = {
+            "parameters": count_parameters(net),
+            "seconds": round(drawn - start + sum(row["seconds"] for row in history), 1),
+            "history": history,
+            "mined": self.counts(stage, samples),
+        }
+        write_atomically(about, json.dumps(told).encode())
+        content = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
+        write_atomically(weights, safetensors_bytes(content, {"experiment": e.to_json()}))
+        checkpoint.unlink()
+
+    def counts(self, stage: str, samples: Sequence[Samples]) -> dict[str, Any]:
+        """How many samples of each kind, and the negatives that were hardest for the stage before.
+
+        Of several photo sets the hardest are those of the first.
+        """
+        totals: dict[str, Any] = {}
+        for part in samples:
+            for kind, count in part.counts().items():
+                totals[kind] = totals.get(kind, 0) + count
+        first = self.training[shown_background(self.training)[0]]
+        mined = stage != STAGES[0]
+        return totals | {"hardest": hardest(samples[0], first) if mined else []}
+
+    def finish(self) -> CascadeRecord:
+        """Score the trained cascade and leave its record."""
+        e, start = self.experiment, time.perf_counter()
+        settings = Settings(e.minimum, e.factor, e.thresholds)
+        findings = evaluate(Cascade(self.stages), e.faces, e.heldout, settings)
+        seconds = {stage: told["seconds"] for stage, told in self.told.items()}
+        about = {
+            **self.code,
+            **environment.machine(),
+            "device": "cpu",
+            "threads": THREADS,
+            "parameters": {stage: told["parameters"] for stage, told in self.told.items()},
+            "trained_on": sum(map(len, self.training)),
+            "seconds": seconds | {"scoring": round(time.perf_counter() - start, 1)},
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        history, mined = (
+            {stage: told[part] for stage, told in self.told.items()}
+            for part in ("history", "mined")
+        )
+        return records.save(self.folder, e, about, history, mined, findings)
+
+
+def train(experiment: CascadeExperiment, tell: Tell = lambda stage, row: None) -> CascadeRecord:
+    """Train one cascade, score it, and leave its record and weights in the store.
+
+    An interrupted one goes on after its last finished epoch: crops are drawn and mined again, the
+    same ones. One that was made before, and left its weights, is only scored again.
+
+    Raises:
+        RunError: a loss is not finite, a stage finds nothing to learn from, the disk is full, or
+            what is in the folder is not this cascade's.
+        DataError: photos are missing or not those named.
+    """
+    torch.set_num_threads(THREADS)
+    run = Making(experiment, tell)
+    for stage in STAGES:
+        run.stage(stage)
+    return run.finish()
+
+
+def seed_of(experiment: CascadeExperiment, stage: str) -> int:
+    """A number for each stage of each try."""
+    return experiment.try_ * len(STAGES) + STAGES.index(stage)
+
+
+def untrained(experiment: CascadeExperiment, stage: str) -> Stage:
+    """A stage of an experiment; its weights depend on the try alone."""
+    e = experiment
+    torch.manual_seed(seed_of(e, stage))
+    return build(stage, e.method, width=e.width, pooling=e.pooling, kernel=e.kernel)
+
+
+def read_weights(net: Stage, file: Path) -> None:
+    """Give a stage the weights in a file.
+
+    Raises:
+        RunError: they cannot be read, or are those of another stage.
+    """
+    try:
+        net.load_state_dict(load_file(file))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise RunError(
+            f"{file} holds no weights of this stage ({error}): remove its folder and train again"
+        ) from error
+    net.eval()
+
+
+def trained(record: CascadeRecord) -> Cascade:
+    """The trained cascade of a record.
+
+    Raises:
+        RunError: its weights are not in the store.
+    """
+    if (files := record.weights) is None:
+        raise RunError(
+            f"the weights of cascade {record.id} are not in {paths.store()}: train it again by"
+            f" `python -m dclib cascade {record.id}`"
+        )
+    stages = {stage: untrained(record.experiment, stage) for stage in STAGES}
+    for stage, file in files.items():
+        read_weights(stages[stage], file)
+    return Cascade(stages)
+
+
+def require(
+    experiments: Iterable[CascadeExperiment], progress: bool = True, weights: bool = False
+) -> list[CascadeRecord]:
+    """The records of all experiments, in order; what is missing is trained first, one by one.
+
+    Interrupt it and call again: what is finished stays. Several processes may ask for the same
+    cascades at once; each is trained by one of them.
+
+    Args:
+        progress: a line per stage and epoch on standard error.
+        weights: also the trained weights are needed, which committed records come without.
+
+    Raises:
+        RunError, DataError: as `train`.
+    """
+    wanted = list(experiments)
+    waiting = [e for e in dict.fromkeys(wanted) if not _is_there(e, weights)]
+    locks = paths.store() / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    while waiting:
+        busy = []
+        for experiment in waiting:
+            try:
+                with FileLock(locks / experiment.id, timeout=0):
+                    if not _is_there(experiment, weights):
+                        train(experiment, _teller(experiment) if progress else _silent)
+            except Timeout:
+                busy.append(experiment)  # another process trains it
+        waiting = busy
+        if waiting:
+            time.sleep(1)
+    return records.find(wanted)
+
+
+def _is_there(experiment: CascadeExperiment, weights: bool) -> bool:
+    record = records.existing(experiment)
+    return record is not None and not (weights and record.weights is None)
+
+
+def _silent(stage: str, row: dict[str, Any]) -> None:
+    pass
+
+
+def _teller(experiment: CascadeExperiment) -> Tell:
+    """Tells of each epoch on standard error."""
+
+    def tell(stage: str, row: dict[str, Any]) -> None:
+        losses = ", ".join(f"{k[5:]} {v:.4f}" for k, v in row.items() if k.startswith("loss."))
+        of = experiment.epochs[STAGES.index(stage)]
+        print(
+            f"{experiment.label} {experiment.id} {stage}: epoch {row['epoch'] + 1} of {of},"
+            f" {losses}, {row['seconds']:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    return tell

@@ -1,0 +1,419 @@
+"""What the figures, tables and words of section 4.5 show, against cascades made up by hand."""
+
+import doctest
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fake_cascades import GROUP, fake_cascade, fake_cascades, fake_findings
+from PIL import Image
+
+from dclib import figures, paths
+from dclib.data import photos
+from dclib.data.photos import PhotoSet
+from dclib.errors import RunError
+from dclib.figures import detection, detection_pictures, detection_tables, detection_words
+from dclib.mtcnn import comparison, records, reference
+from dclib.mtcnn.comparison import Cascades, gaps, judged, score
+from dclib.stats import Interval, paired_bootstrap
+from dclib.verdicts import facts
+
+SCALES = {"MTCNNx": (1.0, 40), "DC-MTCNN": (0.9, 25), "MTCNN": (1.2, 60)}
+
+
+@pytest.fixture(autouse=True)
+def theme():
+    figures.theme()
+
+
+@pytest.fixture(scope="module")
+def group():
+    return Cascades(fake_cascades(SCALES))
+
+
+@pytest.fixture(scope="module")
+def detectors():
+    return {"a detector": fake_findings(1.4, 10, seed=77)}
+
+
+def test_doctests():
+    assert doctest.testmod(detection_words).failed == 0
+
+
+def by_hand(errors, **more):
+    """Findings of four faces, of which NaN was missed."""
+    errors = np.array(errors)
+    changes = {"errors": errors, "scores": np.where(np.isnan(errors), np.nan, 0.9)}
+    return replace(fake_findings(faces=len(errors), missed=0), **changes, **more)
+
+
+class TestComparison:
+    def test_scores_worked_out_by_hand(self):
+        own = [by_hand([0.05, 0.12, np.nan, 0.10]), by_hand([0.05, np.nan, np.nan, 0.20])]
+        assert score(own, "failure rate").value == pytest.approx(100 * 5 / 8)
+        assert score(own, "failure rate of found faces").value == pytest.approx(100 * 2 / 5)
+        assert score(own, "mean error").value == pytest.approx(100 * (0.27 + 0.25) / 5)
+        assert score(own, "missed faces").value == pytest.approx(1.5)
+
+    def test_the_scores_are_those_of_the_findings_own_methods(self, group):
+        for method in group.methods:
+            found = group.findings(method)
+            rates = [100 * f.failure_rate(missed_fail=True) for f in found]
+            assert group.score(method, "failure rate").value == pytest.approx(np.mean(rates))
+            assert group.score(method, "missed faces").value == np.mean([f.missed() for f in found])
+            unfound = [100 * (1 - f.recall()) for f in found]
+            assert group.score(method, "unfound").value == pytest.approx(np.mean(unfound))
+
+    def test_with_every_face_found_both_readings_are_the_paired_interval(self):
+        one, other = ([by_hand(np.random.default_rng(n).uniform(0, 0.2, 200))] for n in (1, 2))
+        both = gaps(one, other, "failure rate")
+        matrices = [100 * (f[0].errors > 0.10)[None] for f in (one, other)]
+        expected = paired_bootstrap(*matrices)
+        assert both["missed faces fail"] == expected
+        left_out = both["missed faces left out"]
+        ends = [(i.value, i.low, i.high) for i in (expected, left_out)]
+        assert ends[0] == pytest.approx(ends[1], abs=0.5)
+
+    def test_an_interval_over_found_faces_covers_what_resampling_them_gives(self):
+        """Against a bootstrap written here: faces with replacement, then the ratio."""
+        found = fake_findings(1.3, 80)
+        rng = np.random.default_rng(5)
+        ratios = []
+        for _ in range(4000):
+            drawn = rng.integers(len(found.errors), size=len(found.errors))
+            ratios.append(100 * np.nanmean(found.errors[drawn]))
+        ours = score([found], "mean error")
+        assert [ours.low, ours.high] == pytest.approx(np.quantile(ratios, [0.025, 0.975]), rel=0.01)
+
+    def test_error_on_shared_faces_leaves_out_what_one_of_them_missed(self):
+        one = [by_hand([0.02, 0.04, np.nan, 0.50])]
+        other = [by_hand([0.04, 0.06, 0.30, np.nan])]
+        shared = gaps(one, other, "mean error")["on faces that both found"]
+        assert shared == Interval(pytest.approx(-2), pytest.approx(-2), pytest.approx(-2))
+        own = gaps(one, other, "mean error")["each on the faces that it found"]
+        assert own.value == pytest.approx(100 * (0.56 / 3 - 0.40 / 3))
+
+    def test_readings_must_agree(self):
+        below, above, around = Interval(-2, -3, -1), Interval(2, 1, 3), Interval(0, -1, 1)
+        assert judged({"a": below, "b": below}, "cpu") == "direction supported"
+        assert judged({"a": below, "b": above}, "cpu") == "inconclusive"
+        assert judged({"a": below, "b": around}, "cpu") == "inconclusive"
+        assert judged({"": above}, "cpu") == "direction contradicted"
+        assert judged({"": below}, "paper") == "reproduced"
+        assert judged({"": below}, "smoke") == "not run"
+
+    def test_a_cascade_that_finds_nothing_can_be_compared(self):
+        blind = [by_hand([np.nan] * 4)]
+        some = [by_hand([0.05, 0.12, np.nan, 0.10])]
+        assert np.isnan(score(blind, "mean error").value)
+        assert score(blind, "failure rate").value == 100
+        for metric in ("failure rate", "mean error"):
+            assert judged(gaps(blind, some, metric), "cpu") == "inconclusive"
+        assert score(blind, "missed faces").value == 4
+
+    def test_what_cannot_be_compared_is_refused(self):
+        with pytest.raises(RunError, match="differ in preset or photos"):
+            Cascades([fake_cascade(), fake_cascade("MTCNN", faces=100)])
+        with pytest.raises(RunError, match="DC-MTCNN: a try is there twice"):
+            Cascades([fake_cascade(), fake_cascade()])
+
+    def test_reference_cascades_are_found_without_their_photos(self, monkeypatch, tmp_path):
+        """Whoever has the results and not the photos cannot know the photos' fingerprint."""
+        monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path))
+        made = fake_cascades(SCALES, tries=1)
+        for r in made:
+            folder = tmp_path / "cascades" / r.id
+            folder.mkdir(parents=True)
+            records.save(folder, r.experiment, r.environment, r.history, r.mined, r.findings)
+        monkeypatch.setattr(photos, "fingerprint", lambda name: "another")
+        assert [r.id for r in comparison.reference()] == [r.id for r in made]
+        assert comparison.find("cpu")
+        assert not comparison.find("paper")
+
+
+class TestFigures:
+    def test_marks_stand_where_the_scores_are(self, group, detectors):
+        rates, errors, missed = detection.marks(group, detectors).axes
+        names = [label.get_text() for label in rates.get_yticklabels()]
+        assert names == ["MTCNN", "MTCNNx", "DC-MTCNN", "a detector"]
+        circles = [line for line in rates.lines if line.get_marker() == "o"]
+        shown = [line.get_xdata()[0] for line in circles]
+        assert shown[:3] == [group.score(m, "failure rate").value for m in names[:3]]
+        squares = [line.get_xdata()[0] for line in rates.lines if line.get_marker() == "s"]
+        assert all(square < circle for square, circle in zip(squares, shown, strict=True))
+        ticks = [line for line in missed.lines if line.get_marker() == "|"]
+        assert [len(line.get_xdata()) for line in ticks] == [2, 2, 2, 1]
+        for ax, printed in ((rates, [37.85, 28.97]), (errors, [9.96, 9.30]), (missed, [112, 79])):
+            marks = [line for line in ax.lines if line.get_marker() == "D"]
+            assert [m.get_xdata()[0] for m in marks] == pytest.approx(printed)
+            assert [m.get_ydata()[0] for m in marks] == [1, 2]
+
+    def test_the_papers_numbers_stand_beside_its_faces_only(self):
+        made = fake_cascades(SCALES, tries=1, preset="smoke", on="scenes", heldout="scenes")
+        group = Cascades(made)
+        elsewhere = {"a detector": fake_findings()}  # on other photos, so it has no row
+        for fig in (detection.marks(group, elsewhere), detection.ced(group, elsewhere)):
+            assert not [x for ax in fig.axes for x in ax.lines if x.get_marker() == "D"]
+        rows = detection.marks(group, elsewhere).axes[0].get_yticklabels()
+        assert [row.get_text() for row in rows] == ["MTCNN", "MTCNNx", "DC-MTCNN"]
+        assert detection_tables.scores(group, elsewhere)["missed: paper"].isna().all()
+        assert detection_tables.against(group)["paper"].isna().all()
+
+    def test_error_curves_end_where_faces_are_missed(self, group, detectors):
+        (ax,) = detection.ced(group, detectors, limit=5.0).axes
+        ends = {line.get_label(): line.get_ydata()[-1] for line in ax.lines}
+        assert ends["DC-MTCNN"] == pytest.approx(100 * 375 / 400)
+        assert ends["a detector"] == pytest.approx(100 * 390 / 400)
+        (one,) = (line for line in ax.lines if line.get_label() == "MTCNNx")
+        at = np.searchsorted(one.get_xdata(), 10.0)
+        assert one.get_xdata()[at] == pytest.approx(10.0)
+        rate = group.score("MTCNNx", "failure rate").value
+        assert one.get_ydata()[at] == pytest.approx(100 - rate)
+
+    def test_recall_by_stage_and_by_overlap(self, group, detectors):
+        left, right = detection.recall(group, detectors).axes
+        lines = [line for line in left.lines if line.get_marker() == "o"]
+        assert list(lines[2].get_ydata()) == pytest.approx([99, 97, 94])  # 18 of 300 are lost
+        for line in right.lines[:3]:
+            assert (np.diff(line.get_ydata()) <= 0).all()
+        half = np.argmin(abs(right.lines[2].get_xdata() - 0.5))
+        assert right.lines[2].get_ydata()[half] == pytest.approx(94)
+
+    def test_a_detector_without_stages_has_no_line_for_them(self, group, detectors):
+        last = {name: replace(own, stages={"O": 0.9}) for name, own in detectors.items()}
+        left, right = detection.recall(group, last).axes
+        assert len([line for line in left.lines if line.get_marker() == "o"]) == 3
+        assert "a detector" in [line.get_label() for line in right.lines]
+
+    def test_training_shows_each_loss_of_each_stage(self, group):
+        axes = detection.training(group).axes
+        assert [bool(ax.lines) for ax in axes] == [True] * 6 + [False, False, True]
+        for ax in (axes[0], axes[8]):
+            assert [line.get_linestyle() for line in ax.lines] == ["-", ":"] * 3
+            assert list(ax.lines[0].get_ydata()) == pytest.approx([1, 1 / 2, 1 / 3])
+
+    def test_without_cascades_each_says_how_to_make_them(self, detectors):
+        nothing = Cascades([])
+        made = [f(nothing, detectors) for f in (detection.marks, detection.ced, detection.recall)]
+        for fig in [*made, detection.training(nothing)]:
+            (text,) = fig.axes[0].texts
+            assert text.get_text() == ("Not run: python -m dclib cascade --plan mtcnn --preset cpu")
+
+
+class TestPictures:
+    def test_there_are_29_noses_in_the_group_photo(self):
+        with Image.open(paths.root() / "book/images/solvay_1927.jpg") as photo:
+            assert photo.size == facts.GROUP_SIZE == tuple(GROUP["size"])
+            width, height = photo.size
+        noses = detection_pictures.NOSES
+        assert noses.shape == (29, 2)
+        assert (noses > 0).all()
+        assert (noses < (width, height)).all()
+        apart = np.abs(noses[:, None] - noses).max(axis=2) + 1000 * np.eye(29)
+        assert apart.min() > 30  # nobody twice: faces are 50 pixels and more
+
+    def test_the_noses_are_where_a_public_detector_finds_faces(self):
+        """They were read off by eye; its committed detections know nothing of them."""
+        shown = reference.find()["facenet-pytorch"].findings.pictures["group"]
+        assert detection_pictures.people(shown["boxes"]).all()
+        distances = np.linalg.norm(
+            detection_pictures.NOSES[:, None] - shown["points"][:, 2], axis=2
+        )
+        assert distances.min(axis=1).max() < 12  # pixels, of faces of 50 and more
+
+    def test_a_person_is_found_by_a_box_with_the_nose_in_its_middle(self):
+        x, y = detection_pictures.NOSES[0]
+        around = np.array([[x - 30, y - 30, x + 30, y + 30]], dtype=float)
+        assert detection_pictures.people(around).tolist() == [True] + [False] * 28
+        beside = around + np.array([20, 0, 20, 0])
+        assert not detection_pictures.people(beside).any()
+        assert not detection_pictures.people(np.zeros((0, 4))).any()
+
+    def test_counts_of_the_group_photo_and_of_annotated_ones(self):
+        assert detection_pictures.counts("group", GROUP) == (29, 1, 1)
+        other = GROUP | {"truth": 5, "found": 2}
+        assert detection_pictures.counts("wider/a.jpg", other) == (5, 2, 0)
+        assert detection_pictures.counts("elsewhere", GROUP) is None
+
+    def test_fig7_has_a_box_and_points_for_each_detection(self):
+        pixels = np.zeros((3, 1158, 1600), dtype=np.uint8)
+        (ax,) = detection_pictures.picture(pixels, "group", GROUP).axes
+        (outlines,) = ax.collections
+        corners = [path.vertices[:4] for path in outlines.get_paths()]
+        assert [c.min(axis=0).tolist() for c in corners] == [[625, 600], [1100, 100]]
+        points = [line for line in ax.lines if line.get_marker() == "."]
+        assert points[0].get_xdata().tolist() == GROUP["points"][0, :, 0].tolist()
+        (crosses,) = (line for line in ax.lines if line.get_marker() == "x")
+        assert len(crosses.get_xdata()) == 28
+        assert ax.get_ylim() == (1158, 0)
+        assert len(ax.images) == 1
+        assert not detection_pictures.picture(None, "group", GROUP).axes[0].images
+
+    def test_only_the_group_photo_or_a_drawn_scene_stands_for_fig7(self):
+        def with_pictures(*names):
+            made = fake_cascade()
+            shown = dict.fromkeys(names, GROUP)
+            return replace(made, findings=replace(made.findings, pictures=shown))
+
+        assert detection_pictures.chosen(with_pictures("wider/a.jpg", "group")) == "group"
+        assert detection_pictures.chosen(with_pictures("scenes/000")) == "scenes/000"
+        assert detection_pictures.chosen(with_pictures("wider/a.jpg")) is None
+
+    def test_hardest_negatives_are_cut_from_their_photos(self):
+        pixels = np.zeros((3, 60, 240), dtype=np.uint8)
+        pixels[0, 20:50, 10:40] = 200  # what the second square shows
+        nothing = (np.zeros((0, 4), np.float32),) * 20
+        photo_set = PhotoSet(
+            name="some",
+            fingerprint="",
+            names=tuple(f"photo {k}" for k in range(20)),
+            boxes=nothing,
+            points=(np.zeros((0, 5, 2), np.float32),) * 20,
+            ignored=nothing,
+            groups=np.arange(20),
+            complete=True,
+            read=lambda number: pixels,
+        )
+        fig = detection_pictures.hardest(fake_cascade(), photo_set)
+        shown = [ax.images[0].get_array() for part in fig.subfigs for ax in part.axes]
+        assert len(shown) == 2 * detection_pictures.SHOWN
+        assert abs(np.asarray(shown[1]).mean(axis=(0, 1)) - [200, 0, 0]).max() < 8
+        assert np.asarray(shown[5]).max() == 0
+
+    def test_without_photos_their_squares_are_shown(self):
+        fig = detection_pictures.hardest(fake_cascade(), None)
+        for ax in fig.axes:
+            assert not ax.images
+            corners = [path.vertices[:4] for path in ax.collections[0].get_paths()]
+            assert len(corners) == 20
+            assert corners[3].min(axis=0).tolist() == [30, 20]
+            assert corners[3].max(axis=0).tolist() == [60, 50]
+
+    def test_pixels_of_real_photos_need_to_be_allowed_and_at_hand(self, places):
+        assert detection_pictures.mined_from(fake_cascade(), allowed=False) is None
+        assert detection_pictures.mined_from(fake_cascade(), allowed=True) is None  # not here
+
+
+class TestTables:
+    def test_sizes_add_up_to_what_the_paper_says(self):
+        frame = detection_tables.sizes()
+        for method in ("MTCNN", "MTCNNx", "DC-MTCNN"):
+            assert frame.loc[["P", "R", "O"], method].sum() == frame.loc["all", method]
+        assert round(frame.loc["all", "DC-MTCNN"], -6) == 2_000_000
+        assert frame.loc["P", "MTCNN"] == 6632  # counted by hand from the published layers
+        assert frame.loc["O", "tasks"] == "face, box, landmarks"
+
+    def test_scores(self, group, detectors):
+        frame = detection_tables.scores(group, detectors)
+        own = frame.loc["DC-MTCNN"]
+        assert (own["parameters (M)"], own["tries"]) == (2.0, "2")
+        assert own["missed"] == 25
+        assert own["missed: low"] < 25 < own["missed: high"]
+        assert own["failure rate: paper"] == 28.97
+        assert own["mean error: paper"] == pytest.approx(9.30)
+        public = frame.loc["a detector"]
+        assert np.isnan(public["parameters (M)"])
+        assert public["tries"] == "–"
+        assert np.isnan(public["missed: paper"])
+
+    def test_differences(self, group):
+        frame = detection_tables.against(group)
+        pair = frame.loc["DC-MTCNN − MTCNNx"].set_index(["score", "reading"])
+        assert len(pair) == 6
+        missed = pair.loc[("missed faces", "")]
+        assert missed["value"] == -15
+        assert missed["paper"] == 79 - 112
+        assert missed["verdict"] == "direction supported"
+        failing = pair.loc[("failure rate", "missed faces fail")]
+        assert failing["paper"] == pytest.approx(28.97 - 37.85)
+        assert set(frame.index) == {
+            "DC-MTCNN − MTCNNx",
+            "DC-MTCNN − MTCNN",
+            "MTCNNx − MTCNN",
+        }
+
+    def test_faces_by_further_detections(self, group):
+        frame = detection_tables.others(group, {}).loc["MTCNNx"].set_index("further detections")
+        parts = frame.drop(index="any")
+        assert parts["faces"].sum() == frame.loc["any", "faces"] == 300
+        weighted = (parts["faces"] * parts["found (%)"]).sum() / 300
+        assert weighted == pytest.approx(frame.loc["any", "found (%)"])
+        assert frame.loc["any", "found (%)"] == pytest.approx(90)  # 30 of 300 are lost
+
+    def test_stages_and_precision(self, group):
+        frame = detection_tables.by_stage(group, {})
+        assert frame.loc["DC-MTCNN", ["after P", "after R", "after O"]].tolist() == pytest.approx(
+            [99, 97, 94]
+        )
+        assert frame["precision"].isna().all()
+        made = fake_cascade()
+        known = replace(made, findings=replace(made.findings, precision=0.8))
+        assert detection_tables.by_stage(Cascades([known]), {})["precision"].item() == 80
+
+    def test_mined(self, group):
+        frame = detection_tables.mined(group).set_index("stage", append=True)
+        own = frame.loc[("DC-MTCNN", "O")]
+        assert (own["negative"], own["landmark"], own["left out"]) == (3000, 500, 5)
+        assert own["hardest"] == own["64th, or last"] == 0.9
+        assert np.isnan(frame.loc[("DC-MTCNN", "P"), "hardest"])
+
+    def test_pictures_of_every_try(self, group, detectors):
+        frame = detection_tables.pictures(group, detectors)
+        assert len(frame) == 3 * 2 + 1
+        assert frame[["faces", "found", "other detections"]].drop_duplicates().values.tolist() == [
+            [29, 1, 1]
+        ]
+
+    def test_minutes(self, group):
+        assert detection_tables.minutes(group).loc["MTCNN", "all"] == 13
+
+    def test_speed(self):
+        """Ratios of each round, not of medians."""
+        record = {
+            "photos": {"group": {"count": 1, "size": [1600, 1158]}},
+            "faces": {"group": {"dclib": 29, "facenet-pytorch": 28}},
+            "seconds": {"group": {"dclib": [1.0, 2.0, 1.0], "facenet-pytorch": [3.0, 2.0, 2.0]}},
+        }
+        row = detection_tables.speed(record).loc["group"]
+        assert (row["dclib (s)"], row["facenet-pytorch (s)"]) == (1, 2)
+        assert (row["least"], row["times as fast"], row["most"]) == (1, 2, 3)
+        assert (row["dclib, faces"], row["first"]) == (29, "1600 × 1158")
+
+    def test_without_cascades_they_are_empty(self):
+        nothing = Cascades([])
+        assert detection_tables.scores(nothing, {}).empty
+        assert detection_tables.against(nothing).empty
+        assert detection_tables.pictures(nothing, {"a": fake_findings()}).empty
+        assert detection_tables.best(nothing) is None
+
+
+class TestWords:
+    def test_who_is_better(self, group):
+        told = detection_words.marks(group)
+        assert told.count("it fails less often") == 2
+        assert "it misses fewer faces (25 against 40)" in told
+        reverse = Cascades(fake_cascades({"MTCNNx": (0.9, 25), "DC-MTCNN": (1.0, 40)}))
+        told = detection_words.marks(reverse)
+        assert "it fails more often" in told
+        assert "it misses more faces (40 against 25)" in told
+        same = Cascades(fake_cascades({"MTCNNx": (1.0, 25), "DC-MTCNN": (1.0, 25)}, tries=1))
+        assert "the two cannot be told apart (25 against 25)" in detection_words.marks(same)
+
+    def test_smoke_says_that_it_proves_nothing(self):
+        made = fake_cascades(SCALES, tries=1, preset="smoke", on="scenes", heldout="scenes")
+        assert "none of this speaks of the paper" in detection_words.marks(Cascades(made))
+        assert "nothing yet to conclude" in detection_words.conclusion(Cascades(made))
+
+    def test_recall_picture_and_conclusion(self, group):
+        assert "DC-MTCNN finds 94.0 %" in detection_words.recall(group, {})
+        told = detection_words.picture(fake_cascade(), "group")
+        assert told == (
+            "DC-MTCNN, try 0, finds 1 of 29 people in 1600 × 1158 pixels; 1 further detection."
+        )
+        conclusion = detection_words.conclusion(group)
+        assert conclusion.count("*direction supported*") == 3
+
+    def test_what_is_lacking(self, group):
+        assert "4 of the 6 cascades" in detection_words.missing(group.records[:2], 6, "cpu")
+        assert "--preset paper" in detection_words.missing([], 9, "paper")
+        assert detection_words.missing(group.records, 6, "cpu").startswith("All 6")

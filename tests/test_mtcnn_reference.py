@@ -1,0 +1,216 @@
+"""Public detectors: what the script writes is scored as a cascade's findings are, and kept."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from argparse import Namespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_mtcnn_evaluate import FACE, photo_set
+
+from dclib import paths
+from dclib.errors import RunError
+from dclib.mtcnn import commands, evaluate, pace, reference
+from dclib.mtcnn.detect import Detections
+
+BOX = [5, 5, 25, 25]
+FACES = photo_set([[BOX]] * 3, points=(FACE[None].astype(np.float32),) * 3)
+
+
+@pytest.fixture
+def sets(monkeypatch, tmp_path):
+    """The two photo sets, and one picture."""
+    monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path / "results"))
+    for module in (reference, evaluate):
+        monkeypatch.setattr(module, "load", lambda name: (FACES.subset([]), FACES))
+    picture = evaluate.Picture("x.jpg", FACES.read(0))
+    monkeypatch.setattr(evaluate, "pictures", lambda faces: {"group": picture, "other": picture})
+
+
+def told(**changes):
+    """Found, missed, and found with points 3 and 4 px off (0.5 of 10 px)."""
+    nothing = {"boxes": [], "scores": [], "points": []}
+    right = {"boxes": [BOX], "scores": [0.9], "points": [FACE.tolist()]}
+    wrong = {"boxes": [BOX], "scores": [0.8], "points": [(FACE + np.array([3, 4])).tolist()]}
+    return {
+        "detector": "facenet-pytorch",
+        "settings": {"minimum": 20, "thresholds": [0.6, 0.7, 0.7]},
+        "versions": {"facenet-pytorch": "2.6.0", "torch": "2.2.2"},
+        "python": "3.11.7",
+        "seconds": 12.5,
+        "photos": {"0.png": right, "1.png": nothing, "2.png": wrong, "x.jpg": right},
+    } | changes
+
+
+def written(tmp_path, **changes):
+    file = tmp_path / "found.json"
+    file.write_text(json.dumps(told(**changes)))
+    return file
+
+
+def test_scores_worked_by_hand(sets, tmp_path):
+    scored = reference.score(written(tmp_path))
+    found = scored.findings
+    assert found.failure_rate(missed_fail=True) == pytest.approx(2 / 3)
+    assert found.failure_rate(missed_fail=False) == 1 / 2
+    assert found.mean_error() == pytest.approx(0.25)
+    assert found.missed() == 1
+    assert found.stages == {"O": pytest.approx(2 / 3)}
+    assert len(found.pictures["group"]["boxes"]) == 1
+    assert scored.about.startswith("facenet-pytorch 2.6.0 with its own weights, faces of 20 pixels")
+
+
+def test_scores_are_kept_and_found(sets, tmp_path, capsys):
+    assert reference.find() == {}
+    commands.detectors(Namespace(time=False, package=None, file=[written(tmp_path)]))
+    assert "66.67%, of the found faces 50.00%; mean error 0.2500; 1 of 3" in capsys.readouterr().out
+    kept = reference.find()["facenet-pytorch"]
+    assert kept.environment["versions"]["torch"] == "2.2.2"
+    np.testing.assert_allclose(kept.findings.errors, [0, np.nan, 0.5], atol=1e-4)
+    np.testing.assert_allclose(kept.findings.points[0], FACE)
+
+
+def test_pictures_that_were_not_looked_at_are_left_out(sets, tmp_path):
+    photos = told()["photos"]
+    del photos["x.jpg"]
+    assert reference.score(written(tmp_path, photos=photos)).findings.pictures == {}
+
+
+def test_missing_photos_are_named(sets, tmp_path):
+    photos = told()["photos"]
+    del photos["1.png"]
+    with pytest.raises(RunError, match=r"lacks 1 of 3 photos of made, such as 1\.png"):
+        reference.score(written(tmp_path, photos=photos))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"photos": []},
+        {"photos": {"0.png": {"boxes": [[1, 2]], "scores": [0.5], "points": []}}},
+        {"photos": {"0.png": {"boxes": []}}},
+        {"settings": None},
+        {"versions": {}},
+    ],
+)
+def test_files_that_hold_no_detections(sets, tmp_path, changes):
+    with pytest.raises(RunError, match="holds no detections"):
+        reference.score(written(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": 1}', '{"format": 1, "findings": {}}'])
+def test_damaged_scores_are_named(sets, text):
+    file = reference.path("facenet-pytorch")
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    with pytest.raises(RunError, match=r"facenet-pytorch\.json holds no scores"):
+        reference.find()
+
+
+def test_scores_of_another_version(sets):
+    file = reference.path("facenet-pytorch")
+    file.parent.mkdir(parents=True)
+    file.write_text('{"format": 0}')
+    with pytest.raises(RunError, match="format 0, this version reads 1"):
+        reference.find()
+
+
+def test_nothing_to_score_and_no_package_to_time(tmp_path):
+    for words in ({"package": None, "time": False}, {"package": None, "time": True}):
+        with pytest.raises(RunError, match="name files with detections"):
+            commands.detectors(Namespace(file=[], **words))
+    with pytest.raises(RunError, match="holds no facenet-pytorch"):
+        commands.detectors(Namespace(file=[], package=tmp_path / "nowhere", time=True))
+
+
+def test_published_weights_are_scored_by_our_own_detection(sets, monkeypatch, capsys, tmp_path):
+    """Which here finds every face with its points 3 and 4 px off, and only those."""
+    found = Detections(
+        np.array([BOX], np.float32), np.ones(1, np.float32), FACE[None] + np.array([3, 4])
+    )
+    candidates = torch.tensor([BOX], dtype=torch.float32), torch.ones(1), None
+    cascade = Namespace(detect=lambda *_: found, candidates=lambda *_: candidates)
+    monkeypatch.setattr(reference.public, "stages", lambda folder: folder)
+    monkeypatch.setattr(reference, "Cascade", lambda stages: cascade)
+    commands.detectors(Namespace(time=False, file=[], package=tmp_path))
+    assert "failure rate 100.00%" in capsys.readouterr().out
+    kept = reference.find()["published weights"]
+    assert kept.findings.stages == {"P": 1.0, "R": 1.0, "O": 1.0}
+    assert kept.environment["settings"]["minimum"] == 20.0
+
+
+def test_times_of_both_and_what_both_found(monkeypatch, tmp_path, capsys):
+    """With a package of the same name, and a cascade that finds nothing."""
+    (tmp_path / "facenet_pytorch.py").write_text(FAKE)
+    monkeypatch.delitem(sys.modules, "facenet_pytorch", raising=False)
+    monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path / "results"))
+    seen = {"crops": [FACES.read(1)] * 2, "group": [FACES.read(2)]}
+    monkeypatch.setattr(pace, "photos", lambda: seen)
+    monkeypatch.setattr(pace.public, "stages", lambda folder: {})
+    monkeypatch.setattr(pace, "Cascade", lambda stages: Namespace(detect=lambda pixels: []))
+    commands.detectors(Namespace(time=True, package=tmp_path, file=[]))
+    assert "faces in 2 photos: dclib 0, facenet-pytorch 4" in capsys.readouterr().out
+    record = pace.read()
+    assert record["photos"]["crops"] == {"count": 2, "size": [80, 60]}
+    assert {len(times) for of in record["seconds"].values() for times in of.values()} == {7}
+    assert str(tmp_path) not in sys.path
+    del sys.modules["facenet_pytorch"]
+
+
+def test_how_many_times_as_fast_is_the_median_over_rounds():
+    times = {"crops": {"dclib": [1.0, 2.0, 3.0], "facenet-pytorch": [2.0, 6.0, 3.0]}}
+    assert pace.ratios({"seconds": times}) == {"crops": 2.0}
+
+
+FAKE = """
+import numpy as np
+class MTCNN:
+    def __init__(self, min_face_size, keep_all):
+        assert min_face_size == 20 and keep_all
+    def detect(self, image, landmarks=False):
+        if image.size == (8, 8):
+            return (None, [None], None)[: 2 + landmarks]
+        boxes = np.array([[0, 0, 1, 1], image.getbbox()], dtype=object)
+        return (boxes, np.array([0.7, 0.9], dtype=object), np.ones((2, 5, 2)))[: 2 + landmarks]
+"""
+
+
+def test_the_script_reads_photos_wherever_they_are(tmp_path):
+    """With a package of the same name in place of the public one."""
+    package = tmp_path / "packages"
+    (package / "facenet_pytorch-2.6.0.dist-info").mkdir(parents=True)
+    about = "Metadata-Version: 2.1\nName: facenet-pytorch\nVersion: 2.6.0\n"
+    (package / "facenet_pytorch-2.6.0.dist-info" / "METADATA").write_text(about)
+    (package / "facenet_pytorch.py").write_text(FAKE)
+    (tmp_path / "folder" / "in").mkdir(parents=True)
+    for name, size in (("in/one.png", (30, 20)), ("in/two.jpg", (8, 8)), ("in/note.txt", None)):
+        file = tmp_path / "folder" / name
+        Image.new("L", size, 255).save(file) if size else file.write_text("no photo")
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for name in ("AFLW/a.png", "lfw/b.png", "lfw/c.png"):
+            archive.write(tmp_path / "folder" / "in" / "one.png", name)
+    (tmp_path / "list.txt").write_text("lfw\\c.png 1 2 3\n\n")
+    script = paths.root() / "data_scripts" / "public_detectors.py"
+    places = ["folder", "all.zip:AFLW/", "all.zip@list.txt", "folder/in/one.png"]
+    subprocess.run(
+        [sys.executable, script, "facenet-pytorch", "out.json", *places],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(package)},
+        check=True,
+        capture_output=True,
+    )
+    made = json.loads((tmp_path / "out.json").read_text())
+    assert list(made["photos"]) == [
+        "in/one.png",
+        "in/two.jpg",
+        "AFLW/a.png",
+        "lfw/c.png",
+        "one.png",
+    ]
+    assert made["photos"]["in/one.png"]["boxes"] == [[0, 0, 30, 20], [0, 0, 1, 1]]  # by score
+    assert made["photos"]["in/two.jpg"] == {"boxes": [], "scores": [], "points": []}
+    assert made["versions"]["facenet-pytorch"] == "2.6.0"

@@ -1,0 +1,262 @@
+"""A whole cascade at a tiny setting: what it leaves, and that an interruption changes nothing."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from dclib.data import scenes
+from dclib.data.photos import PhotoSet, nothing
+from dclib.errors import DataError, RunError
+from dclib.mtcnn import commands, evaluate, presets, records, run, sources
+
+KINDS = ["negative", "positive", "part", "landmark", "left out", "hardest"]
+
+
+def few(name, numbers, complete=True):
+    """Some scenes, without the cache."""
+    pixels = [scenes.paint(number) for number in numbers]
+    points = tuple(
+        np.array([one.points for one in scenes.people(number)], np.float32).reshape(-1, 5, 2)
+        for number in numbers
+    )
+    boxes = tuple(np.array([scenes.around(p) for p in of], np.float32) for of in points)
+    return PhotoSet(
+        name=name,
+        fingerprint="of a few",
+        names=tuple(f"{number}" for number in numbers),
+        boxes=tuple(of.reshape(-1, 4) for of in boxes),
+        points=points,
+        ignored=nothing(len(numbers)),
+        groups=np.arange(len(numbers)),
+        complete=complete,
+        read=pixels.__getitem__,
+    )
+
+
+@pytest.fixture(scope="module")
+def photos():
+    return few("scenes", range(10)), few("scenes", range(20, 22))
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch, photos):
+    monkeypatch.setenv("DCLIB_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setattr(sources.photos, "load", lambda name: photos)
+    monkeypatch.setattr(sources.photos, "fingerprint", lambda name: "of a few")
+    monkeypatch.setattr(evaluate, "load", lambda name: photos)
+    return tmp_path / "store"
+
+
+def tiny(**changes):
+    """Seconds; every stage lets nearly everything pass, for nothing is learnt in this time."""
+    settings = {
+        "epochs": (2, 2, 2),
+        "batch": (32, 32, 32),
+        "samples": (64, 64, 64),
+        "negatives": 8,
+        "jitters": 8,
+        "mining_minimum": 40.0,
+        "mining_thresholds": (0.0, 0.0),
+        "minimum": 40.0,
+        "thresholds": (0.0, 0.0, 0.0),
+        "factor": 0.5,
+    }
+    return presets.experiment("smoke", "MTCNN", **(settings | changes))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, photos):
+    """One cascade, in a store of its own."""
+    store = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DCLIB_STORE", str(store))
+        patch.setenv("DCLIB_RESULTS", str(store / "results"))
+        patch.setattr(sources.photos, "load", lambda name: photos)
+        patch.setattr(sources.photos, "fingerprint", lambda name: "of a few")
+        patch.setattr(evaluate, "load", lambda name: photos)
+        return run.train(tiny())
+
+
+def test_a_cascade_leaves_its_record(made):
+    record = made
+    again = records.read(record.folder)
+    assert again.experiment == record.experiment
+    assert set(again.environment["parameters"]) == {"P", "R", "O"}
+    assert again.environment["parameters"]["O"] > again.environment["parameters"]["P"]
+    assert set(again.environment["seconds"]) == {"P", "R", "O", "scoring"}
+    for stage, rows in again.history.items():
+        assert [row["epoch"] for row in rows] == [0, 1]
+        assert "validation.face" in rows[0]
+        assert ("loss.landmarks" in rows[0]) == (stage == "O")
+        assert list(again.mined[stage]) == KINDS
+        assert (len(again.mined[stage]["hardest"]) > 0) == (stage != "P")
+    assert again.mined["P"]["landmark"] == 0 < again.mined["O"]["landmark"]
+    assert again.findings.precision is not None
+
+
+def test_only_what_is_needed_stays(made):
+    record = made
+    names = {file.name for file in record.folder.iterdir()}
+    stages = {f"{stage}.{kind}" for stage in "PRO" for kind in ("safetensors", "json")}
+    assert names == stages | {records.RECORD, records.ARRAYS}
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_cascade_that_is_killed_again_and_again_ends_the_same(made, places):
+    """After the first epoch of each stage; every epoch is trained once."""
+    record, seen = made, []
+
+    def kill(stage, row):
+        seen.append((stage, row["epoch"]))
+        if row["epoch"] == 0:
+            raise Killed
+
+    for _ in "PRO":
+        with pytest.raises(Killed):
+            run.train(tiny(), kill)
+    resumed = run.train(tiny(), kill)
+    assert seen == [(stage, epoch) for stage in "PRO" for epoch in (0, 1)]
+    assert resumed.findings.arrays() == record.findings.arrays()
+    for name in "PRO":
+        file = records.weights_name(name)
+        assert (resumed.folder / file).read_bytes() == (record.folder / file).read_bytes()
+        for row, own in zip(resumed.history[name], record.history[name], strict=True):
+            assert {**row, "seconds": 0} == {**own, "seconds": 0}
+
+
+def test_what_is_there_is_not_trained_again(made, places):
+    record = made
+    folder = places / record.id
+    folder.mkdir(parents=True)
+    for file in record.folder.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    (found,) = run.require([record.experiment])
+    assert found.folder == folder
+    (folder / records.RECORD).unlink()
+    run.train(record.experiment, lambda *_: pytest.fail("trained"))  # only scored
+    assert records.read(folder).findings.arrays() == record.findings.arrays()
+
+
+def test_the_trained_cascade_detects_as_it_did(made, photos):
+    record = made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DCLIB_STORE", str(record.folder.parent))
+        cascade = run.trained(record)
+    e = record.experiment
+    settings = run.Settings(e.minimum, e.factor, e.thresholds)
+    first = next(iter(record.findings.pictures.values()))
+    found = cascade.detect(photos[1].read(0), settings)
+    np.testing.assert_allclose(found.boxes, first["boxes"], atol=0.01)
+    np.testing.assert_allclose(found.points, first["points"], atol=0.01)
+
+
+def test_weights_that_are_missing_or_of_another_stage(made, places):
+    record = made
+    with pytest.raises(RunError, match=f"cascade {record.id}"):
+        run.trained(record)
+    folder = places / record.id
+    folder.mkdir(parents=True)
+    for stage in "PRO":
+        (folder / records.weights_name(stage)).write_bytes(
+            (record.folder / records.weights_name("R")).read_bytes()
+        )
+    with pytest.raises(RunError, match=r"P\.safetensors holds no weights of this stage"):
+        run.trained(record)
+    (folder / records.weights_name("P")).write_bytes(b"no weights")
+    with pytest.raises(RunError, match=r"P\.safetensors holds no weights of this stage"):
+        run.trained(record)
+
+
+def test_photos_are_held_out_by_groups(monkeypatch):
+    """Twenty photos in pairs: a tenth is one pair; of the others as many as are asked for."""
+    pairs = replace(
+        few("scenes", [0] * 1),
+        names=tuple(map(str, range(20))),
+        boxes=nothing(20),
+        points=(np.zeros((0, 5, 2), np.float32),) * 20,
+        ignored=nothing(20),
+        groups=np.arange(20) // 2,
+    )
+    monkeypatch.setattr(sources.photos, "load", lambda name: (pairs, pairs))
+    monkeypatch.setattr(sources.photos, "fingerprint", lambda name: "of pairs")
+    (training,), (held_out,) = sources.split(tiny())
+    assert len(held_out) == 2
+    assert len(set(held_out.groups)) == 1
+    assert len(training) == 18
+    assert not set(training.groups) & set(held_out.groups)
+    (fewer,), (same,) = sources.split(tiny(photos=7))
+    assert len(fewer) == 6
+    assert set(fewer.names) < set(training.names)
+    assert same.names == held_out.names
+
+
+def test_other_photos_than_those_named(places, monkeypatch):
+    experiment = tiny()
+    monkeypatch.setattr(sources.photos, "fingerprint", lambda name: "of others")
+    with pytest.raises(DataError, match="obtain the same photos"):
+        run.train(experiment)
+
+
+def test_background_comes_from_photos_whose_faces_all_have_boxes(photos):
+    whole, part = photos[0], replace(photos[0], complete=False)
+    assert sources.shown_background([part, whole, part]) == [1]
+    assert sources.shown_background([part, part]) == [0, 1]
+
+
+def test_samples_of_several_sets(places, photos, monkeypatch):
+    """Of an incomplete set beside a complete one O gets landmark faces only."""
+    part = replace(photos[0], complete=False)
+    cascade = run.Making(tiny(), lambda *_: None)
+    torch.manual_seed(0)
+    cascade.stages = {s: run.build(s, "MTCNN", width=0.5) for s in "PR"}
+    made = cascade.samples("O", [part, photos[0]])
+    counts = [part.counts() for part in made]
+    assert [of["landmark"] > 0 for of in counts] == [False, True, True]
+    assert [of["negative"] > 0 for of in counts] == [True, False, False]
+    made = cascade.samples("P", [part, photos[0]])
+    assert len(made) == 1
+
+
+def test_commands(made, places, capsys, monkeypatch):
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    kinds = parser.add_subparsers()
+
+    def command(name, do, about):
+        of = kinds.add_parser(name)
+        of.set_defaults(do=do)
+        return of
+
+    commands.register(command)
+
+    def say(*words):
+        options = parser.parse_args(words)
+        options.do(options)
+        return capsys.readouterr().out
+
+    assert say("cascade", "--list") == "no cascades yet\n"
+    with pytest.raises(RunError, match="name what to train"):
+        say("cascade")
+    wanted, record = tiny(), made
+    monkeypatch.setattr(presets, "experiment", lambda *_, **__: wanted)
+    folder = places / record.id
+    folder.mkdir(parents=True)
+    for file in record.folder.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    told = say("cascade", "--method", "MTCNN", "--preset", "smoke", "--publish")
+    assert told.startswith(f"{record.id} MTCNN (width 0.5")
+    assert str(places.parent / "results" / "cascades" / record.id) in told
+    assert say("cascade", "--list").startswith(record.id)
+    assert say("cascade", "--verify").endswith("try 0: verified\n")
+    monkeypatch.setattr(presets, "plan", lambda preset: [wanted, replace(wanted, try_=1)])
+    assert say("cascade", "--plan", "mtcnn", "--tries", "1").count("\n") == 1
+    text = json.loads((folder / records.RECORD).read_text())
+    assert text["experiment"]["method"] == "MTCNN"
