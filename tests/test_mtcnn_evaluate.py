@@ -130,6 +130,9 @@ def test_held_out_photos_share_no_group_with_those_trained_on(monkeypatch):
     others = replace(others, groups=np.array([2, 7, 3]))
     monkeypatch.setattr(evaluate, "load", lambda name: (training, others))
     assert evaluate.held_out("any").names == (others.names[0], others.names[2])
+    monkeypatch.setattr(evaluate, "load", lambda name: (others, others))
+    with pytest.raises(DataError, match="any: all held-out photos show a person"):
+        evaluate.held_out("any")
 
 
 def test_held_out_photos_counted_by_hand():

@@ -30,7 +30,7 @@ def few(name, numbers, complete=True):
         boxes=tuple(of.reshape(-1, 4) for of in boxes),
         points=points,
         ignored=nothing(len(numbers)),
-        groups=np.arange(len(numbers)),
+        groups=np.array(numbers),
         complete=complete,
         read=pixels.__getitem__,
     )

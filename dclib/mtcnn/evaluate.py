@@ -95,10 +95,16 @@ def held_out(name: str) -> PhotoSet:
     """The held-out photos of a set that show no person or scene of those that are trained on.
 
     Raises:
-        DataError: it is unknown or not at hand.
+        DataError: it is unknown or not at hand, or there are none.
     """
     training, others = load(name)
-    return others.subset(np.flatnonzero(~np.isin(others.groups, training.groups)))
+    apart = np.flatnonzero(~np.isin(others.groups, training.groups))
+    if not len(apart):
+        raise DataError(
+            f"{name}: all held-out photos show a person or scene that is trained on; give them"
+            " other groups, or choose another set"
+        )
+    return others.subset(apart)
 
 
 def on_heldout(photos: PhotoSet, detect: Detector) -> dict[str, Any]:
