@@ -324,7 +324,7 @@ class TestTables:
         assert missed["value"] == -15
         assert missed["paper"] == 79 - 112
         assert missed["verdict"] == "direction supported"
-        failing = pair.loc[("failure rate", "missed faces fail")]
+        failing = pair.loc[("failure rate, points", "missed faces fail")]
         assert failing["paper"] == pytest.approx(28.97 - 37.85)
         assert set(frame.index) == {
             "DC-MTCNN − MTCNNx",

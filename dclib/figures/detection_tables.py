@@ -99,7 +99,6 @@ def against(group: Cascades) -> pd.DataFrame:
                         "value": gap.value,
                         "low": gap.low,
                         "high": gap.high,
-                        "unit": UNITS[metric],
                         "paper": one - other if on_paper else np.nan,
                         "verdict": given,
                     }
@@ -108,7 +107,11 @@ def against(group: Cascades) -> pd.DataFrame:
 
 
 def _named(metric: str) -> str:
-    return "unfound on held-out photos" if metric == "unfound" else metric
+    """A score and the unit of its differences."""
+    if metric == "missed faces":
+        return metric
+    name = "unfound on held-out photos" if metric == "unfound" else metric
+    return f"{name}, {UNITS[metric]}"
 
 
 def others(group: Cascades, references: References) -> pd.DataFrame:
@@ -126,11 +129,11 @@ def others(group: Cascades, references: References) -> pd.DataFrame:
                 {
                     "cascade": name,
                     "further detections": f"{number}{' or more' * (number == MANY)}",
-                    "faces": here.sum() / len(own),
+                    "faces": round(here.sum() / len(own)),
                     "found (%)": 100 * found[here].mean() if here.any() else np.nan,
                 }
             )
-        whole = {"faces": len(found) / len(own), "found (%)": 100 * found.mean()}
+        whole = {"faces": round(len(found) / len(own)), "found (%)": 100 * found.mean()}
         rows.append({"cascade": name, "further detections": "any"} | whole)
     return pd.DataFrame(rows).set_index("cascade") if rows else pd.DataFrame()
 
