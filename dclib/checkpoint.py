@@ -12,18 +12,28 @@ from dclib.experiment import Experiment
 CHECKPOINT = "checkpoint.pt"
 
 
+def read_state(path: Path, what: str = "run") -> dict[str, Any]:
+    """The state in a file, whatever it belongs to.
+
+    Raises:
+        RunError: the file is corrupt.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds, and advises to load unsafely
+        raise RunError(
+            f"{path} cannot be read ({type(error).__name__}): remove it, and the {what} starts anew"
+        ) from error
+    return state
+
+
 def read_checkpoint(path: Path, experiment: Experiment) -> dict[str, Any]:
     """The state of an interrupted run.
 
     Raises:
         RunError: the file is corrupt, or belongs to another experiment.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds, and advises to load unsafely
-        raise RunError(
-            f"{path} cannot be read ({type(error).__name__}): remove it, and the run starts anew"
-        ) from error
+    state = read_state(path)
     if state.get("experiment") != experiment.to_json():
         raise RunError(
             f"{path} belongs to another experiment than {experiment.id}: remove it, and the run"

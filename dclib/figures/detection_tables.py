@@ -9,9 +9,9 @@ import pandas as pd
 from dclib.figures.detection import References, entries, printed
 from dclib.figures.detection_pictures import counts
 from dclib.mtcnn import stages
-from dclib.mtcnn.comparison import ENOUGH, READINGS, Cascades, score
+from dclib.mtcnn.comparison import READINGS, Cascades, score
 from dclib.mtcnn.experiment import METHODS, STAGES
-from dclib.mtcnn.findings import Findings
+from dclib.mtcnn.findings import ENOUGH, Findings
 from dclib.mtcnn.pace import OURS, THEIRS
 from dclib.verdicts.cascades import FACES, UNITS
 

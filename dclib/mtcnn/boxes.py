@@ -19,6 +19,14 @@ def iou(boxes: Tensor, others: Tensor) -> Tensor:
     return overlaps
 
 
+def over(boxes: Tensor, regions: Tensor, share: float) -> Tensor:
+    """Which boxes (N,) lie with this share of their own area or more over one of the regions."""
+    first = torch.maximum(boxes[:, None, :2], regions[:, :2])  # (N, M, 2)
+    last = torch.minimum(boxes[:, None, 2:], regions[:, 2:])
+    shared = (last - first).clamp(min=0).prod(dim=2)
+    return (shared >= share * ops.box_area(boxes)[:, None]).any(dim=1)
+
+
 def suppress(boxes: Tensor, scores: Tensor, threshold: float, by: str = "union") -> Tensor:
     """Non-maximum suppression: which boxes overlap no better one that stays by more than a share.
 

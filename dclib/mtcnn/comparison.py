@@ -15,7 +15,7 @@ from dclib.errors import RunError
 from dclib.metrics import THRESHOLD
 from dclib.mtcnn import presets, records
 from dclib.mtcnn.experiment import METHODS, CascadeExperiment
-from dclib.mtcnn.findings import Findings, Floats
+from dclib.mtcnn.findings import ENOUGH, Findings, Floats
 from dclib.mtcnn.records import CascadeRecord
 from dclib.stats import (
     DECODERS,
@@ -27,7 +27,6 @@ from dclib.stats import (
     verdict,
 )
 
-ENOUGH = 0.5  # intersection over union with which a face counts as found
 NOWHERE = Interval(np.nan, np.nan, np.nan)  # where no face counts
 
 # What each face scores: its failure in %, its error in % of the interocular distance; a missed face

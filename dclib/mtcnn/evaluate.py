@@ -18,11 +18,11 @@ from dclib import metrics, paths
 from dclib.data.photos import PhotoSet, load
 from dclib.data.progress import progress
 from dclib.errors import DataError
+from dclib.mtcnn.boxes import over
 from dclib.mtcnn.detect import Cascade, Detections, Settings, photo
 from dclib.mtcnn.experiment import STAGES
-from dclib.mtcnn.findings import POINT_UNITS, Findings, Floats
+from dclib.mtcnn.findings import ENOUGH, POINT_UNITS, Findings, Floats
 
-ENOUGH = 0.5  # intersection over union with which a face counts as found
 GROUP, GROUP_FILE = "group", "solvay_1927.jpg"  # Fifth Solvay Conference, B. Couprie, 1927
 SHOWN_SCENES = 2
 
@@ -117,7 +117,8 @@ def on_heldout(photos: PhotoSet, detect: Detector) -> dict[str, Any]:
     for number in progress(range(len(photos)), "score detections", len(photos)):
         found = detect(photos, number)
         taken, best = match(found.boxes, photos.boxes[number])
-        counted = ~over(found.boxes, photos.ignored[number])
+        boxes, ignored = map(torch.from_numpy, (found.boxes, photos.ignored[number]))
+        counted = ~over(boxes, ignored, ENOUGH).numpy()
         counted[taken[taken >= 0]] = True
         right += int((best >= ENOUGH).sum())
         total += int(counted.sum())
@@ -130,17 +131,6 @@ def on_heldout(photos: PhotoSet, detect: Detector) -> dict[str, Any]:
         "others": np.array(others, dtype=np.int64),
         "precision": right / total if photos.complete and total else None,
     }
-
-
-def over(boxes: np.ndarray, regions: np.ndarray) -> np.ndarray:
-    """Which boxes (N,) lie by at least a half of their own area in one of the regions."""
-    if not len(regions) or not len(boxes):
-        return np.zeros(len(boxes), dtype=bool)
-    low = np.maximum(boxes[:, None, :2], regions[None, :, :2])  # (N, M, 2)
-    high = np.minimum(boxes[:, None, 2:], regions[None, :, 2:])
-    shared = (high - low).clip(0).prod(axis=-1)  # (N, M)
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=-1)
-    return np.asarray((shared >= ENOUGH * area[:, None]).any(axis=1))
 
 
 def by_stage(photos: PhotoSet, cascade: Cascade, settings: Settings) -> dict[str, float]:

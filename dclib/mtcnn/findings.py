@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dclib import metrics
 
 ERROR_UNITS = 10_000  # errors, scores and overlaps are kept in steps of 1/10,000
+ENOUGH = 0.5  # intersection over union with which a face counts as found
 POINT_UNITS = 100  # boxes and points in steps of 1/100 pixel
 NOTHING = np.iinfo(np.int32).min  # stands for NaN
 UNITS = {  # of the arrays that are kept

@@ -24,7 +24,7 @@ from dclib.environment import code, machine
 from dclib.errors import RunError
 from dclib.mtcnn import evaluate, public
 from dclib.mtcnn.detect import Cascade, Detections, Settings
-from dclib.mtcnn.findings import Findings, restore
+from dclib.mtcnn.findings import ENOUGH, Findings, restore
 from dclib.runs import write_atomically
 
 FORMAT = 1
@@ -85,7 +85,7 @@ def score(file: Path) -> Reference:
     findings = Findings(
         faces=FACES,
         heldout=HELDOUT,
-        stages={"O": float(np.mean(scored["overlaps"] >= evaluate.ENOUGH))},
+        stages={"O": float(np.mean(scored["overlaps"] >= ENOUGH))},
         pictures=evaluate.on_pictures(shown, lambda picture: found[picture.file]),
         **evaluate.on_faces(faces, detect),
         **scored,

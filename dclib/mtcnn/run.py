@@ -67,7 +67,7 @@ class Making:
                 made.append(mine(sets[at], cascade, before, size, self.recipe, mining, seed))
         if "landmarks" in TASKS[stage]:
             pointed = [s for s in sets if any(np.isfinite(p).any() for p in s.points)]
-            made += [draw_landmarks(s, size, self.recipe, seed) for s in pointed]
+            made += [draw_landmarks(s, size, self.recipe) for s in pointed]
         return made
 
     def stage(self, stage: str) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from dclib.data.photos import PhotoSet
 from dclib.data.progress import progress
 from dclib.mtcnn.boxes import cut, iou, offsets, square
+from dclib.mtcnn.boxes import over as over_by
 
 KINDS = ("negative", "positive", "part", "landmark")
 NEGATIVE, POSITIVE, PART, LANDMARK = range(len(KINDS))
@@ -107,11 +108,7 @@ def judge(squares: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def over(squares: Tensor, regions: Tensor) -> Tensor:
     """Which squares (N, 4) lie with `NEGATIVE_BELOW` of their area or more over one of regions."""
-    first = torch.maximum(squares[:, None, :2], regions[:, :2])  # (N, M, 2)
-    last = torch.minimum(squares[:, None, 2:], regions[:, 2:])
-    shared = (last - first).clamp(min=0).prod(dim=2)
-    area = (squares[:, 2:] - squares[:, :2]).prod(dim=1)
-    return (shared >= NEGATIVE_BELOW * area[:, None]).any(dim=1)
+    return over_by(squares, regions, NEGATIVE_BELOW)
 
 
 def crops(
@@ -181,7 +178,7 @@ def draw(photos: PhotoSet, size: int, recipe: Recipe, seed: int) -> Samples:
     return join(parts)
 
 
-def draw_landmarks(photos: PhotoSet, size: int, recipe: Recipe, seed: int = 0) -> Samples:
+def draw_landmarks(photos: PhotoSet, size: int, recipe: Recipe) -> Samples:
     """Every face with all five points, with what lies around it: 1.6 sides of its box.
 
     Args:

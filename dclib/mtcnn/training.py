@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dclib.checkpoint import write_checkpoint
+from dclib.checkpoint import read_state, write_checkpoint
 from dclib.errors import RunError
 from dclib.mtcnn.losses import WEIGHTS, accuracy, landmark_error, losses
 from dclib.mtcnn.samples import KINDS, NEGATIVE, POSITIVE, Samples
@@ -188,13 +188,7 @@ class Course:
         Raises:
             RunError: the file is corrupt, or belongs to another training.
         """
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises many kinds, and advises to load unsafely
-            raise RunError(
-                f"{path} cannot be read ({type(error).__name__}): remove it, and the stage starts"
-                " anew"
-            ) from error
+        state = read_state(path, "stage")
         if state.get("training") != self.identity():
             raise RunError(
                 f"{path} belongs to another training of a stage, or to other samples: remove it,"
