@@ -69,7 +69,13 @@ def train(options: argparse.Namespace) -> None:
         from dclib.campaign import Budget, Estimates
 
         budget = Budget(options.budget_minutes, Estimates(_say))
-    records = require(wanted, budget=budget, workers=options.workers, scheduler=options.scheduler)
+    records = require(
+        wanted,
+        budget=budget,
+        workers=options.workers,
+        scheduler=options.scheduler,
+        done=runs.publish if options.publish else None,  # at once: the next may be interrupted
+    )
     if budget:
         print(budget.summary(wanted))
     if not records:

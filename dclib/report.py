@@ -46,8 +46,8 @@ def run(
         preset: given to every notebook.
         publish: also copy the executed pages into book/, where the committed ones live; without
             any pixel of a real face, and only for the preset "cpu".
-        notebooks: names, such as "04_2_mtfl"; all of them when left out. Other pages come from an
-            earlier call, or are the committed ones.
+        notebooks: names, such as "04_2_mtfl"; all of them when left out. Other pages are the
+            committed ones or, unless it is to publish, come from an earlier call.
         parameters: further parameters, which every chosen notebook must have.
 
     Returns:
@@ -69,6 +69,8 @@ def run(
     build.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(build / ".lock", timeout=0):
+            if publish:  # no page of an earlier call, whose source or records may have changed
+                shutil.rmtree(build / "executed", ignore_errors=True)
             for number, source in enumerate(chosen, 1):
                 print(f"[{number}/{len(chosen)}] {source.name}", flush=True)
                 _execute(source, build, values, publish)

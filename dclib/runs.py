@@ -1,11 +1,10 @@
-"""Run records: what a run left behind, where it is kept, and how it is read."""
+"""Run records: what a run left behind, how it is written and read; where it is kept: `SHELF`."""
 
 import json
 import lzma
 import os
-import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,7 @@ from dclib import metrics, paths
 from dclib.errors import RunError
 from dclib.experiment import Experiment
 from dclib.outcomes import Outcomes
+from dclib.shelf import Shelf
 
 FORMAT = 1
 RECORD, OUTCOMES, WEIGHTS = "record.json", "outcomes.npz.xz", "weights.safetensors"
@@ -139,65 +139,9 @@ def read(folder: Path) -> Record:
     return record
 
 
-def places() -> tuple[Path, Path]:
-    """Where records are looked for, first the committed ones."""
-    return paths.results() / "runs", paths.store()
-
-
-def load(run: str) -> Record:
-    """The record of a run by its id, or by the start of it.
-
-    Raises:
-        RunError: none or several match.
-    """
-    found = {
-        folder.name: folder
-        for place in reversed(places())
-        for folder in sorted(place.glob(f"{run}*"))
-        if (folder / RECORD).exists()
-    }
-    if len(found) != 1:
-        known = f"several runs: {', '.join(found)}" if found else "no run"
-        raise RunError(f"{run!r} names {known}; `python -m dclib runs list` shows all")
-    return read(found.popitem()[1])
-
-
-def existing(experiment: Experiment) -> Record | None:
-    """The record of an experiment, if it has been run."""
-    for place in places():
-        if (place / experiment.id / RECORD).exists():
-            return read(place / experiment.id)
-    return None
-
-
-def find(experiments: Iterable[Experiment]) -> list[Record]:
-    """The records, of those experiments that have been run, in the given order."""
-    return [record for e in experiments if (record := existing(e)) is not None]
-
-
-def every() -> Iterator[Record]:
-    """All records, committed ones first, each once."""
-    seen = set()
-    for place in places():
-        for folder in sorted(place.glob("[0-9a-f]*")):
-            if (folder / RECORD).exists() and folder.name not in seen:
-                seen.add(folder.name)
-                yield read(folder)
-
-
-def publish(record: Record) -> Record:
-    """Copy a record, without its weights, to the committed results."""
-    folder = paths.results() / "runs" / record.id
-    if record.folder == folder:
-        return record
-    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-    partial.mkdir(parents=True)
-    for name in (OUTCOMES, RECORD):
-        shutil.copyfile(record.folder / name, partial / name)
-    if folder.exists():
-        shutil.rmtree(folder)
-    partial.replace(folder)
-    return read(folder)
+SHELF = Shelf("runs", RECORD, (OUTCOMES,), read, kind="run", listing="runs list")
+places, load, existing = SHELF.places, SHELF.load, SHELF.existing
+find, every, publish = SHELF.find, SHELF.every, SHELF.publish
 
 
 def table(records: Sequence[Record]) -> pd.DataFrame:

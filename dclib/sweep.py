@@ -46,6 +46,7 @@ def require(
     budget: "Budget | None" = None,
     workers: int | None = None,
     scheduler: str | None = None,
+    done: Callable[[Record], object] | None = None,
 ) -> list[Record]:
     """The records of all experiments, in order; what is missing is trained first.
 
@@ -61,6 +62,7 @@ def require(
             Dask, 1.
         scheduler: the address of a Dask scheduler, whose workers train instead; they must see the
             same store.
+        done: called with each record as it comes, not with those that were there before.
 
     Raises:
         RunError: a run failed, the others were finished first; or no workers are to be had.
@@ -84,8 +86,12 @@ def require(
                     continue
                 if state is State.FAILED:
                     failures.append(message)
-                elif budget and state is State.DONE:
-                    budget.learn(_found(experiment))
+                elif state is State.DONE:
+                    record = _found(experiment)
+                    if budget:
+                        budget.learn(record)
+                    if done:
+                        done(record)
                 show.end(experiment, state, message)
             waiting = busy
             if waiting:

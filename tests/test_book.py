@@ -332,6 +332,25 @@ def test_only_the_reference_preset_is_published(small):
         report.run("smoke", publish=True)
 
 
+def test_only_the_pages_of_the_call_are_published(small, monkeypatch):
+    """Another page may have been executed by an earlier call, from a source that changed since."""
+    root = small(one=notebook(), two=notebook())
+
+    def execute(source, build, values, publish):
+        page = build / "executed" / source.name
+        page.parent.mkdir(exist_ok=True)
+        page.write_text("executed now")
+
+    monkeypatch.setattr(report, "_execute", execute)
+    monkeypatch.setattr(report, "build_strictly", lambda pages: pages)
+    monkeypatch.setattr(report.fragments, "write", lambda pages: None)
+    report.run("cpu", publish=True)
+    (root / "book/two.ipynb").write_text("mended since")
+    report.run("cpu", publish=True, notebooks=["one"])
+    assert (root / "book/one.ipynb").read_text() == "executed now"
+    assert (root / "book/two.ipynb").read_text() == "mended since"
+
+
 def test_failing_notebook_is_named_with_its_cell_and_error(small):
     root = small(one=notebook("good = 1", "# why\n1 / 0"))
     with pytest.raises(

@@ -79,6 +79,21 @@ def test_one_failed_run_does_not_stop_the_others():
     assert [r.experiment for r in runs.find([bad, good])] == [good]
 
 
+def test_records_are_published_as_they_come_not_at_the_end():
+    first, second = tiny(), tiny("RN")
+    there, at_once = require([first], progress=False), []
+
+    def done(record):
+        assert runs.existing(bad) is None
+        at_once.append(runs.publish(record).folder)
+
+    bad = tiny(lr=1e30)
+    with pytest.raises(RunError, match="1 of the runs failed"):
+        require([first, second, bad], progress=False, workers=1, done=done)
+    assert at_once == [paths.results() / "runs" / second.id]
+    assert runs.existing(first) == there[0]  # what was there before is not new
+
+
 def test_plain_lines_where_there_is_no_terminal(capsys):
     experiment = tiny()
     require([experiment])

@@ -6,9 +6,7 @@ weights of the stages.
 
 import json
 import lzma
-import shutil
-import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from dclib.errors import RunError
 from dclib.mtcnn.experiment import STAGES, CascadeExperiment
 from dclib.mtcnn.findings import Findings, restore
 from dclib.runs import write_atomically
+from dclib.shelf import Shelf
 
 FORMAT = 1
 RECORD, ARRAYS = "cascade.json", "findings.npz.xz"
@@ -118,61 +117,6 @@ def read(folder: Path) -> CascadeRecord:
     return record
 
 
-def places() -> tuple[Path, Path]:
-    """Where records are looked for, first the committed ones."""
-    return paths.results() / "cascades", paths.store()
-
-
-def every() -> Iterator[CascadeRecord]:
-    """All records, committed ones first, each once."""
-    seen = set()
-    for place in places():
-        for file in sorted(place.glob(f"[0-9a-f]*/{RECORD}")):
-            if file.parent.name not in seen:
-                seen.add(file.parent.name)
-                yield read(file.parent)
-
-
-def load(cascade: str) -> CascadeRecord:
-    """The record of a cascade by its id, or by the start of it.
-
-    Raises:
-        RunError: none or several match.
-    """
-    found = {
-        file.parent.name: file.parent
-        for place in reversed(places())
-        for file in sorted(place.glob(f"{cascade}*/{RECORD}"))
-    }
-    if len(found) != 1:
-        known = f"several cascades: {', '.join(found)}" if found else "no cascade"
-        raise RunError(f"{cascade!r} names {known}; `python -m dclib cascade --list` shows all")
-    return read(found.popitem()[1])
-
-
-def existing(experiment: CascadeExperiment) -> CascadeRecord | None:
-    """The record of an experiment, if it has been run."""
-    for place in places():
-        if (place / experiment.id / RECORD).exists():
-            return read(place / experiment.id)
-    return None
-
-
-def find(experiments: Iterable[CascadeExperiment]) -> list[CascadeRecord]:
-    """The records, of those experiments that have been run, in the given order."""
-    return [record for e in experiments if (record := existing(e)) is not None]
-
-
-def publish(record: CascadeRecord) -> CascadeRecord:
-    """Copy a record, without its weights, to the committed results."""
-    folder = paths.results() / "cascades" / record.id
-    if record.folder == folder:
-        return record
-    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-    partial.mkdir(parents=True)
-    for name in (ARRAYS, RECORD):
-        shutil.copyfile(record.folder / name, partial / name)
-    if folder.exists():
-        shutil.rmtree(folder)
-    partial.replace(folder)
-    return read(folder)
+SHELF = Shelf("cascades", RECORD, (ARRAYS,), read, kind="cascade", listing="cascade --list")
+load, existing = SHELF.load, SHELF.existing
+find, every, publish = SHELF.find, SHELF.every, SHELF.publish

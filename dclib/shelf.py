@@ -1,0 +1,109 @@
+"""Where records are kept and found: in the committed results, and in the store of this machine.
+
+A record is a folder named by the id of its experiment. The file that marks it is written last, so
+that a folder with one is complete.
+"""
+
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from dclib import paths
+from dclib.errors import RunError
+
+
+class Identified(Protocol):
+    """An experiment, which names itself by what it is."""
+
+    @property
+    def id(self) -> str: ...
+
+
+class Kept(Protocol):
+    """A record, which knows its id and the folder that it is in."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def folder(self) -> Path: ...
+
+
+R = TypeVar("R", bound=Kept)
+
+
+@dataclass(frozen=True)
+class Shelf(Generic[R]):
+    """All records of one kind.
+
+    Attributes:
+        folder: the name of their place among the results.
+        mark: the file that only a complete record of this kind has.
+        further: the other files that are committed with it; weights are not.
+        read: the record in a folder; raises RunError where that is none.
+        kind: what people call one of several: "run".
+        listing: the command that shows all.
+    """
+
+    folder: str
+    mark: str
+    further: tuple[str, ...]
+    read: Callable[[Path], R]
+    kind: str
+    listing: str
+
+    def places(self) -> tuple[Path, Path]:
+        """Where records are looked for, first the committed ones."""
+        return paths.results() / self.folder, paths.store()
+
+    def _folders(self, start: str = "[0-9a-f]") -> dict[str, Path]:
+        """The folders of complete records by id, committed ones first, each once."""
+        found: dict[str, Path] = {}
+        for place in self.places():
+            for file in sorted(place.glob(f"{start}*/{self.mark}")):
+                found.setdefault(file.parent.name, file.parent)
+        return found
+
+    def load(self, start: str) -> R:
+        """A record by its id, or by the start of it.
+
+        Raises:
+            RunError: none or several match.
+        """
+        found = self._folders(start)
+        if len(found) != 1:
+            known = f"several {self.kind}s: {', '.join(found)}" if found else f"no {self.kind}"
+            raise RunError(f"{start!r} names {known}; `python -m dclib {self.listing}` shows all")
+        return self.read(found.popitem()[1])
+
+    def existing(self, experiment: Identified) -> R | None:
+        """The record of an experiment, if it has been run."""
+        for place in self.places():
+            if (place / experiment.id / self.mark).exists():
+                return self.read(place / experiment.id)
+        return None
+
+    def find(self, experiments: Iterable[Identified]) -> list[R]:
+        """The records, of those experiments that have been run, in the given order."""
+        return [record for e in experiments if (record := self.existing(e)) is not None]
+
+    def every(self) -> Iterator[R]:
+        """All records, committed ones first, each once."""
+        return map(self.read, self._folders().values())
+
+    def publish(self, record: R) -> R:
+        """Copy a record, without weights, to the committed results, whole or not at all."""
+        folder = self.places()[0] / record.id
+        if record.folder == folder:
+            return record
+        partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+        partial.mkdir(parents=True)
+        for name in (*self.further, self.mark):
+            shutil.copyfile(record.folder / name, partial / name)
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.replace(folder)
+        return self.read(folder)
