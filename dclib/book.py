@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dclib.runs import Record
 
 OUTPUT = "_static/output"  # where a book keeps its figures and tables, below its pages
+SHORT = 12  # letters of words in a table that are not broken into lines
 
 _saved: list[str] = []  # files since the last provenance line, which links them
 
@@ -110,11 +111,10 @@ def table(frame: pd.DataFrame, name: str, digits: int = 2) -> None:
         return f"{value:,}" if pd.api.types.is_integer(value) else str(value)
 
     def on_page(value: Any) -> str:
-        words = isinstance(value, str)
-        return f'<span class="words">{html.escape(value)}</span>' if words else cell(value)
+        return _words(value) if isinstance(value, str) else cell(value)
 
     columns = shown.shape[1]
-    page = shown.rename(columns=lambda label: html.escape(str(label))).to_html(
+    page = _with_headings(shown).to_html(
         classes="dclib",
         border=0,
         index=False,
@@ -124,6 +124,27 @@ def table(frame: pd.DataFrame, name: str, digits: int = 2) -> None:
     )
     text = shown.to_string(index=False, na_rep="–", formatters=[cell] * columns)
     display({"text/html": page, "text/plain": text}, raw=True)
+
+
+def _words(text: str) -> str:
+    """Words as HTML: `code` as in Markdown; what is short stays on one line."""
+    kinds = "words short" if len(text) <= SHORT else "words"
+    code = re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    return f'<span class="{kinds}">{code}</span>'
+
+
+def _with_headings(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with its headings as HTML, those over words marked as words."""
+    if frame.columns.nlevels > 1:
+        return frame.rename(columns=lambda label: html.escape(str(label)))
+    over_words = [any(isinstance(v, str) for v in column) for _, column in frame.items()]
+    return frame.set_axis(
+        [
+            _words(str(label)) if words else html.escape(str(label))
+            for label, words in zip(frame.columns, over_words, strict=True)
+        ],
+        axis="columns",
+    )
 
 
 def provenance(records: Sequence["Record"], command: str, data: str | None = None) -> None:

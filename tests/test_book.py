@@ -255,6 +255,16 @@ def test_table_escapes_words_and_groups_thousands(tmp_path, shown):
     assert "1.50" in shown[1]["text/html"]
 
 
+def test_words_of_a_table_and_their_headings_are_marked_and_code_is_code(tmp_path, shown):
+    frame = pd.DataFrame({"rule": ["`ls -l` lists <files> in long lines"], "rate": [0.5]})
+    book.table(frame.assign(at="0.1 / 0.9"), "marked")
+    page = shown[0]["text/html"]
+    assert '<th><span class="words short">rule</span></th>' in page
+    assert "<th>rate</th>" in page  # over numbers, and so on their side
+    assert '<span class="words"><code>ls -l</code> lists &lt;files&gt; in long lines</span>' in page
+    assert '<td><span class="words short">0.1 / 0.9</span></td>' in page
+
+
 def test_provenance_without_runs_links_what_was_saved(shown):
     book.table(pd.DataFrame({"a": [1]}), "one")
     book.provenance([], "python -m dclib report <x>")
