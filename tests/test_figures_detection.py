@@ -371,13 +371,25 @@ class TestTables:
         """Ratios of each round, not of medians."""
         record = {
             "photos": {"group": {"count": 1, "size": [1600, 1158]}},
-            "faces": {"group": {"dclib": 29, "facenet-pytorch": 28}},
-            "seconds": {"group": {"dclib": [1.0, 2.0, 1.0], "facenet-pytorch": [3.0, 2.0, 2.0]}},
+            "faces": {"group": {"dclib": 29, "facenet-pytorch": 28, "mtcnn": 27}},
+            "seconds": {
+                "group": {
+                    "dclib": [1.0, 2.0, 1.0],
+                    "facenet-pytorch": [3.0, 2.0, 2.0],
+                    "mtcnn": [9.0, 9.0, 9.0],
+                }
+            },
         }
-        row = detection_tables.speed(record).loc["group"]
-        assert (row["dclib (s)"], row["facenet-pytorch (s)"]) == (1, 2)
-        assert (row["least"], row["times as fast"], row["most"]) == (1, 2, 3)
-        assert (row["dclib, faces"], row["first"]) == (29, "1600 × 1158")
+        first, second = (row for _, row in detection_tables.speed(record).iterrows())
+        assert (first.name, first["beside"], first["first"]) == (
+            "group",
+            "facenet-pytorch",
+            "1600 × 1158",
+        )
+        assert (first["our seconds"], first["its seconds"]) == (1, 2)
+        assert (first["least"], first["times as fast"], first["most"]) == (1, 2, 3)
+        assert (first["our faces"], first["its faces"]) == (29, 28)
+        assert (second["beside"], second["times as fast"], second["its faces"]) == ("mtcnn", 9, 27)
 
     def test_without_cascades_they_are_empty(self):
         nothing = Cascades([])

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import zipfile
 from argparse import Namespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -123,8 +124,16 @@ def test_nothing_to_score_and_no_package_to_time(tmp_path):
     for words in ({"package": None, "time": False}, {"package": None, "time": True}):
         with pytest.raises(RunError, match="name files with detections"):
             commands.detectors(Namespace(file=[], **words))
-    with pytest.raises(RunError, match="holds no facenet-pytorch"):
-        commands.detectors(Namespace(file=[], package=tmp_path / "nowhere", time=True))
+    with pytest.raises(RunError, match=r"no facenet-pytorch in .*nowhere: unpack its wheel"):
+        commands.detectors(Namespace(file=[], package=[tmp_path / "nowhere"], time=True))
+
+
+def test_a_package_that_lacks_what_it_needs_is_named(monkeypatch, tmp_path):
+    (tmp_path / "facenet_pytorch.py").write_text("import what_it_needs")
+    monkeypatch.setattr(pace.public, "stages", lambda folder: {})
+    monkeypatch.setattr(pace, "Cascade", lambda stages: None)
+    with pytest.raises(RunError, match=r"facenet-pytorch in .* cannot be imported .*what_it_needs"):
+        pace.measure([tmp_path])
 
 
 def test_published_weights_are_scored_by_our_own_detection(sets, monkeypatch, capsys, tmp_path):
@@ -136,35 +145,63 @@ def test_published_weights_are_scored_by_our_own_detection(sets, monkeypatch, ca
     cascade = Namespace(detect=lambda *_: found, candidates=lambda *_: candidates)
     monkeypatch.setattr(reference.public, "stages", lambda folder: folder)
     monkeypatch.setattr(reference, "Cascade", lambda stages: cascade)
-    commands.detectors(Namespace(time=False, file=[], package=tmp_path))
+    commands.detectors(Namespace(time=False, file=[], package=[tmp_path]))
     assert "failure rate 100.00%" in capsys.readouterr().out
     kept = reference.find()["published weights"]
     assert kept.findings.stages == {"P": 1.0, "R": 1.0, "O": 1.0}
     assert kept.environment["settings"]["minimum"] == 20.0
 
 
-def test_times_of_both_and_what_both_found(monkeypatch, tmp_path, capsys):
-    """With a package of the same name, and a cascade that finds nothing."""
-    (tmp_path / "facenet_pytorch.py").write_text(FAKE)
-    monkeypatch.delitem(sys.modules, "facenet_pytorch", raising=False)
+def test_times_of_all_and_what_each_found(monkeypatch, tmp_path, capsys):
+    """With packages of the same names, and a cascade that finds nothing."""
+    for folder, name, content in (("a", "facenet_pytorch", FAKE), ("b", "mtcnn", FAKE_MTCNN)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{name}.py").write_text(content)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    about = tmp_path / "b" / "mtcnn-1.0.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mtcnn\nVersion: 1.0.0\n")
+    one_thread = SimpleNamespace(
+        set_intra_op_parallelism_threads=lambda n: n, set_inter_op_parallelism_threads=lambda n: n
+    )
+    tensorflow = SimpleNamespace(config=SimpleNamespace(threading=one_thread))
+    monkeypatch.setitem(sys.modules, "tensorflow", tensorflow)
     monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path / "results"))
     seen = {"crops": [FACES.read(1)] * 2, "group": [FACES.read(2)]}
     monkeypatch.setattr(pace, "photos", lambda: seen)
     monkeypatch.setattr(pace.public, "stages", lambda folder: {})
     monkeypatch.setattr(pace, "Cascade", lambda stages: Namespace(detect=lambda pixels: []))
-    commands.detectors(Namespace(time=True, package=tmp_path, file=[]))
-    assert "faces in 2 photos: dclib 0, facenet-pytorch 4" in capsys.readouterr().out
+    before = list(sys.path)
+    commands.detectors(Namespace(time=True, package=[tmp_path / "a", tmp_path / "b"], file=[]))
+    told = capsys.readouterr().out
+    assert "as fast as facenet-pytorch; faces in 2 photos: 0, and 4 by facenet-pytorch" in told
+    assert "as fast as mtcnn; faces in 2 photos: 0, and 6 by mtcnn" in told
     record = pace.read()
     assert record["photos"]["crops"] == {"count": 2, "size": [80, 60]}
+    assert record["versions"] == {"facenet-pytorch": "", "mtcnn": "1.0.0"}
     assert {len(times) for of in record["seconds"].values() for times in of.values()} == {7}
-    assert str(tmp_path) not in sys.path
-    del sys.modules["facenet_pytorch"]
+    assert sys.path == before
+    del sys.modules["facenet_pytorch"], sys.modules["mtcnn"]
 
 
-def test_how_many_times_as_fast_is_the_median_over_rounds():
-    times = {"crops": {"dclib": [1.0, 2.0, 3.0], "facenet-pytorch": [2.0, 6.0, 3.0]}}
-    assert pace.ratios({"seconds": times}) == {"crops": 2.0}
+def test_how_many_times_as_fast_is_told_by_round_and_package():
+    times = {"dclib": [1.0, 2.0], "facenet-pytorch": [2.0, 6.0], "mtcnn": [1.0, 1.0]}
+    found = pace.ratios({"seconds": {"crops": times}})
+    assert {key: each.tolist() for key, each in found.items()} == {
+        ("crops", "facenet-pytorch"): [2.0, 3.0],
+        ("crops", "mtcnn"): [1.0, 0.5],
+    }
 
+
+FAKE_MTCNN = """
+class MTCNN:
+    def __init__(self, device):
+        assert device == "CPU:0"
+    def detect_faces(self, image, min_face_size, scale_factor, **thresholds):
+        assert image.shape[2] == 3 and image.flags.c_contiguous
+        assert sorted(thresholds.values()) == [0.6, 0.7, 0.7] and min_face_size == 20
+        return [{}, {}, {}]
+"""
 
 FAKE = """
 import numpy as np

@@ -8,11 +8,10 @@ import pandas as pd
 
 from dclib.figures.detection import References, entries, printed
 from dclib.figures.detection_pictures import counts
-from dclib.mtcnn import stages
+from dclib.mtcnn import pace, stages
 from dclib.mtcnn.comparison import READINGS, Cascades, score
 from dclib.mtcnn.experiment import METHODS, STAGES
 from dclib.mtcnn.findings import ENOUGH, Findings
-from dclib.mtcnn.pace import OURS, THEIRS
 from dclib.verdicts.cascades import FACES, UNITS
 
 PAIRS = (("DC-MTCNN", "MTCNNx"), ("DC-MTCNN", "MTCNN"), ("MTCNNx", "MTCNN"))
@@ -211,7 +210,7 @@ def best(group: Cascades, methods: Sequence[str] = ("DC-MTCNN", "MTCNNx", "MTCNN
 
 
 def speed(record: Mapping[str, Any]) -> pd.DataFrame:
-    """One row per kind of photo: seconds for one, ours and the public package, and their ratio.
+    """One row per kind of photo and public package: seconds for one, ours and theirs, their ratio.
 
     Medians over the rounds, with the least and the greatest ratio; and the faces that each found.
 
@@ -219,17 +218,21 @@ def speed(record: Mapping[str, Any]) -> pd.DataFrame:
         record: of `dclib.mtcnn.pace`.
     """
     rows = []
-    for kind, seconds in record["seconds"].items():
-        about, faces = record["photos"][kind], record["faces"][kind]
-        ours, theirs = (np.array(seconds[who]) for who in (OURS, THEIRS))
-        each = theirs / ours
-        row: dict[str, Any] = {
-            "photos": kind,
-            "count": about["count"],
-            "first": "{} × {}".format(*about["size"]),
-        }
-        for who in (OURS, THEIRS):
-            row |= {f"{who} (s)": np.median(seconds[who]), f"{who}, faces": faces[who]}
-        row |= {"times as fast": np.median(each), "least": each.min(), "most": each.max()}
-        rows.append(row)
+    for (kind, who), each in pace.ratios(dict(record)).items():
+        about, faces, seconds = (record[part][kind] for part in ("photos", "faces", "seconds"))
+        rows.append(
+            {
+                "photos": kind,
+                "count": about["count"],
+                "first": "{} × {}".format(*about["size"]),
+                "beside": who,
+                "its faces": faces[who],
+                "our faces": faces[pace.OURS],
+                "its seconds": np.median(seconds[who]),
+                "our seconds": np.median(seconds[pace.OURS]),
+                "times as fast": np.median(each),
+                "least": each.min(),
+                "most": each.max(),
+            }
+        )
     return pd.DataFrame(rows).set_index("photos")

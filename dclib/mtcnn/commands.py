@@ -4,7 +4,8 @@ They import what they need when they run, so that --help answers at once.
 """
 
 import argparse
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,8 +36,8 @@ def register(command: Command) -> None:
     made = "written by data_scripts/public_detectors.py"
     scoring.add_argument("file", nargs="*", type=Path, metavar="FILE.json", help=made)
     unpacked = "the wheel of facenet-pytorch, unpacked: score its weights in our own detection"
-    scoring.add_argument("--package", type=Path, metavar="FOLDER", help=unpacked)
-    timing = "time our detection beside that of --package instead"
+    scoring.add_argument("--package", type=Path, action="append", metavar="FOLDER", help=unpacked)
+    timing = "time our detection beside that package instead, and beside mtcnn in another --package"
     scoring.add_argument("--time", action="store_true", help=timing)
 
 
@@ -98,8 +99,8 @@ def detectors(options: argparse.Namespace) -> None:
     from dclib.mtcnn import reference
 
     made = [reference.score(file) for file in options.file]
-    if options.package:
-        made.append(reference.score_weights(options.package / "facenet_pytorch" / "data"))
+    for folder in options.package or []:
+        made.append(reference.score_weights(folder / "facenet_pytorch" / "data"))
     for scored in made:
         found = scored.findings
         print(
@@ -110,12 +111,14 @@ def detectors(options: argparse.Namespace) -> None:
         print(reference.write(scored))
 
 
-def _time(folder: Path) -> None:
+def _time(folders: Sequence[Path]) -> None:
     from dclib.mtcnn import pace
 
-    record = pace.measure(folder)
-    for kind, ratio in pace.ratios(record).items():
+    record = pace.measure(folders)
+    for (kind, who), each in pace.ratios(record).items():
         count, faces = record["photos"][kind]["count"], record["faces"][kind]
-        each = ", ".join(f"{who} {number}" for who, number in faces.items())
-        print(f"{kind}: {ratio:.2f} times as fast; faces in {count} photos: {each}")
+        print(
+            f"{kind}: {statistics.median(each):.2f} times as fast as {who}; faces in {count}"
+            f" photos: {faces[pace.OURS]}, and {faces[who]} by {who}"
+        )
     print(pace.write(record))
