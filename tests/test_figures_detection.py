@@ -129,6 +129,18 @@ class TestComparison:
         assert [r.id for r in comparison.reference()] == [r.id for r in made]
         assert comparison.find("cpu")
         assert not comparison.find("paper")
+        assert comparison.tried() == []
+
+    def test_cascades_with_other_settings_were_tried_before(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path))
+        planned, other = fake_cascade("MTCNN"), fake_cascade("MTCNN")
+        other = replace(other, experiment=replace(other.experiment, lr=(0.01, 0.01, 0.01)))
+        for r in (planned, other):
+            folder = tmp_path / "cascades" / r.id
+            folder.mkdir(parents=True)
+            records.save(folder, r.experiment, r.environment, r.history, r.mined, r.findings)
+        assert [r.id for r in comparison.reference()] == [planned.id]
+        assert [r.id for r in comparison.tried()] == [other.id]
 
 
 class TestFigures:
@@ -367,6 +379,23 @@ class TestTables:
     def test_minutes(self, group):
         assert detection_tables.minutes(group).loc["MTCNN", "all"] == 13
 
+    def test_rates(self, group):
+        """The error of a cascade that was lost rises again; none is held out of the others."""
+        lost = fake_cascade("MTCNN", try_=9)
+        rows = [
+            {"validation.error": error, "validation.accuracy": right}
+            for error, right in ((0.2, 0.8), (0.125, 0.9), (0.5, 0.25))
+        ]
+        lost.history["O"] = rows
+        frame = detection_tables.rates(group, [lost])
+        first = frame.loc["MTCNN, try 9"]
+        assert (first["lowest error"], first["last error"], first["right"]) == (12.5, 50, 25)
+        assert first[""] == "tried before"
+        assert first["rate of O"] == f"{group.about.lr[2]:g}"
+        assert len(frame) == 1 + len(group.records)
+        assert frame["last error"].iloc[1:].isna().all()
+        assert not frame[""].iloc[1:].any()
+
     def test_speed(self):
         """Ratios of each round, not of medians."""
         record = {
@@ -395,6 +424,7 @@ class TestTables:
         nothing = Cascades([])
         assert detection_tables.scores(nothing, {}).empty
         assert detection_tables.against(nothing).empty
+        assert detection_tables.rates(nothing, []).empty
         assert detection_tables.pictures(nothing, {"a": fake_findings()}).empty
         assert detection_tables.best(nothing) is None
 

@@ -12,6 +12,7 @@ from dclib.mtcnn import pace, stages
 from dclib.mtcnn.comparison import READINGS, Cascades, score
 from dclib.mtcnn.experiment import METHODS, STAGES
 from dclib.mtcnn.findings import ENOUGH, Findings
+from dclib.mtcnn.records import CascadeRecord
 from dclib.verdicts.cascades import FACES, UNITS
 
 PAIRS = (("DC-MTCNN", "MTCNNx"), ("DC-MTCNN", "MTCNN"), ("MTCNNx", "MTCNN"))
@@ -201,6 +202,30 @@ def minutes(group: Cascades) -> pd.DataFrame:
         spent = [record.environment["seconds"] for record in own]
         parts = {part: np.mean([one.get(part, np.nan) for one in spent]) / 60 for part in spent[0]}
         rows.append({"cascade": method, **parts, "all": sum(parts.values())})
+    return pd.DataFrame(rows).set_index("cascade") if rows else pd.DataFrame()
+
+
+def rates(group: Cascades, tried: Sequence[CascadeRecord]) -> pd.DataFrame:
+    """One row per cascade, of the page and tried before: rates, and how O does on held-out photos.
+
+    Landmark errors in % of the interocular distance, the lowest of all epochs and the last; the
+    share of squares that are rightly told to be a face or none, in %, in the last.
+    """
+    rows, before = [], {record.id for record in tried}
+    for record in [*tried, *group.records]:
+        e, epochs = record.experiment, pd.DataFrame(record.history["O"])
+        validated = {"validation.error", "validation.accuracy"} <= set(epochs)
+        errors = 100 * epochs["validation.error"] if validated else pd.Series([np.nan])
+        rows.append(
+            {
+                "cascade": f"{e.label}, try {e.try_}",
+                **{f"rate of {stage}": f"{lr:g}" for stage, lr in zip(STAGES, e.lr, strict=True)},
+                "lowest error": errors.min(),
+                "last error": errors.iloc[-1],
+                "right": 100 * epochs["validation.accuracy"].iloc[-1] if validated else np.nan,
+                "": "tried before" if record.id in before else "",
+            }
+        )
     return pd.DataFrame(rows).set_index("cascade") if rows else pd.DataFrame()
 
 

@@ -51,20 +51,38 @@ READINGS = {  # of the metrics that claims are about: what each is read as
 
 def reference() -> list[CascadeRecord]:
     """The committed cascades of the reference preset, found even where their photos are not."""
+    found = _committed()
+    return [found[e] for e in _planned() if e in found]
 
-    def anywhere(experiment: CascadeExperiment) -> CascadeExperiment:
-        return replace(experiment, fingerprint="")
 
+def tried() -> list[CascadeRecord]:
+    """Committed cascades that the settings of the reference preset were chosen by.
+
+    They are of that preset, each with another setting than it has now.
+    """
+    planned = set(_planned())
+    return [
+        record
+        for e, record in _committed().items()
+        if e.preset == comparison.REFERENCE and e not in planned
+    ]
+
+
+def _planned() -> list[CascadeExperiment]:
+    """The plan of the reference preset, without the fingerprint of photos."""
     preset = comparison.REFERENCE
-    wanted = [
+    return [
         presets.experiment(preset, method, try_=try_, fingerprint="")
         for try_ in range(presets.PRESETS[preset].tries)
         for method in presets.ORDER
     ]
-    committed = (paths.results() / "cascades").glob(f"[0-9a-f]*/{records.RECORD}")
-    made = (records.read(file.parent) for file in committed)
-    found = {anywhere(record.experiment): record for record in made}
-    return [found[e] for e in wanted if e in found]
+
+
+def _committed() -> dict[CascadeExperiment, CascadeRecord]:
+    """All committed cascades by their experiments, these without the fingerprint of photos."""
+    files = (paths.results() / "cascades").glob(f"[0-9a-f]*/{records.RECORD}")
+    made = (records.read(file.parent) for file in sorted(files))
+    return {replace(record.experiment, fingerprint=""): record for record in made}
 
 
 def find(preset: str) -> list[CascadeRecord]:
