@@ -93,8 +93,8 @@ def mtcnn():
             threshold_onet=settings["thresholds"][2],
             scale_factor=settings["factor"],
         )
-        rows = np.array(rows, float).reshape(-1, 16)  # photo, box, score, points
-        return rows[:, 1:5], rows[:, 5], rows[:, 6:].reshape(-1, 5, 2)
+        rows = np.array(rows, float).reshape(-1, 16)  # photo, box, score, five x, five y
+        return rows[:, 1:5], rows[:, 5], rows[:, 6:].reshape(-1, 2, 5).transpose(0, 2, 1)
 
     return detect, settings, ["mtcnn", "tensorflow-cpu"]
 

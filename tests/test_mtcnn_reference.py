@@ -251,3 +251,47 @@ def test_the_script_reads_photos_wherever_they_are(tmp_path):
     assert made["photos"]["in/one.png"]["boxes"] == [[0, 0, 30, 20], [0, 0, 1, 1]]  # by score
     assert made["photos"]["in/two.jpg"] == {"boxes": [], "scores": [], "points": []}
     assert made["versions"]["facenet-pytorch"] == "2.6.0"
+
+
+def test_the_script_puts_the_points_of_mtcnn_in_order(tmp_path):
+    """That package gives one row a face: photo, box, score, the five x and then the five y."""
+    row = [0, 1, 2, 30, 40, 0.5, 10, 20, 15, 11, 19, 5, 6, 7, 8, 9]
+    better = [0, 3, 4, 50, 60, 0.75, *range(10)]
+    package = tmp_path / "packages"
+    for name, number, content in (
+        ("mtcnn", "1.0.0", FAKE_NUMPY.format(rows=[row, better])),
+        ("tensorflow", "2.21.0", FAKE_TENSORFLOW),
+        ("tensorflow_cpu", "2.21.0", ""),
+    ):
+        about = package / f"{name}-{number}.dist-info" / "METADATA"
+        about.parent.mkdir(parents=True)
+        about.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\n")
+        (package / f"{name}.py").write_text(content)
+    Image.new("L", (80, 60)).save(tmp_path / "one.png")
+    script = paths.root() / "data_scripts" / "public_detectors.py"
+    subprocess.run(
+        [sys.executable, script, "mtcnn", "out.json", "one.png"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(package)},
+        check=True,
+        capture_output=True,
+    )
+    found = json.loads((tmp_path / "out.json").read_text())["photos"]["one.png"]
+    assert found["boxes"] == [[3, 4, 50, 60], [1, 2, 30, 40]]
+    assert found["points"][1] == [[10, 5], [20, 6], [15, 7], [11, 8], [19, 9]]
+
+
+FAKE_NUMPY = """
+class MTCNN:
+    def __init__(self, device):
+        pass
+    def detect_faces(self, image, **settings):
+        return {rows}
+"""
+
+FAKE_TENSORFLOW = """
+class threading:
+    set_intra_op_parallelism_threads = set_inter_op_parallelism_threads = int
+class config:
+    threading = threading
+"""
