@@ -144,6 +144,12 @@ class TestComparison:
 
 
 class TestFigures:
+    def test_no_two_cascades_or_detectors_look_alike(self):
+        detectors = list(reference.find())
+        assert len(detectors) == 3  # those that are committed
+        looks = [detection.look(name, detectors) for name in (*detection.COLOURS, *detectors)]
+        assert len({(look["color"], look["linestyle"]) for look in looks}) == 6
+
     def test_marks_stand_where_the_scores_are(self, group, detectors):
         rates, errors, missed = detection.marks(group, detectors).axes
         names = [label.get_text() for label in rates.get_yticklabels()]

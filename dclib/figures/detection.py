@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from dclib import comparison, metrics, paper, verdicts
-from dclib.figures import BLACK, BLUE, GREEN, GREY, PURPLE, SKY, VERMILION, WIDTH
+from dclib.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, WIDTH
 from dclib.figures.results import DIAMOND, diamond
 from dclib.mtcnn.comparison import Cascades, score
 from dclib.mtcnn.experiment import STAGES
@@ -24,7 +24,7 @@ from dclib.verdicts.cascades import FACES, METRICS, NAMES
 References = Mapping[str, Findings]  # what public detectors found, by their names
 
 COLOURS = {"MTCNN": SKY, "MTCNNx": BLUE, "DC-MTCNN": GREEN}
-OTHERS = (PURPLE, BLACK)  # of public detectors
+OTHERS = (PURPLE, BLACK, ORANGE)  # of public detectors
 LOOKS = {  # of scores in a row: colour, marker, offset
     "failure rate": (BLUE, "o", -0.17),
     "failure rate of found faces": (VERMILION, "s", 0.17),
