@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dclib import paths, plan, runs
+from dclib import plan, runs
 from dclib.errors import RunError
 from dclib.experiment import Experiment
 from dclib.metrics import THRESHOLD
@@ -50,7 +50,7 @@ def reference(figure: str) -> list[Record]:
         wanted = plan.experiments(figure, REFERENCE)
     except RunError:
         return []
-    committed = paths.results() / "runs"
+    committed, _ = runs.places()
     return [record for record in runs.find(wanted) if record.folder.parent == committed]
 
 

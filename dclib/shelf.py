@@ -59,10 +59,10 @@ class Shelf(Generic[R]):
         """Where records are looked for, first the committed ones."""
         return paths.results() / self.folder, paths.store()
 
-    def _folders(self, start: str = "[0-9a-f]") -> dict[str, Path]:
-        """The folders of complete records by id, committed ones first, each once."""
+    def _folders(self, places: Iterable[Path], start: str = "[0-9a-f]") -> dict[str, Path]:
+        """The folders of complete records by id, each once, in the first place that has it."""
         found: dict[str, Path] = {}
-        for place in self.places():
+        for place in places:
             for file in sorted(place.glob(f"{start}*/{self.mark}")):
                 found.setdefault(file.parent.name, file.parent)
         return found
@@ -73,7 +73,7 @@ class Shelf(Generic[R]):
         Raises:
             RunError: none or several match.
         """
-        found = self._folders(start)
+        found = self._folders(self.places(), start)
         if len(found) != 1:
             known = f"several {self.kind}s: {', '.join(found)}" if found else f"no {self.kind}"
             raise RunError(f"{start!r} names {known}; `python -m dclib {self.listing}` shows all")
@@ -92,7 +92,11 @@ class Shelf(Generic[R]):
 
     def every(self) -> Iterator[R]:
         """All records, committed ones first, each once."""
-        return map(self.read, self._folders().values())
+        return map(self.read, self._folders(self.places()).values())
+
+    def committed(self) -> Iterator[R]:
+        """All committed records."""
+        return map(self.read, self._folders(self.places()[:1]).values())
 
     def publish(self, record: R) -> R:
         """Copy a record, without weights, to the committed results, whole or not at all."""

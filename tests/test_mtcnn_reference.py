@@ -5,7 +5,6 @@ import subprocess
 import sys
 import zipfile
 from argparse import Namespace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -161,10 +160,10 @@ def test_times_of_all_and_what_each_found(monkeypatch, tmp_path, capsys):
     about = tmp_path / "b" / "mtcnn-1.0.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mtcnn\nVersion: 1.0.0\n")
-    one_thread = SimpleNamespace(
+    one_thread = Namespace(
         set_intra_op_parallelism_threads=lambda n: n, set_inter_op_parallelism_threads=lambda n: n
     )
-    tensorflow = SimpleNamespace(config=SimpleNamespace(threading=one_thread))
+    tensorflow = Namespace(config=Namespace(threading=one_thread))
     monkeypatch.setitem(sys.modules, "tensorflow", tensorflow)
     monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path / "results"))
     seen = {"crops": [FACES.read(1)] * 2, "group": [FACES.read(2)]}

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dclib import comparison, paths
+from dclib import comparison
 from dclib.errors import RunError
 from dclib.metrics import THRESHOLD
 from dclib.mtcnn import presets, records
@@ -80,8 +80,7 @@ def _planned() -> list[CascadeExperiment]:
 
 def _committed() -> dict[CascadeExperiment, CascadeRecord]:
     """All committed cascades by their experiments, these without the fingerprint of photos."""
-    files = (paths.results() / "cascades").glob(f"[0-9a-f]*/{records.RECORD}")
-    made = (records.read(file.parent) for file in sorted(files))
+    made = records.committed()
     return {replace(record.experiment, fingerprint=""): record for record in made}
 
 

@@ -80,11 +80,8 @@ PRESETS = {
             "width": 0.5,
             "epochs": (6, 10, 10),
             "batch": (512, 256, 64),
-            "lr": (
-                0.01,
-                0.005,
-                0.001,
-            ),  # at 0.003 the O of MTCNNx, which has no BatchNorm, diverges
+            # at 0.003 MTCNNx's O, which has no BatchNorm, diverges
+            "lr": (0.01, 0.005, 0.001),
             "samples": (100_000, 40_000, 54_000),
             "mix": (2.0, 1.0, 1.0, 4.0),
             "negatives": 25,

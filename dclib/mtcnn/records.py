@@ -119,4 +119,4 @@ def read(folder: Path) -> CascadeRecord:
 
 SHELF = Shelf("cascades", RECORD, (ARRAYS,), read, kind="cascade", listing="cascade --list")
 load, existing = SHELF.load, SHELF.existing
-find, every, publish = SHELF.find, SHELF.every, SHELF.publish
+find, every, committed, publish = SHELF.find, SHELF.every, SHELF.committed, SHELF.publish
