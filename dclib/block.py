@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 def central_aggregation(incoming: int, central: int, kernel: int = 3) -> nn.Sequential:
-    """H of Eq. 2: the features of all tasks become `central` global feature maps."""
+    """H of Eq. 2: all tasks' features become `central` global feature maps."""
     return nn.Sequential(
         nn.Conv2d(incoming, central, kernel_size=1, bias=False),
         nn.BatchNorm2d(central),
@@ -20,7 +20,7 @@ def central_aggregation(incoming: int, central: int, kernel: int = 3) -> nn.Sequ
 
 
 def task_specific_aggregation(incoming: int, channels: int, kernel: int = 3) -> nn.Sequential:
-    """F_t of Eq. 3: one task's features and the global ones become `channels` feature maps."""
+    """F_t of Eq. 3: a task's own features and the global ones become `channels` maps."""
     return nn.Sequential(
         nn.Conv2d(incoming, channels, kernel_size=1, bias=False),
         nn.BatchNorm2d(channels),
@@ -70,7 +70,7 @@ class CollaborativeBlock(nn.Module):
         )
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Maps x_t (B, C_t, h_t, w_t) of all columns to y_t of the same shapes, in order."""
+        """Maps x_t (B, C_t, h_t, w_t) of all columns to y_t of the same shapes."""
         if len(maps) != len(self.channels):
             raise ValueError(
                 f"{len(maps)} feature maps for a block of {len(self.channels)} columns"

@@ -4,27 +4,35 @@ Every figure and table is also saved, under `DCLIB_OUTPUT`, for readers to take 
 """
 
 import html
+import inspect
 import io
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from textwrap import dedent
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import pandas as pd
-from IPython.display import Image, display
+from IPython.display import Image, Markdown, display
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from dclib import paths
 from dclib.errors import RunError
+from dclib.stats import Interval
 
 if TYPE_CHECKING:
     from dclib.runs import Record
 
 OUTPUT = "_static/output"  # where a book keeps its figures and tables, below its pages
+FOR_DRAWINGS: dict[str, dict[str, Any]] = {
+    "svg": {"metadata": {"Date": None}},
+    "png": {"metadata": {"Software": None}},
+}
+FOR_PHOTOS: dict[str, dict[str, Any]] = {"jpg": {"pil_kwargs": {"quality": 92, "subsampling": 0}}}
 SHORT = 12  # letters of words in a table that are not broken into lines
 
 _saved: list[str] = []  # files since the last provenance line, which links them
@@ -74,43 +82,64 @@ def _keep(name: str, suffix: str, content: bytes) -> None:
 
 
 def figure(fig: Figure, name: str) -> None:
-    """Save a figure as `name`.svg and `name`.png, and show it.
+    """Save a figure, and show it: as `name`.svg and `name`.png, or `name`.jpg if it shows photos.
 
     The same figure always gives the same bytes. The background is white and opaque, for dark pages.
     Caption, alternative text and number come from the cell's `mystnb` metadata.
     """
     fig.patch.set(facecolor="white", alpha=1)
-    drawn = {}
+    formats = FOR_PHOTOS if _shows_photos(fig) else FOR_DRAWINGS
     with mpl.rc_context({"svg.hashsalt": name}):
-        for suffix, about in (("svg", {"Date": None}), ("png", {"Software": None})):
+        for suffix, options in formats.items():
             buffer = io.BytesIO()
             fig.savefig(
-                buffer,
-                format=suffix,
-                dpi=144,
-                bbox_inches="tight",
-                facecolor="auto",
-                metadata=about,
+                buffer, format=suffix, dpi=144, bbox_inches="tight", facecolor="auto", **options
             )
-            drawn[suffix] = buffer.getvalue()
-            _keep(name, suffix, drawn[suffix])
+            _keep(name, suffix, buffer.getvalue())
     plt.close(fig)
-    display(Image(data=drawn["png"]))
+    display(Image(data=buffer.getvalue(), format=suffix))
+
+
+def _shows_photos(fig: Figure) -> bool:
+    arrays = (image.get_array() for ax in fig.axes for image in ax.images)
+    return any(array is not None and array.ndim == 3 for array in arrays)
+
+
+def text(paragraphs: str) -> None:
+    """Show Markdown, such as a sentence with the numbers of this run in it."""
+    display(Markdown(paragraphs))
+
+
+def source(part: Callable[..., Any]) -> None:
+    """Show the code of a function, so that a page cannot differ from what runs."""
+    text(f"```python\n{dedent(inspect.getsource(part))}```")
 
 
 def table(frame: pd.DataFrame, name: str, digits: int = 2) -> None:
-    """Save a table in full precision as `name`.csv, and show it with `digits` decimals."""
+    """Save a table in full precision as `name`.csv, and show it with `digits` decimals.
+
+    On the page a value and the ends of its interval, in columns `x`, `x low` and `x high`, share a
+    cell; ends in columns named `low` and `high` belong to the column before them.
+    """
     _keep(name, "csv", frame.to_csv(lineterminator="\n").encode())
     shown = frame
     if not isinstance(frame.index, pd.RangeIndex):
         shown = frame.rename_axis([label or "" for label in frame.index.names]).reset_index()
+    shown = _with_intervals(shown)
 
     def cell(value: Any) -> str:
+        if isinstance(value, Interval):
+            return f"{cell(value.value)} ({cell(value.low)} to {cell(value.high)})"
         if pd.api.types.is_float(value):
             return f"{value:,.{digits}f}"
+        if value is None:
+            return "–"
         return f"{value:,}" if pd.api.types.is_integer(value) else str(value)
 
     def on_page(value: Any) -> str:
+        if isinstance(value, Interval):
+            middle, _, ends = cell(value).partition(" ")
+            return f'{middle} <span class="short">{ends}</span>'
         return _words(value) if isinstance(value, str) else cell(value)
 
     columns = shown.shape[1]
@@ -124,6 +153,28 @@ def table(frame: pd.DataFrame, name: str, digits: int = 2) -> None:
     )
     text = shown.to_string(index=False, na_rep="–", formatters=[cell] * columns)
     display({"text/html": page, "text/plain": text}, raw=True)
+
+
+def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with a value and the ends of its interval in one column; see `table`."""
+    ends: dict[Any, dict[str, Any]] = {}  # labels of "low" and "high" by that of the value
+    before = None
+    for label in frame.columns:
+        *above, last = label if isinstance(label, tuple) else (label,)
+        found = re.fullmatch(r"(?:(.+?):? )?(low|high)", str(last))
+        if found is None:
+            before = label
+            continue
+        name, end = found.groups()
+        owner = before if name is None else (*above, name) if above else name
+        ends.setdefault(owner, {})[end] = label
+    for owner, both in ends.items():
+        if owner in frame.columns and len(both) == 2:
+            rows = zip(frame[owner], frame[both["low"]], frame[both["high"]], strict=True)
+            merged = [Interval(*row) if pd.notna(row[1]) else row[0] for row in rows]
+            frame = frame.drop(columns=list(both.values()))
+            frame[owner] = pd.Series(merged, index=frame.index, dtype=object)
+    return frame
 
 
 def _words(text: str) -> str:

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import dclib
 from dclib import book, fragments, paths, report
 from dclib.errors import RunError
 
@@ -225,6 +226,23 @@ def test_figure_is_the_same_bytes_each_time_and_opaque(tmp_path, shown):
     assert not plt.get_fignums()
 
 
+def test_a_figure_with_photos_is_kept_as_a_photo(tmp_path, shown):
+    colours = np.zeros((60, 90, 3), np.uint8)
+    colours[..., 0] = 200
+    fig, ax = plt.subplots(figsize=(3, 2))
+    ax.imshow(colours)
+    book.figure(fig, "photo")
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
+    assert shown[0].data == (tmp_path / "photo.jpg").read_bytes()
+    with Image.open(tmp_path / "photo.jpg") as kept:
+        middle = kept.getpixel((kept.width // 2, kept.height // 2))
+    assert np.abs(np.subtract(middle, (200, 0, 0))).max() < 8
+    numbers, ax = plt.subplots()
+    ax.imshow(colours[..., 0])  # a map of numbers, not a photo
+    book.figure(numbers, "numbers")
+    assert (tmp_path / "numbers.svg").exists()
+
+
 @pytest.mark.parametrize("name", ["../up", "Fig 3", "", "a.b"])
 def test_names_of_files_stay_in_their_folder(tmp_path, shown, name):
     with pytest.raises(ValueError, match="small letters"):
@@ -263,6 +281,60 @@ def test_words_of_a_table_and_their_headings_are_marked_and_code_is_code(tmp_pat
     assert "<th>rate</th>" in page  # over numbers, and so on their side
     assert '<span class="words"><code>ls -l</code> lists &lt;files&gt; in long lines</span>' in page
     assert '<td><span class="words short">0.1 / 0.9</span></td>' in page
+
+
+def cells_of(page):
+    """The words in each cell of an HTML table, row by row, headings too."""
+    rows = re.findall(r"<tr.*?</tr>", page, re.DOTALL)
+    cells = (re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows)
+    return [[re.sub(r"<.*?>", "", cell) for cell in row] for row in cells]
+
+
+def test_table_shows_the_ends_of_an_interval_behind_its_value(tmp_path, shown):
+    frame = pd.DataFrame(
+        {
+            "bin": [1.234, 2.0, np.nan],
+            "bin low": [-1.0, np.nan, np.nan],
+            "bin high": [3.0, np.nan, np.nan],
+            "found: low": [7.0, 8.0, 9.0],
+            "found": [10.0, 11.0, 12.0],
+            "found: high": [13.0, 14.0, 15.0],
+            "low tide": ["a", "b", None],
+            "gap": [0.5, 0.25, 0.125],
+            "low": [0.0, 0.0, 0.0],
+            "high": [1.0, 1.0, 1.0],
+            "lone low": [21.0, 22.0, 23.0],
+        }
+    )
+    book.table(frame, "intervals")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "intervals.csv", index_col=0), frame)
+    assert cells_of(shown[0]["text/html"]) == [
+        ["bin", "found", "low tide", "gap", "lone low"],
+        ["1.23 (-1.00 to 3.00)", "10.00 (7.00 to 13.00)", "a", "0.50 (0.00 to 1.00)", "21.00"],
+        ["2.00", "11.00 (8.00 to 14.00)", "b", "0.25 (0.00 to 1.00)", "22.00"],
+        ["–", "12.00 (9.00 to 15.00)", "–", "0.12 (0.00 to 1.00)", "23.00"],
+    ]
+    assert '<span class="short">(-1.00 to 3.00)</span>' in shown[0]["text/html"]
+    assert "1.23 (-1.00 to 3.00)" in shown[0]["text/plain"]
+
+
+def test_table_finds_intervals_below_headings_of_two_levels(shown):
+    columns = [("paper", "printed"), ("ours", "rate"), ("ours", "low"), ("ours", "high")]
+    frame = pd.DataFrame([[9, 2.0, 1.0, 3.0]], pd.Index(["a"]), pd.MultiIndex.from_tuples(columns))
+    book.table(frame, "levels")
+    assert cells_of(shown[0]["text/html"]) == [
+        ["", "paper", "ours"],
+        ["", "printed", "rate"],
+        ["a", "9", "2.00 (1.00 to 3.00)"],
+    ]
+
+
+def test_source_is_the_code_itself_without_its_indentation(shown):
+    book.source(dclib.CollaborativeBlock.forward)
+    page = shown[0].data
+    assert page.startswith("```python\ndef forward(self")
+    assert "\n    z = self.central(together)" in page
+    assert page.endswith("return outputs\n```")
 
 
 def test_provenance_without_runs_links_what_was_saved(shown):

@@ -143,7 +143,7 @@ class TestWorth:
     def test_controls_are_left_out_and_a_single_task_gains_nothing(self, frame):
         assert set(frame.index) == set(SCALES)
         assert frame.loc["RN-S", ["gain bin", "gain soft"]].tolist() == [0, 0]
-        assert frame.loc["RN-S", ["bin low", "soft high"]].isna().all()
+        assert frame.loc["RN-S", ["gain bin low", "gain soft high"]].isna().all()
         gain = frame.loc["RN-S", "bin"] - frame.loc["DCNet", "bin"]
         assert frame.loc["DCNet", "gain bin"] == pytest.approx(gain)
         assert (frame["minutes of training"] == 1.5).all()

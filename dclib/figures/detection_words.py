@@ -99,12 +99,13 @@ def recall(group: Cascades, references: References) -> str:
     for name, own in entries(group, references).items():
         found = 100 - score(own, "unfound").value
         further = np.mean([f.others.mean() for f in own])
-        line = f"{name} finds {found:.1f} % and has {further:.2f} further detections per photo"
+        line = f"{name} {found:.1f} % and {further:.2f}"
         known = [f.precision for f in own if f.precision is not None]
         if known:
-            line += f", {100 * np.mean(known):.0f} % of all detections being right"
+            line += f" ({100 * np.mean(known):.0f} % of its detections are right)"
         lines.append(line)
-    text = f"Of the annotated faces {'; '.join(lines)}."
+    what = "Annotated faces that are found, and further detections per photo"
+    text = f"{what}: {'; '.join(lines)}."
     if {OURS, WIDE} <= group.tries.keys():
         (gap,) = group.gaps(OURS, WIDE, "unfound").values()
         text += f" Not found, {OURS} − {WIDE}: {told(gap, 'points')}."

@@ -102,7 +102,7 @@ def gains(records: Sequence[Record]) -> pd.DataFrame:
                 gap = group.difference(base, method, decoder=d)
                 own = method == base  # which has no interval against itself
                 ends = (np.nan, np.nan) if own else (gap.low, gap.high)
-                row |= {f"gain {d}": gap.value, f"{d} low": ends[0], f"{d} high": ends[1]}
+                row |= {f"gain {d}": gap.value, f"gain {d} low": ends[0], f"gain {d} high": ends[1]}
         rows[method] = row
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
 
@@ -196,9 +196,7 @@ def _panel(ax: Any, frame: pd.DataFrame, decoder: str, cost: str) -> None:
     best = frame.loc[front(frame, decoder, cost)]
     ax.step(best[cost], best[f"gain {decoder}"], where="post", color=GREY, linewidth=1, zorder=1)
     for method, one in frame.iterrows():
-        gain, low, high = (
-            one[f"{name}"] for name in (f"gain {decoder}", f"{decoder} low", f"{decoder} high")
-        )
+        gain, low, high = (one[f"gain {decoder}{end}"] for end in ("", " low", " high"))
         ax.plot([one[cost]] * 2, [low, high], color=look(str(method))["color"], linewidth=1)
         ax.plot(one[cost], gain, linestyle="", **_mark(str(method)))
     ax.set_xscale("log")
@@ -232,8 +230,8 @@ def words(records: Sequence[Record], frame: pd.DataFrame) -> str:
     gain, base = frame.loc["DCNet"], single(records)
     dearer = gain["multiply-adds (M)"] / frame.loc[base, "multiply-adds (M)"]
     points = " and ".join(
-        f"{number(gain[f'gain {d}'], 1)} ({number(gain[f'{d} low'], 1)} to"
-        f" {number(gain[f'{d} high'], 1)}, *{d}*)"
+        f"{number(gain[f'gain {d}'], 1)} ({number(gain[f'gain {d} low'], 1)} to"
+        f" {number(gain[f'gain {d} high'], 1)}, *{d}*)"
         for d in DECODERS
     )
     return f"{told} Against {base}, DCNet gains {points} points, for {dearer:.1f} times the work."
