@@ -151,8 +151,8 @@ def table(frame: pd.DataFrame, name: str, digits: int = 2) -> None:
         na_rep="–",
         formatters=[on_page] * columns,
     )
-    text = shown.to_string(index=False, na_rep="–", formatters=[cell] * columns)
-    display({"text/html": page, "text/plain": text}, raw=True)
+    plain = shown.to_string(index=False, na_rep="–", formatters=[cell] * columns)
+    display({"text/html": page, "text/plain": plain}, raw=True)
 
 
 def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
@@ -177,10 +177,10 @@ def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _words(text: str) -> str:
+def _words(content: str) -> str:
     """Words as HTML: `code` as in Markdown; what is short stays on one line."""
-    kinds = "words short" if len(text) <= SHORT else "words"
-    code = re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    kinds = "words short" if len(content) <= SHORT else "words"
+    code = re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(content))
     return f'<span class="{kinds}">{code}</span>'
 
 
@@ -213,8 +213,8 @@ def provenance(records: Sequence["Record"], command: str, data: str | None = Non
     if _saved:
         facts["Files"] = ", ".join(dict.fromkeys(_saved))
         _saved.clear()
-    text = " · ".join(f"{label}: {value}" for label, value in facts.items())
-    display({"text/html": _as_html(facts), "text/plain": text}, raw=True)
+    plain = " · ".join(f"{label}: {value}" for label, value in facts.items())
+    display({"text/html": _as_html(facts), "text/plain": plain}, raw=True)
 
 
 def _facts(records: Sequence["Record"]) -> dict[str, str]:

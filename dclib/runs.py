@@ -141,7 +141,7 @@ def read(folder: Path) -> Record:
 
 SHELF = Shelf("runs", RECORD, (OUTCOMES,), read, kind="run", listing="runs list")
 places, load, existing = SHELF.places, SHELF.load, SHELF.existing
-find, every, publish = SHELF.find, SHELF.every, SHELF.publish
+find, every, committed, publish = SHELF.find, SHELF.every, SHELF.committed, SHELF.publish
 
 
 def table(records: Sequence[Record]) -> pd.DataFrame:

@@ -38,6 +38,7 @@ def detectors():
 
 def test_doctests():
     assert doctest.testmod(detection_words).failed == 0
+    assert doctest.testmod(detection_tables).failed == 0
 
 
 def by_hand(errors, **more):
