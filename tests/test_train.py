@@ -81,8 +81,9 @@ def test_a_killed_process_loses_at_most_its_epoch(store, monkeypatch):
     process = start()
     seen += [int(line) for line in process.communicate(timeout=120)[0].split()]
     assert process.returncode == 0
-    assert set(seen) == set(range(12))
-    assert len(seen) <= 12 + 3  # each kill repeats at most one epoch
+    assert seen == sorted(set(seen))  # an epoch that was reported is on disk: none is done twice
+    assert set(range(12)) >= set(seen)
+    assert len(seen) >= 12 - 3  # a kill may fall between an epoch's checkpoint and its report
     killed = runs.existing(experiment)
     monkeypatch.setenv("DCLIB_STORE", str(store.with_name("other")))
     whole = train(experiment)
