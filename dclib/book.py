@@ -161,7 +161,7 @@ def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
     before = None
     for label in frame.columns:
         *above, last = label if isinstance(label, tuple) else (label,)
-        found = re.fullmatch(r"(?:(.+?):? )?(low|high)", str(last))
+        found = re.fullmatch(r"(?:(.+) )?(low|high)", str(last))
         if found is None:
             before = label
             continue

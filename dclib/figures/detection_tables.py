@@ -63,7 +63,7 @@ def scores(group: Cascades, references: References) -> pd.DataFrame:
         }
         for metric, column in COLUMNS.items():
             value = score(own, metric)
-            row |= {column: value.value, f"{column}: low": value.low, f"{column}: high": value.high}
+            row |= {column: value.value, f"{column} low": value.low, f"{column} high": value.high}
         rows.append(row)
         if own[0].faces == FACES and (said := printed(name)):
             beside = {COLUMNS[metric]: value for metric, value in said.items()}
