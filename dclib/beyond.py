@@ -37,7 +37,7 @@ def regimes(preset: str) -> list[Experiment]:
     methods = ("DCNet", "RN") if preset == "smoke" else REGIME_METHODS
     base = PRESETS[preset].settings
     made = []
-    for field, values in REGIMES[preset].items():
+    for field, values in REGIMES.get(preset, {}).items():
         for value in values:
             changes = {field: value}
             if field == "train_faces" and value:

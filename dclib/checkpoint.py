@@ -1,5 +1,7 @@
 """The state of an interrupted run on disk."""
 
+import hashlib
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from dclib.errors import RunError
 from dclib.experiment import Experiment
 
 CHECKPOINT = "checkpoint.pt"
+DIGEST = 64  # letters in front of what torch writes: the sha256 of that
 
 
 def read_state(path: Path, what: str = "run") -> dict[str, Any]:
@@ -19,10 +22,17 @@ def read_state(path: Path, what: str = "run") -> dict[str, Any]:
         RunError: the file is corrupt.
     """
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        content = path.read_bytes()
+        digest, content = content[:DIGEST], content[DIGEST:]
+        if hashlib.sha256(content).hexdigest().encode() != digest:
+            raise ValueError("damaged, or of another version")
+        state: dict[str, Any] = torch.load(
+            io.BytesIO(content), map_location="cpu", weights_only=True
+        )
     except Exception as error:  # torch raises many kinds, and advises to load unsafely
+        reason = str(error) if isinstance(error, ValueError | OSError) else type(error).__name__
         raise RunError(
-            f"{path} cannot be read ({type(error).__name__}): remove it, and the {what} starts anew"
+            f"{path} cannot be read ({reason}): remove it, and the {what} starts anew"
         ) from error
     return state
 
@@ -50,7 +60,14 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """
     partial = path.with_suffix(".partial")
     try:
-        torch.save(state, partial)
+        content = io.BytesIO()
+        torch.save(state, content)
+        digest = hashlib.sha256(content.getbuffer()).hexdigest().encode()
+        with partial.open("wb") as file:
+            file.write(digest)
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(partial, path)
     except (OSError, RuntimeError) as error:
         partial.unlink(missing_ok=True)

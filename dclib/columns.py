@@ -155,6 +155,7 @@ class Method:
         widened: columns widened until the whole has as many parameters as DCNet.
         single_first: columns are trained apart before they are joined.
         underlying: the one underlying network that the paper's name stands for, if it does.
+        ablates: the method that this one is an ablation of: it takes that one's learning rates.
         unit_rate: the mixers' weights learn at this multiple of the base rate, unless another one
             is chosen.
         units_decay: weight decay acts on the mixers' weights too.
@@ -172,10 +173,16 @@ class Method:
     widened: bool = False
     single_first: bool = False
     underlying: str | None = None
+    ablates: str = ""
     unit_rate: float = 1.0
     units_decay: bool = True
     penalty: float = 0.0
     stopped: Callable[[Sequence[dict[str, Any]], Sequence[str]], set[str]] | None = None
+
+    @property
+    def has_units(self) -> bool:
+        """Whether mixers with weights of their own join its columns."""
+        return self.mixer is not Apart
 
     def assemble(
         self,

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, get_args
 
 from dclib import pretraining
 from dclib.tasks import WEIGHTINGS
@@ -76,10 +76,12 @@ class Experiment:
             if not condition:
                 raise ValueError(f"{field}={getattr(self, field)!r}: {rule}")
 
+        for field in fields(self):
+            self._settle(field.name, get_args(field.type) or (field.type,))
         demand(self.split in SPLITS, "split", f"choose from {list(SPLITS)}")
         demand(self.holdout or self.split == "test", "holdout", "validation faces are held out")
         demand(self.train_faces is None or self.train_faces >= 2, "train_faces", "at least 2")
-        demand(self.width > 0, "width", "must be positive")
+        demand(0 < self.width < float("inf"), "width", "must be positive and finite")
         demand(self.resolution >= 16, "resolution", "at least 16 px")
         known = self.pretrained is False or self.pretrained in pretraining.NAMES
         demand(known, "pretrained", f"choose False or from {list(pretraining.NAMES)}")
@@ -95,7 +97,23 @@ class Experiment:
         demand(self.augmentation in ("standard", "none"), "augmentation", "standard or none")
         demand(self.weighting in WEIGHTINGS, "weighting", f"choose from {list(WEIGHTINGS)}")
         demand(self.try_ >= 0, "try_", "counts from 0")
-        object.__setattr__(self, "related", tuple((str(n), float(w)) for n, w in self.related))
+        demand(all(w >= 0 for _, w in self.related), "related", "weights must not be negative")
+
+    def _settle(self, name: str, kinds: tuple[Any, ...]) -> None:
+        """Hold a value in the type of its field, so that equal values are one experiment.
+
+        Raises:
+            ValueError: it is of another type, or a number with a fraction where there is none.
+        """
+        value = getattr(self, name)
+        if name == "related":
+            value = tuple((str(n), float(w)) for n, w in value)
+        elif float in kinds and isinstance(value, int | float) and type(value) is not bool:
+            value = float(value)
+        elif type(value) not in kinds:
+            asked = " or ".join(k.__name__.replace("NoneType", "None") for k in kinds)
+            raise ValueError(f"{name}={value!r}: must be {asked}, not {type(value).__name__}")
+        object.__setattr__(self, name, value)
 
     @property
     def id(self) -> str:

@@ -6,22 +6,22 @@ import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from dclib import data, paths
 from dclib.columns import Network
 from dclib.data.augment import IMAGENET_MEAN, IMAGENET_STD
-from dclib.errors import RunError
+from dclib.errors import DataError, RunError
 from dclib.folding import fold, suit
-from dclib.runs import Record, write_atomically
-from dclib.tasks import Task
+from dclib.runs import RECORD, WEIGHTS, Record, read, write_atomically
+from dclib.tasks import Task, describe, from_description
 from dclib.tracing import evaluating, first_line
 
 FORMAT = "1"  # of the files, to be raised when their networks get another form
@@ -52,12 +52,58 @@ def network(record: Record) -> Network:
     from dclib.train import make_network
 
     path = weights(record)
-    net = make_network(record.experiment)
+    net = make_network(replace(record.experiment, pretrained=False), tasks(record))
     try:
-        net.load_state_dict(load_file(path))
+        content = path.read_bytes()
+        beside = (path.parent / RECORD).exists()  # trained here, perhaps in other bits
+        (read(path.parent) if beside else record).check(WEIGHTS, content)
+        net.load_state_dict(load(content))
     except Exception as error:  # safetensors and torch each raise kinds of their own
         raise RunError(f"{path} does not fit run {record.id} ({error}): train it again") from error
     return net.eval()
+
+
+def tasks(record: Record) -> tuple[Task, ...]:
+    """The tasks that the network of a run answers, in order, as they were when it was trained.
+
+    Raises:
+        RunError: the data set of that name is another one now; or it is gone, and the record is of
+            the first format, which does not say.
+    """
+    found = _data_set(record)
+    if found is None or record.answers:
+        return from_description((record.answers or {})["tasks"])
+    return found.tasks(record.experiment.resolution)
+
+
+def words(record: Record) -> dict[str, tuple[str, ...]]:
+    """The words of the values of each label, as they were when the run was trained.
+
+    Raises:
+        RunError: as `tasks`.
+    """
+    found = _data_set(record)
+    if found is None or record.answers:
+        return {name: tuple(of) for name, of in (record.answers or {})["words"].items()}
+    return found.words()
+
+
+def _data_set(record: Record) -> data.DataSet | None:
+    """The data set of a run, where it is here and as it was; None where nothing is asked of it."""
+    e = record.experiment
+    try:
+        found = data.find(e.dataset)
+    except DataError:
+        if record.answers:
+            return None
+        raise
+    if found.fingerprint != e.fingerprint:
+        raise RunError(
+            f"run {record.id} was trained on {e.dataset} when its fingerprint was {e.fingerprint},"
+            f" it is {found.fingerprint} now: prepare the new data under another name and restore"
+            " these, or train a run on the new ones"
+        )
+    return found
 
 
 def weights(record: Record) -> Path:
@@ -158,14 +204,7 @@ def _adaptive_max_pool2d(x: Any, output_size: Sequence[int]) -> tuple[Any, Any]:
 
 
 def _metadata(tasks: Sequence[Task], resolution: int) -> dict[str, str]:
-    described = [
-        {
-            **(asdict(task) if is_dataclass(task) and not isinstance(task, type) else {}),
-            **{"name": task.name, "kind": type(task).__name__, "outputs": task.outputs},
-        }
-        for task in tasks
-    ]
-    values: dict[str, Any] = {"tasks": described, "resolution": resolution}
+    values: dict[str, Any] = {"tasks": describe(tasks), "resolution": resolution}
     values |= {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
     return {name: json.dumps(value) for name, value in values.items()}
 
@@ -276,8 +315,7 @@ def _make(record: Record, road: str | None) -> Predictor:
                 raise
         else:
             names = {output.name for output in ready.get_outputs()}
-            tasks = data.find(e.dataset).tasks(e.resolution)
-            there = tuple(task for task in tasks if task.name in names)
+            there = tuple(task for task in tasks(record) if task.name in names)
             return Predictor(there, "onnxruntime", by_onnxruntime(ready))
     net = network(record)
     return Predictor(net.tasks, "torch", by_torch(net, e.resolution))

@@ -6,20 +6,22 @@ from dataclasses import replace
 from dclib.beyond import half_precision, regimes, relatives_panel, truth
 from dclib.experiment import Experiment
 from dclib.methods import METHODS
-from dclib.presets import FIG3, experiment, own_underlying, ready, relatives
+from dclib.presets import FIG3, GRID, PRESETS, experiment, own_underlying, ready, relatives
 from dclib.section4 import (
     fig3,
     fig3_alexnet,
     fig3_per_task,
     fig3_pretrained,
     fig3_shared_rate,
+    fig3_shorter,
     fig5,
     fig6,
+    identity_start,
+    page_network,
+    slow_start,
     table1,
 )
 
-RATES = (0.03, 0.1, 0.3, 1.0)
-UNIT_RATES = (1.0, 10.0, 100.0)  # of methods whose mixers learn at a rate of their own
 PENALTIES = (0.1, 1.0, 10.0)  # of methods that add to the loss: multiples of their own weight
 
 
@@ -31,32 +33,32 @@ def rates(
     Args:
         methods: by default those of Fig. 3.
     """
+    p = PRESETS[preset]
+    grid = p.grid or GRID
+    asked = {"split": "validation", "holdout": True, **grid.changes}
     return [
-        experiment(
-            preset,
-            method,
-            own_underlying(method, underlying),
-            lr=lr,
-            split="validation",
-            holdout=True,
-        )
+        experiment(preset, method, own_underlying(method, underlying), lr=lr, **asked)
         for method in methods or FIG3[underlying]
-        for lr in RATES
+        if underlying in p.resolution and not (p.settings["pretrained"] and METHODS[method].widened)
+        for lr in grid.rates
     ]
 
 
 def own_settings(preset: str, underlying: str = "resnet18") -> list[Experiment]:
     """The grids of what only some methods have, at the learning rate chosen for them before.
 
-    Mixers that learn at a rate of their own: `UNIT_RATES`. Additions to the loss: `PENALTIES`.
+    Units, the weights of mixers: rates of their own. Additions to the loss: `PENALTIES`.
     """
-    made = []
+    grid, made = PRESETS[preset].grid or GRID, []
     for name in ready(preset, underlying, list(METHODS)):
         method = METHODS[name]
         on = own_underlying(name, underlying)
-        chosen = experiment(preset, name, on, split="validation", holdout=True)
-        if method.unit_rate != 1:
-            made += [replace(chosen, unit_rate=rate) for rate in UNIT_RATES]
+        asked = {"split": "validation", "holdout": True, **grid.changes}
+        chosen = experiment(preset, name, on, **asked)
+        if method.ablates:
+            continue
+        if method.has_units:
+            made += [replace(chosen, unit_rate=rate) for rate in grid.unit_rates]
         if method.penalty:
             made += [replace(chosen, penalty=method.penalty * factor) for factor in PENALTIES]
     return made
@@ -68,7 +70,11 @@ FIGURES: dict[str, Callable[[str], list[Experiment]]] = {
     "rates-relatives": lambda preset: rates(preset, methods=relatives()),
     "own-settings": own_settings,
     "own-settings-alexnet": lambda preset: own_settings(preset, "alexnet"),
+    "slow-start": slow_start,
+    "fig3-shorter": fig3_shorter,
+    "page-network": page_network,
     "fig3": fig3,
+    "identity-start": identity_start,
     "fig3-per-task": fig3_per_task,
     "fig3-shared-rate": fig3_shared_rate,
     "table1": table1,
@@ -96,4 +102,5 @@ def experiments(figure: str, preset: str) -> list[Experiment]:
     """
     if figure not in FIGURES:
         raise ValueError(f"figure {figure!r} is unknown; choose from {list(FIGURES)}")
-    return FIGURES[figure](preset)
+    only = PRESETS[preset].plans if preset in PRESETS else None
+    return FIGURES[figure](preset) if only is None or figure in only else []

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from dclib import data
 from dclib.data.augment import normalise
 from dclib.data.photo import Square, box_square, central_square, crop
 from dclib.errors import DataError
 from dclib.inference import predictor
+from dclib.inference import words as words_of
 from dclib.runs import Record
 from dclib.tasks import Landmarks, label_logits
 
@@ -103,7 +103,7 @@ def in_squares(
     shares = {name: of.softmax(dim=1) for name, of in label_logits(net.tasks, logits).items()}
     words = {
         name: of
-        for name, of in data.find(e.dataset).words().items()
+        for name, of in words_of(record).items()
         # a task may have other values than the data set
         if name in shares and len(of) == shares[name].shape[1]
     }

@@ -1,7 +1,7 @@
 """Presets: how much of the paper's protocol a run follows, and an experiment of each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dclib import data, selection
@@ -9,6 +9,22 @@ from dclib.experiment import Experiment
 from dclib.methods import METHODS
 
 SHARED_RATE = 0.1  # the authors' example rate, at which every method is also compared
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What learning rates are chosen from, on validation faces: named before any of it is run.
+
+    Attributes:
+        rates: learning rates of every method.
+        unit_rates: at the learning rate chosen from these, of every method with units.
+        changes: fields of its experiments that differ from the preset's. Tries from 100 on keep
+            what is chosen by validation apart from what is tested.
+    """
+
+    rates: tuple[float, ...]
+    unit_rates: tuple[float, ...] = ()
+    changes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -21,7 +37,9 @@ class Preset:
         tries: how many times each run is made.
         resolution: input side by underlying network, pixels.
         settings: the remaining fields of its experiments.
-        selects: learning rates are chosen on validation faces, not the shared one.
+        grid: what learning rates are chosen from; None where all methods share one.
+        shorter: fields in which the shorter form of its Fig. 3 differs, if there is one.
+        plans: the only figures that it is for; None for all.
     """
 
     name: str
@@ -30,7 +48,9 @@ class Preset:
     tries: int
     resolution: dict[str, int]
     settings: dict[str, Any]
-    selects: bool = False
+    grid: Grid | None = None
+    shorter: dict[str, Any] = field(default_factory=dict)
+    plans: tuple[str, ...] | None = None
 
 
 COMMON = {
@@ -42,6 +62,8 @@ COMMON = {
     "weighting": "per_output",
     "related": (),
 }
+
+GRID = Grid((0.03, 0.1, 0.3, 1.0), (0.1, 0.3, 1.0, 10.0, 100.0))  # where runs are not dear
 
 PRESETS = {
     "smoke": Preset(
@@ -61,7 +83,35 @@ PRESETS = {
         resolution={"resnet18": 48, "alexnet": 96},
         settings=COMMON
         | {"holdout": True, "train_faces": 2000, "width": 0.25, "epochs": 40, "batch": 64},
-        selects=True,
+        grid=GRID,
+    ),
+    "long": Preset(
+        "long",
+        "the paper's faces and training length, slim networks and small images",
+        dataset="mtfl",
+        tries=3,
+        resolution={"resnet18": 48},
+        settings=COMMON
+        | {"holdout": False, "train_faces": None, "width": 0.25, "epochs": 300, "batch": 64},
+        grid=Grid((0.1, 0.3), (0.1, 0.3, 1.0), {"epochs": 20, "try_": 100}),
+        shorter={"holdout": True, "epochs": 80},
+        plans=(
+            *("rates", "own-settings", "fig3-shorter", "page-network", "fig3", "identity-start"),
+            *("fig3-shared-rate", "fig3-per-task", "rates-relatives", "relatives", "fig6"),
+        ),
+    ),
+    "pretrained": Preset(
+        "pretrained",
+        "columns of full width that start from ImageNet, small images, short training",
+        dataset="mtfl",
+        tries=1,
+        resolution={"resnet18": 64},
+        settings=COMMON
+        | {"pretrained": "imagenet-mlnet", "holdout": True, "train_faces": None}
+        | {"width": 1.0, "epochs": 30, "batch": 32},
+        grid=Grid((0.03, 0.1, 0.2), (), {"train_faces": 2000, "epochs": 10, "try_": 100}),
+        shorter={"train_faces": 2000},
+        plans=("rates", "fig3-shorter", "identity-start", "fig3", "table1", "fig5"),
     ),
     "paper": Preset(
         "paper",
@@ -94,8 +144,9 @@ def experiment(
         raise ValueError(f"method {method!r} is unknown; choose from {list(METHODS)}")
     underlying = underlying or METHODS[method].underlying or "resnet18"
     lr, unit_rate, penalty = SHARED_RATE, METHODS[method].unit_rate, METHODS[method].penalty
-    if p.selects and "lr" not in changes:
-        lr, unit_rate, penalty = selection.chosen(preset, method, underlying)
+    if p.grid and "lr" not in changes:
+        tuned = METHODS[method].ablates or method
+        lr, unit_rate, penalty = selection.chosen(preset, tuned, underlying)
     fields: dict[str, Any] = {
         "dataset": p.dataset,
         "split": "test",
@@ -146,9 +197,13 @@ def ready(preset: str, underlying: str = "resnet18", methods: Sequence[str] = ()
         method
         for method in methods or FIG3[underlying]
         if (PRESETS[preset].settings["holdout"] or not METHODS[method].stopped)
+        and not (METHODS[method].widened and PRESETS[preset].settings["pretrained"])
+        and own_underlying(method, underlying) in (*PRESETS[preset].resolution, "tcdcn")
         and (
-            not PRESETS[preset].selects
-            or selection.is_chosen(preset, method, own_underlying(method, underlying))
+            not PRESETS[preset].grid
+            or selection.is_chosen(
+                preset, METHODS[method].ablates or method, own_underlying(method, underlying)
+            )
         )
     ]
 
@@ -158,5 +213,7 @@ def relatives(underlying: str = "resnet18") -> list[str]:
     return [
         name
         for name, method in METHODS.items()
-        if name not in FIG3[underlying] and method.underlying not in FIG3.keys() - {underlying}
+        if name not in FIG3[underlying]
+        and not method.ablates
+        and method.underlying not in FIG3.keys() - {underlying}
     ]

@@ -1,10 +1,13 @@
 """What columns may start from: weights learned on photos of things, before any face is seen.
 
-The paper starts its pre-trained networks from ImageNet ("imagenet": torchvision's official
-weights, at width 1). Where these are out of reach, or columns are slim, "tiny-imagenet" stands in:
-weights that this library trains itself, like any other run, on a subset of Tiny-ImageNet.
+The paper starts its pre-trained networks from ImageNet, and does not say from which weights.
+"imagenet" is torchvision's official ones, at width 1. "imagenet-mlnet" is other ones of ResNet18,
+which a package of Microsoft's ML.NET carries: `data_scripts/imagenet_mlnet.py` makes them from it.
+Where columns are slim, or the network is AlexNet, "tiny-imagenet" stands in: weights that this
+library trains itself, like any other run, on a subset of Tiny-ImageNet.
 """
 
+import hashlib
 import json
 import pickle
 from collections.abc import Callable
@@ -14,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
@@ -26,8 +29,11 @@ if TYPE_CHECKING:
     from dclib.experiment import Experiment
     from dclib.runs import Record
 
-NAMES = ("imagenet", "tiny-imagenet")
+NAMES = ("imagenet", "imagenet-mlnet", "tiny-imagenet")
 OFFICIAL = "IMAGENET1K_V1"
+MLNET = "Microsoft.ML.DnnImageFeaturizer.ResNet18 0.23.1"
+MLNET_FILE = "imagenet_resnet18/resnet18.safetensors"
+MLNET_DIGEST = "974564ff873fc11ff61ba7d7ddb7b28bab89b358b39869da8a2ba708037cdd32"
 EPOCHS, RATE = 30, 0.1  # of the stand-in's training
 
 
@@ -48,6 +54,8 @@ def state(
     """
     if pretrained == "imagenet":
         return _official(name, width, cut)
+    if pretrained == "imagenet-mlnet":
+        return _mlnet(name, width, cut)
     if pretrained == "tiny-imagenet":
         return _own(name, width)
     raise ValueError(f"pretrained={pretrained!r}: choose False or from {list(NAMES)}")
@@ -85,6 +93,29 @@ def _official(
     return dict(cut(model).state_dict())
 
 
+def _mlnet(name: str, width: float, cut: Callable[[nn.Module], nn.ModuleList]) -> dict[str, Tensor]:
+    """The weights that came with ML.NET, under torchvision's names."""
+    if (name, width) != ("resnet18", 1):
+        raise ValueError(
+            f"'imagenet-mlnet' weights are of resnet18 at width 1, not of {name} at {width:g}: use"
+            " pretrained=False or 'tiny-imagenet'"
+        )
+    places = [place / MLNET_FILE for place in (paths.data(), paths.mirror()) if place]
+    file = next((file for file in places if file.exists()), None)
+    if file is None:
+        raise RunError(
+            f"{places[0]} is missing: `python data_scripts/imagenet_mlnet.py PACKAGE {places[0]}`"
+            f" makes it from the package {MLNET}"
+        )
+    content = file.read_bytes()
+    if hashlib.sha256(content).hexdigest() != MLNET_DIGEST:
+        raise RunError(f"{file}: its content is not that of {MLNET}: make it again")
+    with torch.random.fork_rng(devices=[]):  # the draws of heads and mixers stay the same
+        model = get_model(name, weights=None)
+    model.load_state_dict(load(content), strict=False)  # without fc, and counters of batches
+    return dict(cut(model).state_dict())
+
+
 def file_name(name: str, width: float) -> str:
     """The file of the stand-in's weights."""
     return f"tiny-imagenet-{name}-w{width:g}.safetensors"
@@ -99,6 +130,8 @@ def origin(name: str, width: float, pretrained: str) -> str:
     """Which weights these are: torchvision's name of them, or the run that made them."""
     if pretrained == "imagenet":
         return OFFICIAL
+    if pretrained == "imagenet-mlnet":
+        return MLNET
     with safe_open(_found(name, width), framework="pt") as file:
         return str(json.loads(file.metadata()["about"])["run"])
 

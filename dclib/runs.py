@@ -1,11 +1,12 @@
 """Run records: what a run left behind, how it is written and read; where it is kept: `SHELF`."""
 
+import hashlib
 import json
 import lzma
 import os
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from dclib.experiment import Experiment
 from dclib.outcomes import Outcomes
 from dclib.shelf import Shelf
 
-FORMAT = 1
+FORMAT = 2  # 1: a row of the history on lines of its own, and no digests or answers
 RECORD, OUTCOMES, WEIGHTS = "record.json", "outcomes.npz.xz", "weights.safetensors"
 
 
@@ -30,14 +31,20 @@ class Record:
     Attributes:
         experiment: what was run.
         environment: versions, device, threads, execution, commit, parameters, seconds.
-        history: one row per epoch: losses by task, learning rate, seconds.
+        history: one row per epoch: losses by task, learning rate, seconds; of some epochs also the
+            failure rates on the faces that outcomes are on.
         folder: where it is kept.
+        answers: "tasks", as `dclib.tasks.describe` tells them, in the order of the network, and
+            "words" of the values of each label; None in records of format 1.
+        digests: sha256 of the files beside the record, and of the weights; none in format 1.
     """
 
     experiment: Experiment
     environment: dict[str, Any]
     history: list[dict[str, Any]]
     folder: Path
+    answers: dict[str, Any] | None = None
+    digests: dict[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -52,11 +59,23 @@ class Record:
         """
         path = self.folder / OUTCOMES
         try:
-            return Outcomes.from_bytes(path.read_bytes())
+            content = path.read_bytes()
+            self.check(OUTCOMES, content)
+            return Outcomes.from_bytes(content)
         except (OSError, lzma.LZMAError, ValueError, KeyError, EOFError) as error:
             raise RunError(
                 f"{path} cannot be read ({error}): restore it, or remove its folder and run again"
             ) from error
+
+    def check(self, name: str, content: bytes) -> None:
+        """Compare the content of a file of this run with the record's digest of it.
+
+        Raises:
+            ValueError: they differ.
+        """
+        told = self.digests.get(name)
+        if told and told != hashlib.sha256(content).hexdigest():
+            raise ValueError("its content is not what the record says")
 
     @property
     def weights(self) -> Path | None:
@@ -73,21 +92,57 @@ def save(
     environment: dict[str, Any],
     history: list[dict[str, Any]],
     outcomes: Outcomes,
+    answers: dict[str, Any] | None = None,
 ) -> Record:
-    """Write a record and read it back; `folder` must exist.
+    """Write a record and read it back; `folder` must exist, with the weights if they are kept.
 
     The record file comes last, so that a folder with one is complete.
     """
     write_atomically(folder / OUTCOMES, outcomes.to_bytes())
-    text = {
+    files = [folder / name for name in (OUTCOMES, WEIGHTS) if (folder / name).exists()]
+    text: dict[str, Any] = {
         "format": FORMAT,
         "experiment": json.loads(experiment.to_json()),
         "environment": environment,
-        "history": history,
+        "answers": answers,
+        "digests": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files},
+        "history": _columns(history),
     }
-    lines = json.dumps(text, indent=1)
-    write_atomically(folder / RECORD, (lines + "\n").encode())
+    text["digest"] = _digest(text)
+    write_atomically(folder / RECORD, _lines(text).encode())
     return read(folder)
+
+
+def _columns(history: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Rows as columns, which take a fraction of the space; None where a row has no such value."""
+    names = dict.fromkeys(name for row in history for name in row)
+    return {name: [row.get(name) for row in history] for name in names}
+
+
+def _rows(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """The way back."""
+    rows = zip(*columns.values(), strict=True)
+    pairs = [zip(columns, row, strict=True) for row in rows]
+    return [{name: value for name, value in row if value is not None} for row in pairs]
+
+
+def _lines(text: dict[str, Any]) -> str:
+    """JSON with a line for each value of the first two levels."""
+
+    def line(value: Any, inside: int) -> str:
+        if not (inside and isinstance(value, dict) and value):
+            return json.dumps(value, allow_nan=False)
+        indent = " " * (3 - inside)
+        parts = [f"{indent}{json.dumps(k)}: {line(v, inside - 1)}" for k, v in value.items()]
+        return "{\n" + ",\n".join(parts) + f"\n{indent[1:]}}}"
+
+    return line(text, 2) + "\n"
+
+
+def _digest(text: dict[str, Any]) -> str:
+    """sha256 of all that a record says, but for the digest itself."""
+    said = {name: value for name, value in text.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -121,14 +176,21 @@ def read(folder: Path) -> Record:
     try:
         text = json.loads(path.read_text())
         version = text.get("format")
-        if version != FORMAT:
+        if version not in (1, FORMAT):
             raise RunError(
-                f"{path} has format {version}, this version reads {FORMAT}: use the code that wrote"
-                " it, or remove the folder and run again"
+                f"{path} has format {version}, this version reads 1 and {FORMAT}: use the code that"
+                " wrote it, or remove the folder and run again"
             )
         record = Record(
-            Experiment.from_dict(text["experiment"]), text["environment"], text["history"], folder
+            Experiment.from_dict(text["experiment"]),
+            text["environment"],
+            text["history"] if version == 1 else _rows(text["history"]),
+            folder,
+            text.get("answers"),
+            text.get("digests", {}),
         )
+        if version > 1 and record.id == folder.name and text["digest"] != _digest(text):
+            raise ValueError("its content is not what its digest says")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
             f"{path} is no run record of this version ({error}): restore it, or remove the folder"

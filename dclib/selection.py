@@ -11,7 +11,9 @@ import pandas as pd
 from dclib import metrics, paths
 from dclib.data.faces import FaceSet
 from dclib.errors import RunError
-from dclib.runs import Record
+from dclib.runs import Record, committed
+
+GROUP = ("preset", "underlying", "method")  # a choice is made in each
 
 
 def path() -> Path:
@@ -65,29 +67,44 @@ def table(records: Sequence[Record], weights: np.ndarray | None = None) -> pd.Da
             reweighted = ((errors["bin"] > metrics.THRESHOLD) * weights).mean()
             rows[-1]["failure_rate_test_poses"] = round(float(reweighted), 5)
     frame = pd.DataFrame(rows)
-    groups = frame.groupby(["preset", "underlying", "method"], sort=False)
+    groups = frame.groupby(list(GROUP), sort=False)
     order = frame.sort_values(["failure_rate", "mean_error"], kind="stable")
-    best = order.groupby(["preset", "underlying", "method"], sort=False).head(1).index
+    best = order.groupby(list(GROUP), sort=False).head(1).index
     return frame.assign(chosen=frame.index.isin(best)).loc[
         [i for _, group in groups for i in group.index]
     ]
 
 
 def write(records: Sequence[Record], weights: np.ndarray | None = None) -> pd.DataFrame:
-    """Make the table of these runs and keep it; rows of other grids stay."""
+    """Make the table of these runs and keep it; rows of other grids stay.
+
+    A choice that committed test runs have followed stays too, whatever was run since.
+    """
     new = table(records, weights)
     if path().exists():
         old = pd.read_csv(path())
-        keys = set(zip(new["preset"], new["underlying"], new["method"], strict=True))
-        stay = [
-            key not in keys
-            for key in zip(old["preset"], old["underlying"], old["method"], strict=True)
-        ]
+        stood = old[old["chosen"] & old["run"].isin(new["run"])]
+        for _, row in stood[stood.apply(_is_followed, axis=1)].iterrows():
+            same = (new[list(GROUP)] == row[list(GROUP)]).all(axis=1)
+            new.loc[same, "chosen"] = new.loc[same, "run"] == row["run"]
+        keys = set(new[list(GROUP)].itertuples(index=False, name=None))
+        stay = [key not in keys for key in old[list(GROUP)].itertuples(index=False, name=None)]
         new = pd.concat([old[stay], new], ignore_index=True)
     path().parent.mkdir(parents=True, exist_ok=True)
     new.to_csv(path(), index=False)
     _rows.cache_clear()
     return new
+
+
+def _is_followed(row: pd.Series) -> bool:
+    """Whether a committed test run has the settings of a row of the table."""
+    settings = (*GROUP, "lr", "unit_rate", "penalty")
+    return any(
+        (e.preset, e.underlying, e.label, e.lr, e.unit_rate, e.penalty)
+        == tuple(row[list(settings)])
+        for e in (record.experiment for record in committed())
+        if e.split == "test"
+    )
 
 
 @lru_cache(maxsize=4)

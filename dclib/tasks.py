@@ -1,9 +1,9 @@
 """Tasks as classification (section 4.1): how a truth becomes a target, a loss and a prediction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -247,6 +247,42 @@ def aflw_tasks(resolution: int) -> tuple[Task, ...]:
         Classes("glasses", 2),
         Orientation(),
     )
+
+
+KINDS = (Landmarks, Classes, Angle, Orientation)  # those that a record can tell of
+
+
+def describe(tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    """Each task in values for JSON: its kind, name, number of logits, and what else it holds."""
+    held: list[dict[str, Any]] = [
+        asdict(t) if is_dataclass(t) and not isinstance(t, type) else {} for t in tasks
+    ]
+    return [
+        {**values, "name": task.name, "kind": type(task).__name__, "outputs": task.outputs}
+        for task, values in zip(tasks, held, strict=True)
+    ]
+
+
+def from_description(described: Sequence[dict[str, Any]]) -> tuple[Task, ...]:
+    """The inverse of `describe`, for `KINDS`.
+
+    Raises:
+        ValueError: another kind, or values that it does not take.
+    """
+    kinds = {kind.__name__: kind for kind in KINDS}
+    made = []
+    for values in described:
+        held: dict[str, Any] = {k: v for k, v in values.items() if k not in ("kind", "outputs")}
+        if "angles" in held:
+            held["angles"] = tuple(Angle(**angle) for angle in held["angles"])
+        try:
+            task = kinds[values["kind"]](**held)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{values} describes no task ({error})") from error
+        if task.outputs != values["outputs"]:
+            raise ValueError(f"{values} describes no task: it would have {task.outputs} outputs")
+        made.append(task)
+    return tuple(made)
 
 
 WEIGHTINGS = ("per_task", "per_output")

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,23 @@ from dclib.data.augment import Augmentation, centre, normalise
 from dclib.errors import RunError
 from dclib.experiment import Experiment
 from dclib.methods import METHODS
+from dclib.metrics import failure_rate
 from dclib.networks import build
 from dclib.optimiser import make_optimiser, rate
 from dclib.outcomes import judge
 from dclib.runs import Record
-from dclib.tasks import Landmarks, label_logits, task_weights
+from dclib.tasks import (
+    KINDS,
+    Landmarks,
+    Task,
+    describe,
+    label_logits,
+    label_tasks,
+    task_weights,
+)
 
 LAST = 5  # the paper averages over the last five epochs
+CURVE = 10  # how often in a run the faces are scored, at least, for its curve of failure rates
 
 OnEpoch = Callable[[dict[str, Any]], None]  # called with each epoch's row of the history
 
@@ -35,12 +45,16 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def make_network(experiment: Experiment) -> Network:
-    """The untrained network of an experiment; its weights depend on the try alone."""
+def make_network(experiment: Experiment, tasks: Sequence[Task] = ()) -> Network:
+    """The untrained network of an experiment; its weights depend on the try alone.
+
+    Args:
+        tasks: by default those that its data set has now.
+    """
     torch.manual_seed(experiment.try_)
     return build(
         experiment.method,
-        tasks=data.find(experiment.dataset).tasks(experiment.resolution),
+        tasks=tasks or data.find(experiment.dataset).tasks(experiment.resolution),
         underlying=experiment.underlying,
         resolution=experiment.resolution,
         width=experiment.width,
@@ -74,6 +88,12 @@ class Run:
             raise RunError(
                 f"run {experiment.id}: {experiment.method} ends tasks by faces that are not trained"
                 " on, so its runs need holdout=True, and so does every run beside it"
+            )
+        known = {task.name for task in data.find(experiment.dataset).tasks(experiment.resolution)}
+        if unknown := {name for name, _ in experiment.related} - known:
+            raise RunError(
+                f"run {experiment.id}: related={experiment.related} names {sorted(unknown)}, and"
+                f" {experiment.dataset} has the tasks {sorted(known)}"
             )
         self.weights = task_weights(
             net.tasks,
@@ -192,6 +212,15 @@ class Run:
             parts.append(part)
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
+    def answers(self) -> dict[str, Any] | None:
+        """What the record says of the outputs of the network; None of tasks of other kinds."""
+        if any(type(task) not in KINDS for task in self.net.tasks):
+            return None
+        names = {task.name for task in label_tasks(self.net.tasks)}
+        words = data.find(self.experiment.dataset).words()
+        told = {name: list(of) for name, of in words.items() if name in names}
+        return {"tasks": describe(self.net.tasks), "words": told}
+
     def describe(self) -> dict[str, Any]:
         """What the record says of where and how the run was made."""
         e = self.experiment
@@ -256,8 +285,12 @@ def train(experiment: Experiment, report: OnEpoch = lambda row: None) -> Record:
     while len(run.history) < run.epochs:
         row = run.epoch()
         run.history.append(row)
-        if len(run.history) > run.epochs - min(LAST, experiment.epochs):
-            run.last.append(run.score())
+        last = len(run.history) > run.epochs - min(LAST, experiment.epochs)
+        if last or len(run.history) % max(1, run.epochs // CURVE) == 0:
+            predicted = run.score()
+            run.last += [predicted] if last else []
+            of_epoch = judge([predicted], run.scored, run.net.tasks).errors
+            row |= {f"failure.{d}": round(failure_rate(e), 5) for d, e in of_epoch.items()}
         write_checkpoint(checkpoint, run.state())
         report(row)
     own = torch.contiguous_format  # parts of stacked parameters become tensors of their own
@@ -267,6 +300,6 @@ def train(experiment: Experiment, report: OnEpoch = lambda row: None) -> Record:
     runs.write_atomically(folder / runs.WEIGHTS, safetensors_bytes(weights, about))
     about_run = code | run.describe()
     found = judge(run.last, run.scored, run.net.tasks)
-    record = runs.save(folder, experiment, about_run, run.history, found)
+    record = runs.save(folder, experiment, about_run, run.history, found, run.answers())
     checkpoint.unlink()
     return record

@@ -121,13 +121,43 @@ def test_a_figure_differs_between_methods_by_nothing_but_the_method():
             assert len({tuple(getattr(e, f) for f in same) for e in runs}) == 1
 
 
+def test_equal_values_are_one_experiment_and_other_types_none(experiment):
+    assert replace(experiment, lr=1).id == replace(experiment, lr=1.0).id
+    assert replace(experiment, related=[["smile", 1]]).id == (
+        replace(experiment, related=(("smile", 1.0),)).id
+    )
+    for field, value in (
+        ("epochs", 2.5),
+        ("epochs", 2.0),
+        ("epochs", True),
+        ("lr", "0.1"),
+        ("lr", True),
+        ("holdout", 1),
+        ("dataset", None),
+        ("train_faces", 100.5),
+    ):
+        with pytest.raises(ValueError, match=f"{field}={value!r}: must be "):
+            replace(experiment, **{field: value})
+
+
+def test_what_validation_chose_is_never_what_is_tested():
+    """Grids of later presets are tries of their own; nothing in them is a run of the figures."""
+    for preset in ("long", "pretrained"):
+        grid = plan.experiments("rates", preset)
+        assert {e.try_ for e in grid} == {100}
+        assert {e.split for e in grid} == {"validation"}
+        assert {e.lr for e in grid} == set(presets.PRESETS[preset].grid.rates)
+    starts = {e.pretrained for e in plan.experiments("rates", "pretrained")}
+    assert starts == {"imagenet-mlnet"}
+
+
 def test_rate_grid_is_the_same_for_every_method_and_never_sees_the_test_faces():
     grid = plan.experiments("rates", "cpu")
     assert {e.split for e in grid} == {"validation"}
     by_method: dict[str, set[float]] = {}
     for e in grid:
         by_method.setdefault(e.method, set()).add(e.lr)
-    assert set(map(frozenset, by_method.values())) == {frozenset(plan.RATES)}
+    assert set(map(frozenset, by_method.values())) == {frozenset(presets.GRID.rates)}
 
 
 def test_smoke_stays_affordable():

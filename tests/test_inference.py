@@ -266,6 +266,7 @@ def test_both_roads_predict_the_same(record, photo):
 
 def test_the_file_is_made_again_when_damaged_or_of_other_weights(record):
     file, weights = record.folder / inference.FILE, record.weights.read_bytes()
+    told = (record.folder / runs.RECORD).read_text()
     x = images(1, record.experiment.resolution)
 
     def again() -> tuple[int, Tensor]:
@@ -284,10 +285,17 @@ def test_the_file_is_made_again_when_damaged_or_of_other_weights(record):
     net.heads[0][-1].bias.data += 1
     try:
         save_file(net.state_dict(), record.weights)
+        inference._latest.clear()
+        with pytest.raises(RunError, match=r"does not fit .*not what the record says"):
+            inference.predictor(record)
+        runs.save(
+            record.folder, record.experiment, record.environment, record.history, record.outcomes
+        )  # trained once more
         _, found = again()
         assert found.numpy() == pytest.approx(before.numpy() + 1, abs=1e-4)
     finally:
         record.weights.write_bytes(weights)
+        (record.folder / runs.RECORD).write_text(told)
 
 
 def test_without_the_packages_torch_does_it(record, photo, monkeypatch, capsys):

@@ -5,6 +5,7 @@ import re
 import urllib.error
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -16,6 +17,7 @@ from torchvision.models import ResNet18_Weights, SqueezeNet1_1_Weights, get_mode
 from dclib import build, paths, plan, pretraining, runs
 from dclib.__main__ import main
 from dclib.data import tiny_imagenet
+from dclib.data.augment import normalise
 from dclib.errors import RunError
 from dclib.execution import choose
 from dclib.experiment import Experiment
@@ -298,3 +300,38 @@ def test_the_card_says_what_the_files_are():
             assert said in row
         made = blocks(run.underlying, run.width)
         made.load_state_dict(load_file(file))
+
+
+@pytest.fixture
+def reference():
+    """Images, and what the package's own graph makes of them, where the weights are here."""
+    mirror = paths.mirror()
+    if not (mirror and (mirror / pretraining.MLNET_FILE).exists()):
+        pytest.skip("the weights of ML.NET are not here")
+    return np.load((mirror / pretraining.MLNET_FILE).with_name("reference.npz"))
+
+
+def test_weights_of_ml_net_give_the_features_of_their_own_graph(reference):
+    net = build("RN-S", tasks=[Classes("any", 2)], width=1.0, pretrained="imagenet-mlnet")
+    images = torch.from_numpy(reference["images"])
+    with torch.no_grad():
+        (features,) = net.eval().features(normalise(images))
+    assert features.shape == (3, 512)
+    assert features.numpy() == pytest.approx(reference["features"], abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, r"is missing: .*imagenet_mlnet.py"), (b"other", "not that of Microsoft")],
+)
+def test_weights_of_ml_net_that_are_not_here(tmp_path, monkeypatch, content, message):
+    monkeypatch.setenv("DCLIB_DATA", str(tmp_path))
+    monkeypatch.delenv("DCLIB_MIRROR", raising=False)
+    if content:
+        file = tmp_path / pretraining.MLNET_FILE
+        file.parent.mkdir()
+        file.write_bytes(content)
+    with pytest.raises(RunError, match=message):
+        blocks("resnet18", pretrained="imagenet-mlnet")
+    with pytest.raises(ValueError, match="of resnet18 at width 1"):
+        blocks("resnet18", width=0.25, pretrained="imagenet-mlnet")

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -142,9 +143,10 @@ def test_table_says_what_the_outcomes_say(record):
     ("damage", "message"),
     [
         (lambda text: text[: len(text) // 2], "no run record of this version"),
-        (lambda text: text.replace('"format": 1', '"format": 0'), "format 0"),
+        (lambda text: text.replace('"format": 2', '"format": 0'), "format 0"),
         (lambda text: text.replace('"lr"', '"rate"'), "missing"),
         (lambda text: text.replace('"try_": 0', '"try_": 1'), "not what its folder names"),
+        (lambda text: text.replace('"seconds": 1.5', '"seconds": 1.6'), "its digest"),
         (lambda text: "[]", "no run record"),
     ],
 )
@@ -191,6 +193,30 @@ def test_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
 def test_records_hold_no_truth(record):
     """Neither points nor labels of a face can be told from a record, only what was predicted."""
     text = json.loads((record.folder / runs.RECORD).read_text())
-    assert sorted(text) == ["environment", "experiment", "format", "history"]
+    known = ["answers", "digest", "digests", "environment", "experiment", "format", "history"]
+    assert sorted(text) == known
     stored = {field for field in vars(record.outcomes)}
     assert stored == {"errors", "classes", "accuracy", "bins", "offsets"}
+
+
+def test_long_histories_stay_small_and_return_as_they_were(tmp_path, experiment):
+    """The paper's 300 epochs, with what some epochs alone have."""
+    history = [
+        {f"loss.{n}": 1.2345 for n in "abcdef"}
+        | {"epoch": epoch, "seconds": 12.34}
+        | ({"failure.bin": 0.12345} if epoch % 30 == 29 else {})
+        for epoch in range(300)
+    ]
+    folder = tmp_path / experiment.id
+    folder.mkdir()
+    made = runs.save(folder, experiment, {}, history, make_outcomes())
+    assert made.history == history
+    assert (folder / runs.RECORD).stat().st_size < 40_000
+
+
+def test_outcomes_of_another_run_are_refused(record):
+    file = record.folder / runs.OUTCOMES
+    other = replace(make_outcomes(), offsets=make_outcomes().offsets + 1)
+    file.write_bytes(other.to_bytes())
+    with pytest.raises(RunError, match="not what the record says"):
+        _ = runs.read(record.folder).outcomes

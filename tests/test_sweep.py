@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dclib import paths, plan, runs, selection
+from dclib import paths, plan, presets, runs, selection
 from dclib.errors import RunError
 from dclib.sweep import require
 
@@ -132,7 +132,7 @@ def test_two_processes_train_each_run_once(tmp_path):
 
 
 def test_selection_takes_the_lowest_validation_failure_rate(fake_record):
-    grid = [tiny("RN", lr=lr, split="validation") for lr in plan.RATES[:3]]
+    grid = [tiny("RN", lr=lr, split="validation") for lr in presets.GRID.rates[:3]]
     records = [
         fake_record(e, errors)
         for e, errors in zip(grid, ([0.2] * 4, [0.2, 0.01] * 2, [0.3] * 4), strict=True)
@@ -140,14 +140,14 @@ def test_selection_takes_the_lowest_validation_failure_rate(fake_record):
     table = selection.write(records)
     assert table["chosen"].tolist() == [False, True, False]
     assert table["failure_rate"].tolist() == [1.0, 0.5, 1.0]
-    assert selection.chosen("smoke", "RN", "resnet18") == (plan.RATES[1], 1.0, 0.0)
+    assert selection.chosen("smoke", "RN", "resnet18") == (presets.GRID.rates[1], 1.0, 0.0)
     better = selection.write([fake_record(replace(grid[0], try_=1), [0.01] * 4)])
     assert better["chosen"].tolist() == [True]
-    assert selection.chosen("smoke", "RN", "resnet18") == (plan.RATES[0], 1.0, 0.0)
+    assert selection.chosen("smoke", "RN", "resnet18") == (presets.GRID.rates[0], 1.0, 0.0)
 
 
 def test_ties_go_to_the_lower_mean_error(fake_record):
-    grid = [tiny("RN", lr=lr, split="validation") for lr in plan.RATES[:2]]
+    grid = [tiny("RN", lr=lr, split="validation") for lr in presets.GRID.rates[:2]]
     records = [fake_record(grid[0], [0.3, 0.01]), fake_record(grid[1], [0.2, 0.01])]
     assert selection.table(records)["chosen"].tolist() == [False, True]
 
@@ -167,5 +167,5 @@ def test_a_figure_has_the_methods_whose_rate_is_selected(fake_record):
     selection.write([fake_record(e, [0.1]) for e in grid])
     runs_of_figure = plan.experiments("fig3", "cpu")
     assert {e.label for e in runs_of_figure} == {"RN"}
-    assert {e.lr for e in runs_of_figure} == {plan.RATES[0]}
+    assert {e.lr for e in runs_of_figure} == {presets.GRID.rates[0]}
     assert [e.try_ for e in runs_of_figure] == [0, 1, 2]

@@ -1,5 +1,6 @@
 """Bins, classes and angles against values worked by hand (methods of section 4.1)."""
 
+import json
 import math
 
 import pytest
@@ -14,6 +15,8 @@ from dclib.tasks import (
     Landmarks,
     Orientation,
     aflw_tasks,
+    describe,
+    from_description,
     label_logits,
     label_tasks,
     mtfl_tasks,
@@ -270,3 +273,17 @@ def test_related_weights_multiply():
 def test_impossible_weights_are_refused(weighting, related):
     with pytest.raises(ValueError, match="weight"):
         task_weights(mtfl_tasks(48), weighting, related)
+
+
+@pytest.mark.parametrize("tasks", [mtfl_tasks(48), aflw_tasks(64), (Angle("yaw", 60.0, 20.0),)])
+def test_tasks_return_from_their_description(tasks):
+    assert from_description(json.loads(json.dumps(describe(tasks)))) == tasks
+
+
+@pytest.mark.parametrize(
+    "change", [{"kind": "Regression"}, {"bins": 12}, {"colour": 1}, {"outputs": 479}]
+)
+def test_descriptions_of_no_task_are_refused(change):
+    (told,) = describe([Landmarks(48)])
+    with pytest.raises(ValueError, match="describes no task"):
+        from_description([{**told, **change}])

@@ -13,7 +13,7 @@ import pytest
 import torch
 from interrupted import Interruption, assert_same_bits, interrupt_after, without_time
 
-from dclib import data, paths, plan, presets, runs
+from dclib import checkpoint, data, paths, plan, presets, runs
 from dclib.batches import draws_of_epoch, face_sets
 from dclib.checkpoint import CHECKPOINT
 from dclib.errors import DataError, RunError
@@ -164,17 +164,40 @@ def test_a_full_disk_keeps_the_last_epoch(store, monkeypatch):
         train(experiment, interrupt_after(1))
     before = (store / experiment.id / CHECKPOINT).read_bytes()
 
-    def full(state, path):
-        Path(path).write_bytes(b"half")
+    def full(file):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", full)
+        patch.setattr(checkpoint.os, "fsync", full)
         with pytest.raises(RunError, match=r"No space left.*free space"):
             train(experiment)
     assert [p.name for p in (store / experiment.id).iterdir()] == [CHECKPOINT]
     assert (store / experiment.id / CHECKPOINT).read_bytes() == before
     assert len(train(experiment).history) == 3
+
+
+def test_a_checkpoint_that_changed_on_disk_is_refused(store):
+    experiment = tiny(epochs=2)
+    with pytest.raises(Interruption):
+        train(experiment, interrupt_after(1))
+    path = store / experiment.id / CHECKPOINT
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1  # among the weights, where torch would not see it
+    path.write_bytes(content)
+    with pytest.raises(RunError, match=r"damaged.*remove it, and the run starts anew"):
+        train(experiment)
+
+
+def test_related_tasks_that_the_data_do_not_have_are_refused(store):
+    with pytest.raises(RunError, match=r"names \['simle'\].* has the tasks .*'smile'"):
+        train(replace(tiny(), related=(("simle", 0.5),)))
+
+
+def test_the_curve_of_failures_ends_at_the_outcomes(store):
+    record = train(tiny(epochs=2))
+    last = record.history[-1]
+    for decoder, errors in record.outcomes.errors.items():
+        assert last[f"failure.{decoder}"] == pytest.approx((errors[-1] > 0.1).mean(), abs=1e-5)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(store):

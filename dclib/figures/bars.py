@@ -107,7 +107,7 @@ def bars(underlying: str, preset: str) -> list[Bar]:
     able = [m for m in labels if m not in CONTROLS]
     made = [Bar(underlying, False, m) for m in labels]
     made += [Bar(underlying, "imagenet", m) for m in able]
-    if PRESETS[preset].selects:
+    if PRESETS[preset].grid:
         stand_in = [Bar(underlying, STAND_IN, m) for m in able]
         made += [bar for bar in stand_in if not bar.impossible]
     return made
@@ -123,7 +123,7 @@ def why(bar: Bar, preset: str) -> tuple[str, str]:
         at = preset if PRESETS[preset].settings["width"] == 1 else "paper"
     if ready(at, bar.underlying, [bar.method]):
         return reason, command(bar, at)
-    if not PRESETS[at].selects:
+    if not PRESETS[at].grid:
         return f"needs held-out faces to stop, and preset {at} trains on all", ""
     grid = f"python -m dclib train --plan {RATES[bar.underlying]} --preset {at}"
     return "not run: its learning rate is not chosen yet", grid

@@ -45,6 +45,7 @@ METHODS = {
     "NDDR": nddr.METHOD,
     "NDDR-single": nddr.SINGLE_FIRST,
     "DCNet": deep_collaboration.METHOD,
+    "DCNet-identity": deep_collaboration.IDENTITY_START,
     # a column for each task, joined otherwise
     "L2": l2_distance.METHOD,
     "LAF": trace_norm.LAF,
