@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, load_file
+from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
@@ -33,7 +33,7 @@ NAMES = ("imagenet", "imagenet-mlnet", "tiny-imagenet")
 OFFICIAL = "IMAGENET1K_V1"
 MLNET = "Microsoft.ML.DnnImageFeaturizer.ResNet18 0.23.1"
 MLNET_FILE = "imagenet_resnet18/resnet18.safetensors"
-MLNET_DIGEST = "974564ff873fc11ff61ba7d7ddb7b28bab89b358b39869da8a2ba708037cdd32"
+MLNET_DIGEST = "b0ef7070d5253b425359b63ed9f46a434ddfe41897db753f179bf626ab9c8b4a"
 EPOCHS, RATE = 30, 0.1  # of the stand-in's training
 
 
@@ -107,13 +107,24 @@ def _mlnet(name: str, width: float, cut: Callable[[nn.Module], nn.ModuleList]) -
             f"{places[0]} is missing: `python data_scripts/imagenet_mlnet.py PACKAGE {places[0]}`"
             f" makes it from the package {MLNET}"
         )
-    content = file.read_bytes()
-    if hashlib.sha256(content).hexdigest() != MLNET_DIGEST:
-        raise RunError(f"{file}: its content is not that of {MLNET}: make it again")
+    try:
+        state = load_file(file)
+    except (SafetensorError, OSError) as fault:
+        raise RunError(f"{file}: damaged ({fault}): make it again from {MLNET}") from None
+    if _digest(state) != MLNET_DIGEST:
+        raise RunError(f"{file} does not hold the weights of {MLNET}: make it again")
     with torch.random.fork_rng(devices=[]):  # the draws of heads and mixers stay the same
         model = get_model(name, weights=None)
-    model.load_state_dict(load(content), strict=False)  # without fc, and counters of batches
+    model.load_state_dict(state, strict=False)  # without fc, and counters of batches
     return dict(cut(model).state_dict())
+
+
+def _digest(state: dict[str, Tensor]) -> str:
+    """sha256 of weights, whatever the order that a file has them in."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def file_name(name: str, width: float) -> str:

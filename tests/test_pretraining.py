@@ -322,7 +322,11 @@ def test_weights_of_ml_net_give_the_features_of_their_own_graph(reference):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, r"is missing: .*imagenet_mlnet.py"), (b"other", "not that of Microsoft")],
+    [
+        (None, r"is missing: .*imagenet_mlnet.py"),
+        (b"other", "damaged"),
+        ("other weights", "does not hold the weights of Microsoft"),
+    ],
 )
 def test_weights_of_ml_net_that_are_not_here(tmp_path, monkeypatch, content, message):
     monkeypatch.setenv("DCLIB_DATA", str(tmp_path))
@@ -330,7 +334,10 @@ def test_weights_of_ml_net_that_are_not_here(tmp_path, monkeypatch, content, mes
     if content:
         file = tmp_path / pretraining.MLNET_FILE
         file.parent.mkdir()
-        file.write_bytes(content)
+        if isinstance(content, bytes):
+            file.write_bytes(content)
+        else:
+            save_file({"conv1.weight": torch.zeros(64, 3, 7, 7)}, file)
     with pytest.raises(RunError, match=message):
         blocks("resnet18", pretrained="imagenet-mlnet")
     with pytest.raises(ValueError, match="of resnet18 at width 1"):
