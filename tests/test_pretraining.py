@@ -17,8 +17,8 @@ from dclib import build, paths, plan, pretraining, runs
 from dclib.__main__ import main
 from dclib.data import tiny_imagenet
 from dclib.errors import RunError
-from dclib.execution import choose
 from dclib.experiment import Experiment
+from dclib.fast import choose
 from dclib.tasks import Classes
 from dclib.train import Run
 from dclib.underlying import UNDERLYING, blocks

@@ -17,8 +17,8 @@ from dclib import data, paths, plan, presets, runs
 from dclib.batches import draws_of_epoch, face_sets
 from dclib.checkpoint import CHECKPOINT
 from dclib.errors import DataError, RunError
-from dclib.execution import choose
 from dclib.experiment import Experiment
+from dclib.fast import choose
 from dclib.networks import build
 from dclib.optimiser import make_optimiser, rate
 from dclib.outcomes import judge

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.resnet import BasicBlock
 
-from dclib import tiny
 from dclib.block import CollaborativeBlock
 from dclib.columns import Apart, Network
+from dclib.fast import tiny
 
 SMALL = 8  # sides of maps, in pixels, up to which single precision is computed together on a CPU
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dclib.tiny import FastConv2d, convolve, tiny
+from dclib.fast.tiny import FastConv2d, convolve, tiny
 
 POINTS = (0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)  # and infinity
 LOW = 4  # rows of maps, up to which kernels are convolved as matrices

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.resnet import BasicBlock
 
-from dclib import stacked
 from dclib.block import CollaborativeBlock
 from dclib.errors import RunError
+from dclib.fast import stacked
+from dclib.fast.tiny import FastConv2d
+from dclib.fast.winograd import WinogradConv2d
 from dclib.methods.cross_stitch import CrossStitch
-from dclib.tiny import FastConv2d
-from dclib.winograd import WinogradConv2d
 
 FORMS = ("plain", "fast", "stacked", "winograd")
 CHOICES = {
