@@ -79,7 +79,8 @@ class Contender:
             net.to(memory_format=torch.channels_last)
             self.images = work.images.contiguous(memory_format=torch.channels_last)
         if how["forms"] != "plain":
-            self.forms = fast.apply(net, how["forms"])
+            batch, _, side, _ = work.images.shape
+            self.forms = fast.settle(net, how, batch, side)["forms"]
         self.optimiser = sgd(
             [{"params": list(net.parameters())}],
             fused=how["optimiser"] == "fused",
@@ -100,9 +101,10 @@ class Contender:
         self.optimiser.step()
 
 
-def choice(setting: Setting) -> dict[str, Any]:
+def choice(setting: Setting, precision: str = "fp32") -> dict[str, Any]:
     """How runs of a size are computed on a CPU."""
-    return fast.choose(torch.device("cpu"), setting.width, setting.resolution)
+    how = fast.choose(torch.device("cpu"), setting.width, setting.resolution, precision)
+    return how | {"precision": precision}
 
 
 def contender(
@@ -136,7 +138,7 @@ def contenders(
         "ours": contender(method, setting, work, how),
     }
     if has_bf16():
-        found["ours, bf16"] = contender(method, setting, work, how | {"precision": "bf16"})
+        found["ours, bf16"] = contender(method, setting, work, choice(setting, "bf16"))
     if authors and method == "DCNet":
         found["authors"] = Contender(rivals.authors(authors, work.tasks, setting.width), work)
     if libmtl and method == "XS":

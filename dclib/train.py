@@ -61,7 +61,8 @@ class Run:
         if how["layout"] == "channels_last":
             net = net.to(memory_format=torch.channels_last)
         self.net = net.to(self.device)
-        self.how = how | asked | {"forms": fast.apply(net, how.get("forms", "plain"))}
+        how = how | asked
+        self.how = how | fast.settle(net, how, experiment.batch, experiment.resolution)
         self.forward = self.predict
         if how.get("compile") == "yes":  # on a GPU a step becomes a few CUDA graphs
             self.forward = torch.compile(self.predict, mode="reduce-overhead", dynamic=False)
@@ -248,7 +249,10 @@ def train(experiment: Experiment, report: OnEpoch = lambda row: None) -> Record:
     chosen = (
         state["how"]
         if state
-        else again or fast.choose(default_device(), experiment.width, experiment.resolution)
+        else again
+        or fast.choose(
+            default_device(), experiment.width, experiment.resolution, experiment.precision
+        )
     )
     run = Run(experiment, chosen)
     if state:

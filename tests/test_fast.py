@@ -1,6 +1,7 @@
 """Fast forms against plain ones: the same outputs, gradients and statistics, with every method."""
 
 import copy
+import json
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from dclib.errors import RunError
 from dclib.fast import winograd
 from dclib.fast.forms import PLAIN, FastCrossStitch
 from dclib.fast.tiny import FastConv2d, convolve
+from dclib.fast.ways import Ways, fastest, possible
 from dclib.fast.winograd import WinogradConv2d
 from dclib.methods.cross_stitch import CrossStitch
 
@@ -77,9 +79,37 @@ def test_every_method_in_half_the_products(method, monkeypatch):
     compare(make(method, size=size), size, "winograd")
 
 
-def compare(net: Network, size: int, forms: str) -> None:
+class Chosen(Ways):
+    """The first or the last of all ways that there are, for every shape; all columns together."""
+
+    def __init__(self, which: int, together: str = "") -> None:
+        super().__init__({"together": together} if together else {})
+        self.which, self.met = which, set()
+
+    def find(self, key, x, weight, groups, stride):
+        names = possible(weight.shape[-1], stride, groups, x.shape[-1])
+        name = names[min(self.which, len(names) - 1)]
+        self.met.add(name)
+        return name
+
+
+LAST = 9
+EACH = [(n, LAST) for n in EVERYWHERE] + [(n, k) for n in ("DCNet", "XS", "RN") for k in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(("method", "which"), EACH)
+def test_every_method_in_every_way(method, which):
+    """The ways that a measurement may choose, with columns together at all depths, or at some."""
+    size = 96 if METHODS[method].underlying == "alexnet" else 48
+    ways = Chosen(which, "1 3" if which == 3 else "0 1 2 3 4")
+    compare(make(method, size=size), size, "measured", ways)
+    assert (ways.met == {"plain"}) == (METHODS[method].underlying == "alexnet")
+
+
+def compare(net: Network, size: int, forms: str, ways: Ways | None = None) -> None:
     net = net.double().to(memory_format=torch.channels_last)
-    twin = in_forms(net, forms)
+    twin = copy.deepcopy(net)
+    assert fast.apply(twin, forms, ways) == forms
     images = torch.randn(6, 3, size, size, dtype=torch.double)
     images = images.contiguous(memory_format=torch.channels_last)
     expected, found = trained_once(net, images), trained_once(twin, images)
@@ -107,12 +137,13 @@ def test_the_largest_and_the_smallest_maps_too(size, width, faces, forms):
         torch.testing.assert_close(found[name], values, atol=1e-10 * scale, rtol=0)
 
 
-@pytest.mark.parametrize("forms", ["fast", "stacked"])
+@pytest.mark.parametrize("forms", ["fast", "stacked", "measured"])
 def test_single_precision_is_as_good_as_the_plain_one(forms):
     """Against double precision, at most three times the plain form's own error."""
     exact = make("DCNet").double()
     plain = copy.deepcopy(exact).float()
-    quick = in_forms(plain, forms)
+    quick = copy.deepcopy(plain)
+    assert fast.apply(quick, forms, Chosen(LAST, "0 1 2 3 4")) == forms
     images = torch.randn(16, 3, 48, 48)
     truth = trained_once(exact, images.double())
     errors = []
@@ -121,6 +152,18 @@ def test_single_precision_is_as_good_as_the_plain_one(forms):
         logits = [name for name in truth if name.startswith("logits")]
         errors.append(max((found[n].double() - truth[n]).abs().max().item() for n in logits))
     assert errors[1] <= 3 * errors[0]
+
+
+@pytest.mark.parametrize("forms", ["winograd", "measured"])
+def test_second_derivatives_are_refused(forms):
+    """Rather than wrong: what these forms compute backward is not followed again."""
+    for kernel, side in ((3, 4), (3, 2), (1, 4))[: 3 if forms == "measured" else 2]:
+        net = nn.Sequential(nn.Conv2d(128, 128, kernel, padding=kernel // 2, bias=False))
+        fast.apply(net, forms, Chosen(LAST))
+        x = torch.randn(2, 128, side, side, requires_grad=True)
+        (once,) = torch.autograd.grad(net(x).square().sum(), x, create_graph=True)
+        with pytest.raises(RuntimeError, match="once_differentiable"):
+            once.square().sum().backward()
 
 
 def test_what_cannot_be_stacked_is_fast():
@@ -248,12 +291,17 @@ def test_columns_of_other_sizes_are_joined_as_by_the_plain_block():
         torch.testing.assert_close(found, expected)
 
 
-def test_the_table_and_what_overrides_it(monkeypatch):
+def test_what_is_chosen_and_what_overrides_it(monkeypatch):
+    monkeypatch.delenv("DCLIB_EXECUTION")
     cpu = fast.choose(torch.device("cpu"))
-    assert (cpu["device"], cpu["precision"], cpu["forms"]) == ("cpu", "fp32", "winograd")
-    for width, resolution in ((0.25, 48), (0.5, 32)):
-        slim = fast.choose(torch.device("cpu"), width, resolution)
-        assert slim["forms"] == "stacked"
+    assert (cpu["device"], cpu["precision"], cpu["forms"]) == ("cpu", "fp32", "measured")
+    for width, resolution, forms in (
+        (1, 64, "winograd"),
+        (0.25, 48, "stacked"),
+        (0.5, 32, "stacked"),
+    ):
+        how = fast.choose(torch.device("cpu"), width, resolution, "bf16")
+        assert how["forms"] == forms
     cuda = fast.choose(torch.device("cuda"))
     assert (cuda["precision"], cuda["forms"]) == ("bf16", "stacked")
     assert cpu["optimiser"] == cuda["optimiser"] == "fused"
@@ -265,6 +313,49 @@ def test_the_table_and_what_overrides_it(monkeypatch):
         monkeypatch.setenv("DCLIB_EXECUTION", wrong)
         with pytest.raises(RunError, match=rf"'{wrong}' is no setting.*plain or fast"):
             fast.choose(torch.device("cpu"))
+
+
+@pytest.mark.parametrize("method", ["DCNet", "RN"])
+def test_forms_are_measured_once_and_computed_as_the_record_says(method, tmp_path, monkeypatch):
+    """Equal to the bit from a record, which is small; measuring leaves network and draws alone."""
+    monkeypatch.setenv("DCLIB_STORE", str(tmp_path))
+    monkeypatch.delenv("DCLIB_EXECUTION")
+    timed = []
+    slowest = lambda steps: timed.append(steps) or list(steps)[-1]  # noqa: E731
+    monkeypatch.setattr("dclib.fast.ways.fastest", slowest)
+    images = torch.randn(4, 3, 48, 48)
+    first, again, third = (make(method) for _ in range(3))
+    state, weights = torch.get_rng_state(), copy.deepcopy(first.state_dict())
+    how = fast.choose(torch.device("cpu"))
+    found = fast.settle(first, how, 4, 48)
+    assert torch.equal(torch.get_rng_state(), state)
+    for name, values in first.state_dict().items():
+        assert torch.equal(values, weights[name])
+    assert found["forms"] == "measured"
+    assert len(json.dumps(found)) < 1000
+    assert ("together" in found["ways"]) == (method == "DCNet")
+    count = len(timed)
+    assert count > 5
+    assert fast.settle(again, how, 4, 48) == found
+    assert len(timed) == count
+    monkeypatch.setattr("dclib.fast.ways.Measured.find", None)  # a record is enough
+    record = fast.recorded(how | found | {"torch": "2.0"})
+    assert fast.settle(third, record, 4, 48) == found
+    results = [trained_once(net, images) for net in (first, again, third)]
+    for name, values in results[0].items():
+        assert all(torch.equal(other[name], values) for other in results[1:]), name
+
+
+def test_the_fastest_is_the_plain_one_unless_another_gains(monkeypatch):
+    """By a clock that tells what each step takes."""
+    now = [0.0]
+    monkeypatch.setattr("dclib.fast.ways.time.perf_counter", lambda: now[0])
+
+    def step(seconds: float):
+        return lambda: now.__setitem__(0, now[0] + seconds)
+
+    for other, expected in ((0.5, "b"), (0.99, "a"), (5.0, "a")):
+        assert fastest({"a": step(1.0), "b": step(other)}) == expected
 
 
 def test_records_without_a_setting_were_made_without_it():
