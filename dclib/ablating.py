@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dclib import environment, execution, inference
+from dclib import environment, fast, inference
 from dclib.ablation import BATCH, CONTENTS, SEED, Ablation, agree, beside
 from dclib.batches import face_sets
 from dclib.block import CollaborativeBlock
@@ -109,7 +109,7 @@ def evaluate(record: Record) -> Ablation:
     start = time.perf_counter()
     weights = inference.weights(record)
     net = inference.network(record).to(memory_format=torch.channels_last)
-    execution.apply(net, "fast")
+    fast.apply(net, "fast")
     _, _, scored = face_sets(record.experiment)
     outcomes = judge(predictions(net, scored), scored, net.tasks)
     made = _summary(record.id, net, scored, outcomes)

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dclib import execution, measuring, rivals
+from dclib import fast, measuring, rivals
 from dclib.errors import RunError
 from dclib.networks import build
 from dclib.optimiser import sgd
@@ -65,7 +65,7 @@ class Contender:
     Args:
         net: gives logits of the tasks in order, as a list or by name.
         work: the same for all that are compared.
-        how: what to do to the network, as `dclib.execution.choose` says; by default nothing.
+        how: what to do to the network, as `dclib.fast.choose` says; by default nothing.
 
     Attributes:
         net: the network.
@@ -79,7 +79,8 @@ class Contender:
             net.to(memory_format=torch.channels_last)
             self.images = work.images.contiguous(memory_format=torch.channels_last)
         if how["forms"] != "plain":
-            self.forms = execution.apply(net, how["forms"])
+            batch, _, side, _ = work.images.shape
+            self.forms = fast.settle(net, how, batch, side)["forms"]
         self.optimiser = sgd(
             [{"params": list(net.parameters())}],
             fused=how["optimiser"] == "fused",
@@ -100,9 +101,10 @@ class Contender:
         self.optimiser.step()
 
 
-def choice(setting: Setting) -> dict[str, Any]:
+def choice(setting: Setting, precision: str = "fp32") -> dict[str, Any]:
     """How runs of a size are computed on a CPU."""
-    return execution.choose(torch.device("cpu"), setting.width, setting.resolution)
+    how = fast.choose(torch.device("cpu"), setting.width, setting.resolution, precision)
+    return how | {"precision": precision}
 
 
 def contender(
@@ -136,7 +138,7 @@ def contenders(
         "ours": contender(method, setting, work, how),
     }
     if has_bf16():
-        found["ours, bf16"] = contender(method, setting, work, how | {"precision": "bf16"})
+        found["ours, bf16"] = contender(method, setting, work, choice(setting, "bf16"))
     if authors and method == "DCNet":
         found["authors"] = Contender(rivals.authors(authors, work.tasks, setting.width), work)
     if libmtl and method == "XS":

@@ -14,8 +14,8 @@ import pandas as pd
 from dclib import cost, data, environment, paths, plan, runs
 from dclib.checkpoint import CHECKPOINT, read_checkpoint
 from dclib.errors import RunError
-from dclib.execution import choose
 from dclib.experiment import Experiment
+from dclib.fast import choose
 from dclib.runs import RECORD, Record, write_atomically
 from dclib.train import LAST, default_device
 

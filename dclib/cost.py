@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dclib import data, environment, execution, measuring, presets
+from dclib import data, environment, fast, measuring, presets
 from dclib.batches import Faces, draws_of_epoch, face_sets
 from dclib.data.augment import Augmentation
 from dclib.experiment import Experiment
@@ -36,7 +36,7 @@ class Trainer:
     Args:
         experiment: the run.
         faces: of `batch`.
-        how: it is computed, as `dclib.execution.choose` says.
+        how: it is computed, as `dclib.fast.choose` says.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ def measure(
     }
     one = next(iter(experiments.values()))
     faces = batch(one)
-    ours = execution.choose(torch.device("cpu"), one.width, one.resolution)
+    ours = fast.choose(torch.device("cpu"), one.width, one.resolution)
     found: dict[str, dict[str, Any]] = {}
     with measuring.one_core():
         trainers = {
@@ -132,9 +132,9 @@ def measure(
             for name, e in experiments.items()
         }
         for name, pair in trainers.items():
-            plain, fast = pair["seconds"], pair["ours"]
+            plain, quick = pair["seconds"], pair["ours"]
             least = {which: [math.inf] * plain.run.net.stages for which in pair}
-            found[name] = {**least, "forms": fast.forms, "kept": plain.kept()}
+            found[name] = {**least, "forms": quick.forms, "kept": plain.kept()}
         for number in range(rounds):
             report(f"round {number + 1} of {rounds}")
             for name, pair in trainers.items():

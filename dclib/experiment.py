@@ -39,7 +39,7 @@ class Experiment:
         preset: the preset that the run belongs to.
         protocol: the meaning of all the above, see `PROTOCOL`.
         penalty: the weight of what the method adds to the loss.
-        precision: "bf16" or "fp32"; None for what `dclib.execution.choose` gives the machine.
+        precision: "bf16" or "fp32"; None for what `dclib.fast.choose` gives the machine.
 
     Raises:
         ValueError: an impossible value, named with the field.

@@ -14,10 +14,10 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from dclib import execution
+from dclib import fast
 from dclib.block import CollaborativeBlock
 from dclib.columns import Network
-from dclib.stacked import StackedNetwork
+from dclib.fast.stacked import StackedNetwork
 
 NORMS = {nn.Conv2d: nn.BatchNorm2d, nn.Linear: nn.BatchNorm1d}  # what a layer can take over
 
@@ -64,7 +64,7 @@ def fold(net: Network, resolution: int = 224) -> Network:
     if isinstance(net, StackedNetwork):  # whose steps know the original's weights only
         del net.steps
         net.__class__ = Network  # type: ignore[assignment]
-    execution.apply(net, "plain")
+    fast.apply(net, "plain")
     for layer, norm in _pairs(net, resolution):
         _absorb(layer, norm)
         for name, module in list(net.named_modules(remove_duplicate=False)):

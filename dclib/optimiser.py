@@ -8,7 +8,7 @@ import torch
 
 from dclib.columns import Network
 from dclib.experiment import Experiment
-from dclib.flat import FlatSGD
+from dclib.fast.flat import FlatSGD
 from dclib.methods import METHODS
 
 

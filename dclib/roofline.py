@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from dclib import execution, measuring
+from dclib import fast, measuring
+from dclib.fast.ways import Measured
 from dclib.tracing import on_meta
 
 SIZES = (512, 1024, 2048)  # sides of square matrices
@@ -127,7 +128,7 @@ def layer(shape: Convolution, batch: int, how: Mapping[str, Any]) -> measuring.S
     )
     layout = FORMATS[how["layout"]]
     conv.to(memory_format=layout)
-    execution.apply(conv, how["forms"])
+    fast.apply(conv, how["forms"], Measured() if how["forms"] == "measured" else None)
     x = torch.randn(batch, shape.incoming, shape.side, shape.side).contiguous(memory_format=layout)
     x.requires_grad_(not shape.first)
     above = torch.randn_like(conv(x))

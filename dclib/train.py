@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
-from dclib import data, environment, execution, paths, pretraining, runs
+from dclib import data, environment, fast, paths, pretraining, runs
 from dclib.batches import Faces, draws_of_epoch, face_sets, held_out
 from dclib.checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
 from dclib.columns import Network, count_parameters
@@ -75,7 +75,8 @@ class Run:
         if how["layout"] == "channels_last":
             net = net.to(memory_format=torch.channels_last)
         self.net = net.to(self.device)
-        self.how = how | asked | {"forms": execution.apply(net, how.get("forms", "plain"))}
+        how = how | asked
+        self.how = how | fast.settle(net, how, experiment.batch, experiment.resolution)
         self.forward = self.predict
         if how.get("compile") == "yes":  # on a GPU a step becomes a few CUDA graphs
             self.forward = torch.compile(self.predict, mode="reduce-overhead", dynamic=False)
@@ -273,11 +274,14 @@ def train(experiment: Experiment, report: OnEpoch = lambda row: None) -> Record:
     checkpoint = folder / CHECKPOINT
     state = read_checkpoint(checkpoint, experiment) if checkpoint.exists() else None
     before = runs.existing(experiment)
-    again = execution.recorded(before.environment) if before else None
+    again = fast.recorded(before.environment) if before else None
     chosen = (
         state["how"]
         if state
-        else again or execution.choose(default_device(), experiment.width, experiment.resolution)
+        else again
+        or fast.choose(
+            default_device(), experiment.width, experiment.resolution, experiment.precision
+        )
     )
     run = Run(experiment, chosen)
     if state:

@@ -15,6 +15,12 @@ def in_this_process(monkeypatch):
     monkeypatch.setenv("DCLIB_WORKERS", "1")
 
 
+@pytest.fixture(autouse=True)
+def nothing_measured(monkeypatch):
+    """So runs in two stores are equal to the bit; a test that measures deletes the variable."""
+    monkeypatch.setenv("DCLIB_EXECUTION", "forms=stacked")
+
+
 @pytest.fixture
 def places(tmp_path, monkeypatch):
     """An empty mirror and an empty data folder, and no way to the network."""

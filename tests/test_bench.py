@@ -5,7 +5,7 @@ import pytest
 import rival_code
 import torch
 
-from dclib import bench, execution
+from dclib import bench, fast
 from dclib.bench import Setting
 from dclib.errors import RunError
 
@@ -33,7 +33,7 @@ def test_libmtl_stands_beside_cross_stitch_only(tmp_path):
 
 def test_ours_is_computed_as_runs_are():
     found = bench.contenders(TINY)
-    how = execution.choose(torch.device("cpu"), TINY.width, TINY.resolution)
+    how = fast.choose(torch.device("cpu"), TINY.width, TINY.resolution)
     assert found["ours"].forms == how["forms"] != "plain"
     assert bool(found["ours"].optimiser.defaults["fused"]) == (how.get("optimiser") == "fused")
     assert found["ours"].images.is_contiguous(memory_format=torch.channels_last)

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dclib import CollaborativeBlock, count_parameters, execution
-from dclib.execution import FORMS
-from dclib.stacked import collaborate
+from dclib import CollaborativeBlock, count_parameters, fast
+from dclib.fast import FORMS
+from dclib.fast.stacked import collaborate
 
 
 def randomise(net: nn.Module, seed: int = 0) -> None:
@@ -168,7 +168,7 @@ def test_faster_forms_take_kernels_of_any_side(kernel):
     randomise(block)
     maps = [torch.randn(2, 4, 6, 6, dtype=torch.double) for _ in range(2)]
     expected = torch.cat(block(maps), dim=1)
-    found = [torch.cat(block(maps), dim=1) for form in FORMS if execution.apply(block, form)]
+    found = [torch.cat(block(maps), dim=1) for form in FORMS if fast.apply(block, form)]
     found.append(collaborate(block)(torch.cat(maps, dim=1)))
     for y in found:
         torch.testing.assert_close(y, expected, atol=1e-12, rtol=0)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from dclib import build, execution, mtfl_tasks
-from dclib.flat import FlatSGD
+from dclib import build, fast, mtfl_tasks
+from dclib.fast.flat import FlatSGD
 
 SETTINGS = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True}
 
@@ -18,8 +18,8 @@ def test_a_network_learns_the_same(forms):
     net = build("DCNet", tasks=mtfl_tasks(32)[:2], width=0.125, resolution=32)
     net = net.to(memory_format=torch.channels_last)
     twin = copy.deepcopy(net)
-    execution.apply(net, forms)
-    execution.apply(twin, forms)
+    fast.apply(net, forms)
+    fast.apply(twin, forms)
     flat = FlatSGD([{"params": net.parameters()}], **SETTINGS)
     plain = torch.optim.SGD(twin.parameters(), **SETTINGS)
     for _ in range(3):

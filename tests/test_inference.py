@@ -13,7 +13,7 @@ from test_methods import CASES, SIZE, make
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dclib import build, execution, inference, mtfl_tasks, runs
+from dclib import build, fast, inference, mtfl_tasks, runs
 from dclib.__main__ import main
 from dclib.errors import RunError
 from dclib.folding import _as_matrix, _Matrix, _SplitBlock, fold, suit
@@ -119,7 +119,7 @@ def test_a_batchnorm_without_own_weights_and_a_layer_that_runs_twice():
 def test_networks_in_faster_forms_fold_too(forms):
     net = trained(make("DCNet", "resnet18")).eval()
     expected = trained(make("DCNet", "resnet18")).eval()
-    assert execution.apply(net, forms) == forms
+    assert fast.apply(net, forms) == forms
     assert_same(fold(net, SIZE).double(), fold(expected, SIZE).double(), images(2).double())
 
 

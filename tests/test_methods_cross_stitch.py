@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from dclib import build, plan
-from dclib.execution import choose
+from dclib.fast import choose
 from dclib.optimiser import make_optimiser
 from dclib.tasks import Classes
 from dclib.train import Run, train

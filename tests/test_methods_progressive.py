@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from dclib import build, plan
-from dclib.execution import choose
+from dclib.fast import choose
 from dclib.methods.progressive import Laterals
 from dclib.optimiser import make_optimiser
 from dclib.tasks import Classes

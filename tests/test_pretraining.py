@@ -19,8 +19,8 @@ from dclib.__main__ import main
 from dclib.data import tiny_imagenet
 from dclib.data.augment import normalise
 from dclib.errors import RunError
-from dclib.execution import choose
 from dclib.experiment import Experiment
+from dclib.fast import choose
 from dclib.tasks import Classes
 from dclib.train import Run
 from dclib.underlying import UNDERLYING, blocks

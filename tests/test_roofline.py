@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dclib import bench, execution, roofline
+from dclib import bench, fast, roofline
 from dclib.networks import build
 from dclib.roofline import Convolution
 from dclib.tasks import mtfl_tasks
@@ -134,7 +134,7 @@ def test_steps_of_pytorch_belong_to_kinds(names, kind):
     assert roofline.kind(names) == kind
 
 
-@pytest.mark.parametrize("forms", execution.FORMS)
+@pytest.mark.parametrize("forms", fast.FORMS)
 @pytest.mark.parametrize("side", [2, 4, 8])
 def test_a_convolution_is_one_in_all_forms(forms, side):
     """Whatever it is made of; what PyTorch does to hand its gradients on is the rest."""

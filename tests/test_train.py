@@ -17,8 +17,9 @@ from dclib import checkpoint, data, paths, plan, presets, runs
 from dclib.batches import draws_of_epoch, face_sets
 from dclib.checkpoint import CHECKPOINT
 from dclib.errors import DataError, RunError
-from dclib.execution import choose
 from dclib.experiment import Experiment
+from dclib.fast import choose
+from dclib.fast.ways import Measured
 from dclib.networks import build
 from dclib.optimiser import make_optimiser, rate
 from dclib.outcomes import judge
@@ -107,7 +108,12 @@ def test_a_run_made_again_is_computed_as_its_record_says(store, monkeypatch):
     first = train(tiny(epochs=1)).environment["forms"]
     monkeypatch.delenv("DCLIB_EXECUTION")
     assert (first, train(tiny(epochs=1)).environment["forms"]) == ("plain", "plain")
-    assert train(tiny(epochs=2)).environment["forms"] == "fast"
+    found = train(tiny("DCNet", epochs=1))
+    assert found.environment["forms"] == "measured"
+    monkeypatch.setattr(Measured, "find", None)  # nothing is measured again
+    again = train(tiny("DCNet", epochs=1))
+    assert again.environment["ways"] == found.environment["ways"]
+    assert_same_bits(again, found)
 
 
 @pytest.mark.slow

@@ -7,15 +7,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dclib import build, execution, mtfl_tasks, winograd
-from dclib.winograd import WinogradConv2d
+from dclib import build, fast, mtfl_tasks
+from dclib.fast import winograd
+from dclib.fast.winograd import WinogradConv2d
 
 
 def layer(channels: int = 64, maps: int = 72, **others) -> WinogradConv2d:
     torch.manual_seed(0)
     settings = {"kernel_size": 3, "padding": 1, "bias": False} | others
     net = nn.Sequential(nn.Conv2d(channels, maps, **settings))
-    execution.apply(net, "winograd")
+    fast.apply(net, "winograd")
     return net[0]
 
 
@@ -123,7 +124,7 @@ def test_a_network_in_single_precision_is_as_good_as_the_plain_one():
     exact = build("DCNet", tasks=mtfl_tasks(64), resolution=64).double()
     plain = copy.deepcopy(exact).float()
     quick = copy.deepcopy(plain)
-    execution.apply(quick, "winograd")
+    fast.apply(quick, "winograd")
     images = torch.randn(8, 3, 64, 64)
 
     def results(net: nn.Module) -> list[torch.Tensor]:

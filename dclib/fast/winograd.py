@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from dclib.tiny import FastConv2d, convolve, tiny
+from dclib.fast import tiny
+from dclib.fast.tiny import FastConv2d
 
 POINTS = (0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)  # and infinity
 LOW = 4  # rows of maps, up to which kernels are convolved as matrices
@@ -93,6 +95,7 @@ class _ByConvolutions(torch.autograd.Function):
         return y.permute(1, 3, 0, 2).contiguous(memory_format=torch.channels_last)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         """The gradients of maps and weight, of their shapes."""
         v, u = ctx.saved_tensors
@@ -136,6 +139,7 @@ class _ByMatrices(torch.autograd.Function):
         return y.permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         """The gradients of maps and weight, of their shapes."""
         v, u = ctx.saved_tensors
@@ -159,15 +163,21 @@ class _ByMatrices(torch.autograd.Function):
         )
 
 
+def convolve(x: Tensor, weight: Tensor) -> Tensor:
+    """3x3 convolution, padding 1, of maps (B, C, h, w), three rows or higher."""
+    way = _ByMatrices if x.shape[-2] <= LOW else _ByConvolutions
+    y: Tensor = way.apply(x, weight)
+    return y
+
+
 class WinogradConv2d(FastConv2d):
     """A convolution that takes half the products where maps are higher and channels many."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self._by_values(x):
-            way = _ByMatrices if x.shape[-2] <= LOW else _ByConvolutions
-            return way.apply(x, self.weight)
-        if self.stride == (2, 2) and tiny(x, self.in_channels, 2) and self._usual(x):
-            return convolve(x, self.weight, 1, 2)
+            return convolve(x, self.weight)
+        if self.stride == (2, 2) and tiny.tiny(x, self.in_channels, 2) and self._usual(x):
+            return tiny.convolve(x, self.weight, 1, 2)
         return super().forward(x)
 
     def _by_values(self, x: Tensor) -> bool:

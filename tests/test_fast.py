@@ -1,19 +1,22 @@
 """Fast forms against plain ones: the same outputs, gradients and statistics, with every method."""
 
 import copy
+import json
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-from dclib import METHODS, CollaborativeBlock, build, execution, mtfl_tasks, winograd
+from dclib import METHODS, CollaborativeBlock, build, fast, mtfl_tasks
 from dclib.columns import Network
 from dclib.errors import RunError
-from dclib.execution import PLAIN, FastCrossStitch
+from dclib.fast import winograd
+from dclib.fast.forms import PLAIN, FastCrossStitch
+from dclib.fast.tiny import FastConv2d, convolve
+from dclib.fast.ways import Ways, fastest, possible
+from dclib.fast.winograd import WinogradConv2d
 from dclib.methods.cross_stitch import CrossStitch
-from dclib.tiny import FastConv2d, convolve
-from dclib.winograd import WinogradConv2d
 
 EVERYWHERE = [n for n, m in METHODS.items() if not m.widened and m.underlying != "tcdcn"]
 
@@ -28,9 +31,9 @@ def make(method: str, underlying: str | None = None, size: int = 48, width: floa
     return net
 
 
-def fast(net: nn.Module, forms: str = "fast") -> nn.Module:
+def in_forms(net: nn.Module, forms: str = "fast") -> nn.Module:
     twin = copy.deepcopy(net)
-    assert execution.apply(twin, forms) == forms
+    assert fast.apply(twin, forms) == forms
     return twin
 
 
@@ -76,9 +79,37 @@ def test_every_method_in_half_the_products(method, monkeypatch):
     compare(make(method, size=size), size, "winograd")
 
 
-def compare(net: Network, size: int, forms: str) -> None:
+class Chosen(Ways):
+    """The first or the last of all ways that there are, for every shape; all columns together."""
+
+    def __init__(self, which: int, together: str = "") -> None:
+        super().__init__({"together": together} if together else {})
+        self.which, self.met = which, set()
+
+    def find(self, key, x, weight, groups, stride):
+        names = possible(weight.shape[-1], stride, groups, x.shape[-1])
+        name = names[min(self.which, len(names) - 1)]
+        self.met.add(name)
+        return name
+
+
+LAST = 9
+EACH = [(n, LAST) for n in EVERYWHERE] + [(n, k) for n in ("DCNet", "XS", "RN") for k in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(("method", "which"), EACH)
+def test_every_method_in_every_way(method, which):
+    """The ways that a measurement may choose, with columns together at all depths, or at some."""
+    size = 96 if METHODS[method].underlying == "alexnet" else 48
+    ways = Chosen(which, "1 3" if which == 3 else "0 1 2 3 4")
+    compare(make(method, size=size), size, "measured", ways)
+    assert (ways.met == {"plain"}) == (METHODS[method].underlying == "alexnet")
+
+
+def compare(net: Network, size: int, forms: str, ways: Ways | None = None) -> None:
     net = net.double().to(memory_format=torch.channels_last)
-    twin = fast(net, forms)
+    twin = copy.deepcopy(net)
+    assert fast.apply(twin, forms, ways) == forms
     images = torch.randn(6, 3, size, size, dtype=torch.double)
     images = images.contiguous(memory_format=torch.channels_last)
     expected, found = trained_once(net, images), trained_once(twin, images)
@@ -98,7 +129,7 @@ def compare(net: Network, size: int, forms: str) -> None:
 @pytest.mark.parametrize(("size", "width", "faces"), [(64, 1.0, 2), (32, 0.25, 4)])
 def test_the_largest_and_the_smallest_maps_too(size, width, faces, forms):
     net = make("DCNet", size=size, width=width).double()
-    twin = fast(net, forms)
+    twin = in_forms(net, forms)
     images = torch.randn(faces, 3, size, size, dtype=torch.double)
     expected, found = trained_once(net, images), trained_once(twin, images)
     for name, values in expected.items():
@@ -106,12 +137,13 @@ def test_the_largest_and_the_smallest_maps_too(size, width, faces, forms):
         torch.testing.assert_close(found[name], values, atol=1e-10 * scale, rtol=0)
 
 
-@pytest.mark.parametrize("forms", ["fast", "stacked"])
+@pytest.mark.parametrize("forms", ["fast", "stacked", "measured"])
 def test_single_precision_is_as_good_as_the_plain_one(forms):
     """Against double precision, at most three times the plain form's own error."""
     exact = make("DCNet").double()
     plain = copy.deepcopy(exact).float()
-    quick = fast(plain, forms)
+    quick = copy.deepcopy(plain)
+    assert fast.apply(quick, forms, Chosen(LAST, "0 1 2 3 4")) == forms
     images = torch.randn(16, 3, 48, 48)
     truth = trained_once(exact, images.double())
     errors = []
@@ -122,17 +154,29 @@ def test_single_precision_is_as_good_as_the_plain_one(forms):
     assert errors[1] <= 3 * errors[0]
 
 
+@pytest.mark.parametrize("forms", ["winograd", "measured"])
+def test_second_derivatives_are_refused(forms):
+    """Rather than wrong: what these forms compute backward is not followed again."""
+    for kernel, side in ((3, 4), (3, 2), (1, 4))[: 3 if forms == "measured" else 2]:
+        net = nn.Sequential(nn.Conv2d(128, 128, kernel, padding=kernel // 2, bias=False))
+        fast.apply(net, forms, Chosen(LAST))
+        x = torch.randn(2, 128, side, side, requires_grad=True)
+        (once,) = torch.autograd.grad(net(x).square().sum(), x, create_graph=True)
+        with pytest.raises(RuntimeError, match="once_differentiable"):
+            once.square().sum().backward()
+
+
 def test_what_cannot_be_stacked_is_fast():
     for method, underlying in (("RN", None), ("L2", None), ("DCNet", "resnet18+alexnet")):
         net = make(method, underlying, size=64)
-        assert execution.apply(net, "stacked") == "fast"
+        assert fast.apply(net, "stacked") == "fast"
 
 
 @pytest.mark.parametrize("size", [32, 48])
 def test_columns_are_stacked_in_mixed_precision_too(size):
     """From the first block on; as near to single precision as the plain form in mixed precision."""
     net = make("DCNet", size=size)
-    twin, images = fast(net, "stacked"), torch.randn(8, 3, size, size)
+    twin, images = in_forms(net, "stacked"), torch.randn(8, 3, size, size)
     exact = net(images)["landmarks"].detach()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         plain, found = (n(images)["landmarks"].float() for n in (net, twin))
@@ -147,7 +191,7 @@ def test_stacked_parameters_are_those_of_the_columns():
     with torch.no_grad():
         for p in other.parameters():
             p.add_(0.01)
-    twin = fast(net, "stacked")
+    twin = in_forms(net, "stacked")
     twin.load_state_dict(other.state_dict())
     images = torch.randn(4, 3, 48, 48)
     expected = other.eval()(images)["landmarks"]
@@ -159,7 +203,7 @@ def test_stacked_parameters_are_those_of_the_columns():
 
 
 def test_gradients_add_up_until_they_are_cleared():
-    twin = fast(make("XS"), "stacked")
+    twin = in_forms(make("XS"), "stacked")
     images = torch.randn(4, 3, 48, 48)
     once, twice = [], []
     for found in (once, twice):
@@ -172,7 +216,7 @@ def test_gradients_add_up_until_they_are_cleared():
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (2, 2)])
 def test_a_tiny_convolution_is_a_convolution(size):
     layer = nn.Conv2d(128, 100, 3, padding=1, bias=False).double()
-    quick = fast(nn.Sequential(layer))[0]
+    quick = in_forms(nn.Sequential(layer))[0]
     assert isinstance(quick, FastConv2d)
     x = torch.randn(3, 128, *size, dtype=torch.double, requires_grad=True)
     assert quick._tiny(x)
@@ -201,7 +245,7 @@ def test_tiny_convolutions_side_by_side_and_with_a_stride(size, stride):
 
 def test_maps_are_halved_by_matrices_where_they_are_tiny():
     layer = nn.Conv2d(96, 100, 3, stride=2, padding=1, bias=False).double()
-    quick = fast(nn.Sequential(layer), "winograd")[0]
+    quick = in_forms(nn.Sequential(layer), "winograd")[0]
     for side, matrices in ((3, True), (4, True), (5, False)):
         x = torch.randn(2, 96, side, side, dtype=torch.double)
         y = quick(x)
@@ -223,55 +267,103 @@ def test_maps_are_halved_by_matrices_where_they_are_tiny():
 )
 def test_other_convolutions_stay_as_they_are(layer):
     x = torch.randn(2, 128, 2, 2)
-    assert torch.equal(fast(nn.Sequential(layer))(x), layer(x))
+    assert torch.equal(in_forms(nn.Sequential(layer))(x), layer(x))
 
 
 def test_names_and_parameters_stay_and_plain_comes_back():
     net = make("DCNet")
     before = {name: p.data_ptr() for name, p in net.named_parameters()}
     classes = [(type(m), getattr(m, "inplace", None)) for m in net.modules()]
-    execution.apply(net, "fast")
+    fast.apply(net, "fast")
     assert {name: p.data_ptr() for name, p in net.named_parameters()} == before
     assert {type(m) for m in net.modules()} & set(PLAIN)
-    execution.apply(net, "winograd")
+    fast.apply(net, "winograd")
     assert {name: p.data_ptr() for name, p in net.named_parameters()} == before
     assert type(net.columns[0][1][0].conv1) is WinogradConv2d
-    execution.apply(net, "plain")
+    fast.apply(net, "plain")
     assert [(type(m), getattr(m, "inplace", None)) for m in net.modules()] == classes
 
 
 def test_columns_of_other_sizes_are_joined_as_by_the_plain_block():
     block = CollaborativeBlock([6, 10]).double()
     maps = [torch.randn(2, 6, 8, 8).double(), torch.randn(2, 10, 4, 4).double()]
-    for found, expected in zip(fast(block)(maps), block(maps), strict=True):
+    for found, expected in zip(in_forms(block)(maps), block(maps), strict=True):
         torch.testing.assert_close(found, expected)
 
 
-def test_the_table_and_what_overrides_it(monkeypatch):
-    cpu = execution.choose(torch.device("cpu"))
-    assert (cpu["device"], cpu["precision"], cpu["forms"]) == ("cpu", "fp32", "winograd")
-    for width, resolution in ((0.25, 48), (0.5, 32)):
-        slim = execution.choose(torch.device("cpu"), width, resolution)
-        assert slim["forms"] == "stacked"
-    cuda = execution.choose(torch.device("cuda"))
+def test_what_is_chosen_and_what_overrides_it(monkeypatch):
+    monkeypatch.delenv("DCLIB_EXECUTION")
+    cpu = fast.choose(torch.device("cpu"))
+    assert (cpu["device"], cpu["precision"], cpu["forms"]) == ("cpu", "fp32", "measured")
+    for width, resolution, forms in (
+        (1, 64, "winograd"),
+        (0.25, 48, "stacked"),
+        (0.5, 32, "stacked"),
+    ):
+        how = fast.choose(torch.device("cpu"), width, resolution, "bf16")
+        assert how["forms"] == forms
+    cuda = fast.choose(torch.device("cuda"))
     assert (cuda["precision"], cuda["forms"]) == ("bf16", "stacked")
     assert cpu["optimiser"] == cuda["optimiser"] == "fused"
     monkeypatch.setenv("DCLIB_EXECUTION", "forms=plain,compile=yes,optimiser=plain")
-    assert execution.choose(torch.device("cpu")) == cpu | {
+    assert fast.choose(torch.device("cpu")) == cpu | {
         **{"forms": "plain", "compile": "yes", "optimiser": "plain"}
     }
     for wrong in ("forms=quick", "precision=bf16", "forms"):  # a precision is the experiment's
         monkeypatch.setenv("DCLIB_EXECUTION", wrong)
         with pytest.raises(RunError, match=rf"'{wrong}' is no setting.*plain or fast"):
-            execution.choose(torch.device("cpu"))
+            fast.choose(torch.device("cpu"))
+
+
+@pytest.mark.parametrize("method", ["DCNet", "RN"])
+def test_forms_are_measured_once_and_computed_as_the_record_says(method, tmp_path, monkeypatch):
+    """Equal to the bit from a record, which is small; measuring leaves network and draws alone."""
+    monkeypatch.setenv("DCLIB_STORE", str(tmp_path))
+    monkeypatch.delenv("DCLIB_EXECUTION")
+    timed = []
+    slowest = lambda steps: timed.append(steps) or list(steps)[-1]  # noqa: E731
+    monkeypatch.setattr("dclib.fast.ways.fastest", slowest)
+    images = torch.randn(4, 3, 48, 48)
+    first, again, third = (make(method) for _ in range(3))
+    state, weights = torch.get_rng_state(), copy.deepcopy(first.state_dict())
+    how = fast.choose(torch.device("cpu"))
+    found = fast.settle(first, how, 4, 48)
+    assert torch.equal(torch.get_rng_state(), state)
+    for name, values in first.state_dict().items():
+        assert torch.equal(values, weights[name])
+    assert found["forms"] == "measured"
+    assert len(json.dumps(found)) < 1000
+    assert ("together" in found["ways"]) == (method == "DCNet")
+    count = len(timed)
+    assert count > 5
+    assert fast.settle(again, how, 4, 48) == found
+    assert len(timed) == count
+    monkeypatch.setattr("dclib.fast.ways.Measured.find", None)  # a record is enough
+    record = fast.recorded(how | found | {"torch": "2.0"})
+    assert fast.settle(third, record, 4, 48) == found
+    results = [trained_once(net, images) for net in (first, again, third)]
+    for name, values in results[0].items():
+        assert all(torch.equal(other[name], values) for other in results[1:]), name
+
+
+def test_the_fastest_is_the_plain_one_unless_another_gains(monkeypatch):
+    """By a clock that tells what each step takes."""
+    now = [0.0]
+    monkeypatch.setattr("dclib.fast.ways.time.perf_counter", lambda: now[0])
+
+    def step(seconds: float):
+        return lambda: now.__setitem__(0, now[0] + seconds)
+
+    for other, expected in ((0.5, "b"), (0.99, "a"), (5.0, "a")):
+        assert fastest({"a": step(1.0), "b": step(other)}) == expected
 
 
 def test_records_without_a_setting_were_made_without_it():
     old = {"device": "cpu", "threads": 1, "precision": "fp32", "layout": "channels_last"}
     without = {"forms": "plain", "optimiser": "plain", "compile": "no"}
-    assert execution.recorded(old) == old | without
-    new = execution.choose(torch.device("cpu"))
-    assert execution.recorded(new | {"torch": "2.0"}) == new
+    assert fast.recorded(old) == old | without
+    new = fast.choose(torch.device("cpu"))
+    assert fast.recorded(new | {"torch": "2.0"}) == new
 
 
 @pytest.mark.parametrize("per_channel", [True, False])
@@ -285,7 +377,7 @@ def test_combinations_are_einstein_sums(per_channel, tasks):
     alpha = unit.alpha.detach().clone().requires_grad_()
     whole = alpha.expand(-1, -1, 4)
     expected = torch.einsum("tsc,sbchw->tbchw", whole, torch.stack(maps))
-    found = fast(nn.Sequential(unit), "winograd")[0]
+    found = in_forms(nn.Sequential(unit), "winograd")[0]
     assert isinstance(found, FastCrossStitch)
     values = torch.stack(found(maps))
     torch.testing.assert_close(values, expected)
@@ -298,4 +390,4 @@ def test_combinations_are_einstein_sums(per_channel, tasks):
 
 def test_unknown_forms_are_refused():
     with pytest.raises(ValueError, match="choose from"):
-        execution.apply(nn.Sequential(), "faster")
+        fast.apply(nn.Sequential(), "faster")

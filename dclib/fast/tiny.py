@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 TINY = 2  # sides of maps, in pixels, up to which a convolution is a sum of matrix products
 DEEP = 96  # and the least number of channels, where maps are more than a pixel
@@ -61,6 +62,7 @@ class _TinyConvolution(torch.autograd.Function):
         return _together(y)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
         """The gradients of maps and weight, of their shapes."""
         inside, weight = ctx.saved_tensors

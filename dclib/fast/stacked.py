@@ -1,0 +1,371 @@
+"""Columns side by side: equal layers of all columns as one, on maps (B, T C, h, w).
+
+Where networks are small, a step is spent on starting operations rather than on arithmetic, and T
+columns as T groups of one network start fewer by a factor of T. Parameters stay those of the
+columns: each is a part of a larger tensor, and gets its part of the gradient.
+"""
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.resnet import BasicBlock
+
+from dclib.block import CollaborativeBlock
+from dclib.columns import Apart, Network
+from dclib.fast import tiny
+from dclib.fast.blocks import FastBasicBlock, FastCollaborativeBlock
+from dclib.fast.tiny import FastConv2d
+from dclib.fast.ways import MeasuredConv2d, Ways, plain, usual
+
+SMALL = 8  # sides of maps, in pixels, up to which single precision is computed together on a CPU
+
+Layer = Callable[[Tensor], Tensor]
+Convolve = Callable[[Tensor, Tensor, int, int], Tensor]  # maps, weight, groups, stride
+WITHOUT_WEIGHTS = (nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.Identity)
+CONVOLUTIONS = (nn.Conv2d, FastConv2d, MeasuredConv2d)
+STACKABLE = (nn.Sequential, FastBasicBlock, nn.BatchNorm2d, *CONVOLUTIONS, *WITHOUT_WEIGHTS)
+
+
+def check(layers: Sequence[nn.Module]) -> None:
+    """Whether T layers, one of each column, differ in nothing but their numbers.
+
+    Raises:
+        ValueError: they do, or they are of a kind that cannot be stacked.
+    """
+    first = layers[0]
+    if type(first) not in STACKABLE:
+        raise ValueError(f"{type(first).__name__} cannot be stacked")
+    if any(_about(layer) != _about(first) for layer in layers):
+        raise ValueError("columns differ")
+    if any(_watched(layer) for layer in layers):
+        raise ValueError("what watches a layer would not see it")
+    if isinstance(first, nn.Conv2d) and (first.groups > 1 or first.padding_mode != "zeros"):
+        raise ValueError("convolutions of this kind cannot be stacked")
+    if isinstance(first, nn.BatchNorm2d) and (
+        not (first.affine and first.track_running_stats) or first.momentum is None
+    ):
+        raise ValueError("BatchNorms of this kind cannot be stacked")
+    if isinstance(first, BasicBlock) and type(first.relu) is not nn.ReLU:
+        raise ValueError("blocks without a ReLU cannot be stacked")
+    for same in zip(*(filter(None, layer._modules.values()) for layer in layers), strict=True):
+        check(same)
+
+
+def _about(layer: nn.Module) -> tuple[Any, ...]:
+    """All of a layer itself that its numbers do not tell."""
+    settings = {name: value for name, value in vars(layer).items() if name[0] != "_"}
+    numbers = {**layer._parameters, **layer._buffers}
+    kinds = {n: t is not None and (t.shape, t.dtype, t.device) for n, t in numbers.items()}
+    return type(layer), settings, kinds, [n for n, m in layer._modules.items() if m]
+
+
+def _watched(layer: nn.Module) -> bool:
+    """Whether somebody hooked on to a layer, or trains its parameters in another way."""
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    own = [p for p in layer._parameters.values() if p is not None]
+    return any(getattr(layer, kind) for kind in kinds) or any(
+        not p.requires_grad or p._backward_hooks or p._post_accumulate_grad_hooks for p in own
+    )
+
+
+class Together:
+    """Parameters of equal shape (D, ...) as parts of the one (T D, ...) that is computed with."""
+
+    def __init__(self, parts: Sequence[Tensor]) -> None:
+        self.parts = parts
+        self.whole = torch.cat([part.detach() for part in parts]).requires_grad_()
+        for part, place in zip(parts, self.whole.detach().chunk(len(parts)), strict=True):
+            part.data = place
+        self.whole.register_post_accumulate_grad_hook(self.hand_out)
+
+    def hand_out(self, whole: Tensor) -> None:
+        """Give each parameter its part of the gradient."""
+        assert whole.grad is not None
+        for part, gradient in zip(self.parts, whole.grad.chunk(len(self.parts)), strict=True):
+            part.grad = gradient if part.grad is None else part.grad + gradient
+        whole.grad = None
+
+
+def _buffers_together(layers: Sequence[nn.Module], name: str) -> Tensor:
+    whole = torch.stack([getattr(layer, name) for layer in layers])
+    for layer, place in zip(layers, whole, strict=True):
+        setattr(layer, name, place)
+    return whole.flatten()
+
+
+def stack(layers: Sequence[nn.Module], ways: Ways | None = None) -> Layer:
+    """What T equal layers compute, one for each column, on stacked maps.
+
+    Args:
+        layers: one of each column.
+        ways: of convolutions, where they were measured.
+
+    Raises:
+        ValueError: layers that differ or that cannot be stacked.
+    """
+    first = layers[0]
+    check(layers)
+    if isinstance(first, nn.Sequential):
+        same = zip(*cast(Sequence[nn.Sequential], layers), strict=True)
+        inner = [stack(one, ways) for one in same]
+        return lambda x: _in_turn(inner, x)
+    if isinstance(first, BasicBlock):
+        return _residual(cast(Sequence[BasicBlock], layers), ways)
+    if isinstance(first, nn.Conv2d):
+        return _convolution(cast(Sequence[nn.Conv2d], layers), ways)
+    if isinstance(first, nn.BatchNorm2d):
+        return _norm(cast(Sequence[nn.BatchNorm2d], layers))
+    return cast(Layer, first)
+
+
+def _in_turn(layers: Sequence[Layer], x: Tensor) -> Tensor:
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
+def _convolution(layers: Sequence[nn.Conv2d], ways: Ways | None) -> Layer:
+    one, tasks = layers[0], len(layers)
+    weight = Together([layer.weight for layer in layers])
+    biases = [layer.bias for layer in layers if layer.bias is not None]
+    bias = Together(biases) if biases else None
+    settings: dict[str, Any] = {
+        "stride": one.stride,
+        "padding": one.padding,
+        "dilation": one.dilation,
+    }
+    stride = one.stride[0]
+    if ways is not None and usual(one):
+        return lambda x: ways.convolve(
+            x, weight.whole, 1 if x.shape[1] == one.in_channels else tasks, stride
+        )
+    simple = one.kernel_size == (3, 3) and one.padding == one.dilation == (1, 1)
+    simple = simple and one.stride in ((1, 1), (2, 2)) and bias is None
+
+    def convolve(x: Tensor) -> Tensor:
+        groups = 1 if x.shape[1] == one.in_channels else tasks  # all columns read one image
+        if simple and groups == tasks and tiny.tiny(x, one.out_channels, stride):
+            kind = torch.get_autocast_dtype(x.device.type) if _mixed(x) else x.dtype
+            return tiny.convolve(x.to(kind), weight.whole.to(kind), tasks, stride)
+        return functional.conv2d(
+            x, weight.whole, None if bias is None else bias.whole, groups=groups, **settings
+        )
+
+    return convolve
+
+
+def _mixed(x: Tensor) -> bool:
+    return torch.is_autocast_enabled(x.device.type)
+
+
+def _large(x: Tensor) -> bool:
+    """Whether columns with such maps are computed apart."""
+    return x.device.type == "cpu" and not _mixed(x) and max(x.shape[-2:]) > SMALL
+
+
+def _norm(layers: Sequence[nn.BatchNorm2d]) -> Layer:
+    one = layers[0]
+    weight = Together([layer.weight for layer in layers])
+    bias = Together([layer.bias for layer in layers])
+    mean, variance, batches = (
+        _buffers_together(layers, name)
+        for name in ("running_mean", "running_var", "num_batches_tracked")
+    )
+
+    def normalise(x: Tensor) -> Tensor:
+        if one.training:
+            batches.add_(1)
+        return functional.batch_norm(
+            x, mean, variance, weight.whole, bias.whole, one.training, one.momentum or 0.0, one.eps
+        )
+
+    return normalise
+
+
+def _residual(layers: Sequence[BasicBlock], ways: Ways | None) -> Layer:
+    conv1, bn1, conv2, bn2 = (
+        stack([getattr(layer, name) for layer in layers], ways)
+        for name in ("conv1", "bn1", "conv2", "bn2")
+    )
+    shortcuts = [layer.downsample for layer in layers if layer.downsample is not None]
+    if len(shortcuts) not in (0, len(layers)):
+        raise ValueError("columns differ")
+    shortcut = stack(shortcuts, ways) if shortcuts else None
+
+    def compute(x: Tensor) -> Tensor:
+        y = functional.relu_(bn1(conv1(x)))
+        y = bn2(conv2(y))
+        return functional.relu_(y.add_(x if shortcut is None else shortcut(x)))
+
+    return compute
+
+
+def collaborate(block: CollaborativeBlock, ways: Ways | None = None) -> Layer:
+    """A collaborative block on stacked maps (B, T C, h, w), which are its concatenation already.
+
+    The first convolution of F_t, on [x_t, z], is the sum of one on x_t and one on z.
+
+    Raises:
+        ValueError: columns with different channels, or aggregations that differ.
+    """
+    if len(set(block.channels)) > 1:
+        raise ValueError("columns differ in channels")
+    own, tasks = block.channels[0], len(block.channels)
+    parts = cast(Sequence[nn.Sequential], block.specific)
+    check(parts)
+    weight = Together([cast(nn.Conv2d, part[0]).weight for part in parts])
+    norm1, norm2 = (stack([part[k] for part in parts]) for k in (1, 4))
+    convolve = stack([part[3] for part in parts], ways)
+    mix = plain if ways is None else ways.convolve
+
+    def compute(x: Tensor) -> Tensor:
+        z = block.central(x)
+        y = mix(x, weight.whole[:, :own], tasks, 1)
+        y.add_(mix(z, weight.whole[:, own:], 1, 1))
+        y = convolve(functional.relu_(norm1(y)))
+        y = norm2(y).add_(x)
+        return functional.relu_(y) if block.outer_relu else y
+
+    return compute
+
+
+def mix(mixer: nn.Module, tasks: int, ways: Ways | None = None) -> Layer:
+    """Any mixer on stacked maps."""
+    if not _watched(mixer):
+        if type(mixer) is Apart:
+            return lambda x: x
+        if type(mixer) is FastCollaborativeBlock:
+            with suppress(ValueError):
+                return collaborate(mixer, ways)
+    return lambda x: torch.cat(mixer(list(x.chunk(tasks, dim=1))), dim=1)
+
+
+class StackedNetwork(Network):
+    """A network of equal columns whose layers are computed together.
+
+    While maps are large, a CPU computes them apart: maps of one column fit into its cache, of all
+    they do not. Mixed precision converts each weight anew in every step, and pays to start with.
+    """
+
+    steps: list[tuple[Layer, Layer]]
+    together: Collection[int] | None  # depths; None for those of small maps
+
+    def depths(self, images: Tensor) -> Iterator[list[Tensor]]:
+        maps: list[Tensor] = [images] * len(self.columns)
+        x: Tensor | None = images  # which all columns read
+        columns = zip(*cast(Sequence[nn.ModuleList], self.columns), strict=True)
+        numbered = enumerate(zip(columns, self.mixers, self.steps, strict=True))
+        for depth, (same, mixer, (blocks, mix)) in numbered:
+            if _large(maps[0]) if self.together is None else depth not in self.together:
+                maps, x = [block(one) for block, one in zip(same, maps, strict=True)], None
+                maps = mixer(maps) if self.joined else maps
+            else:
+                x = blocks(torch.cat(maps, dim=1) if x is None else x)  # (B, T C, h, w)
+                x = mix(x) if self.joined else x
+                maps = list(x.chunk(len(self.columns), dim=1))
+            yield maps
+
+
+def stack_columns(
+    net: nn.Module, ways: Ways | None = None, together: Collection[int] | None = None
+) -> bool:
+    """Let a network compute its columns together; False, and nothing done, where they differ.
+
+    Args:
+        net: in fast or in measured forms.
+        ways: of convolutions, where they were measured.
+        together: the depths that are computed so; by default those of small maps.
+    """
+    if type(net) is not Network or len(net.columns) < 2:
+        return False
+    columns = cast(Sequence[nn.ModuleList], net.columns)
+    try:
+        same = list(zip(*columns, strict=True))
+        for blocks in same:
+            check(blocks)
+    except ValueError:
+        return False
+    if not _begin_with_weights(same[0][0]) or _used_twice(net):
+        return False
+    stacked = cast(StackedNetwork, net)
+    stacked.steps = [
+        (stack(blocks, ways), mix(mixer, len(columns), ways))
+        for blocks, mixer in zip(same, net.mixers, strict=True)
+    ]
+    stacked.together = together
+    stacked.__class__ = StackedNetwork
+    return True
+
+
+def faster_together(
+    net: StackedNetwork, images: Tensor, best: Callable[[str, dict[str, Callable[[], Any]]], str]
+) -> list[int]:
+    """The depths at which the columns of a network are trained faster together.
+
+    Args:
+        net: a copy to measure with.
+        images: (B, 3, R, R).
+        best: what is measured, steps by name -> the fastest.
+    """
+    x, tasks, found = images, len(net.columns), list[int]()
+    columns = zip(*cast(Sequence[nn.ModuleList], net.columns), strict=True)
+    numbered = enumerate(zip(columns, net.mixers, net.steps, strict=True))
+    for depth, (same, mixer, (blocks, mix)) in numbered:
+        x = x.detach().requires_grad_(depth > 0)
+        start = x  # for the two functions below
+
+        def together(x: Tensor = start, blocks: Layer = blocks, mix: Layer = mix) -> None:
+            net.zero_grad()
+            y = mix(blocks(x))
+            y.backward(torch.ones_like(y))
+
+        def apart(
+            x: Tensor = start, same: Sequence[nn.Module] = same, mixer: nn.Module = mixer
+        ) -> None:
+            net.zero_grad()
+            parts = list(x.chunk(tasks, dim=1)) if x.requires_grad else [x] * tasks
+            layout = torch.channels_last
+            parts = [part.contiguous(memory_format=layout) for part in parts]
+            maps = mixer([block(part) for block, part in zip(same, parts, strict=True)])
+            torch.autograd.backward(maps, [torch.ones_like(y) for y in maps])
+
+        about = f"{same[0]} {mixer} {tuple(x.shape)}"
+        what = f"depth {depth}, {hashlib.sha256(about.encode()).hexdigest()[:8]}"
+        if best(what, {"apart": apart, "together": together}) == "together":
+            found.append(depth)
+        with torch.no_grad():
+            x = mix(blocks(x))
+    return found
+
+
+def unstack(net: nn.Module) -> None:
+    """Let a network compute its columns apart again; their numbers stay what they are."""
+    if type(net) is StackedNetwork:
+        del net.steps, net.together
+        net.__class__ = Network  # type: ignore[assignment]
+
+
+def _begin_with_weights(block: nn.Module) -> bool:
+    """Whether the first layer makes maps of each column's own of the images that all read."""
+    while type(block) in (nn.Sequential, FastBasicBlock):
+        inner = [layer for layer in block.children() if type(layer) not in WITHOUT_WEIGHTS]
+        if type(block) is FastBasicBlock and block.downsample is None:
+            return False
+        if not inner:
+            return False
+        block = inner[0]
+    return type(block) in CONVOLUTIONS
+
+
+def _used_twice(net: nn.Module) -> bool:
+    """Whether two layers share numbers, or one layer is in two places."""
+    numbers = [
+        *(t for _, t in net.named_parameters(remove_duplicate=False)),
+        *(t for _, t in net.named_buffers(remove_duplicate=False)),
+    ]
+    return len({id(t) for t in numbers}) < len(numbers)
