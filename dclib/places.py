@@ -3,12 +3,13 @@
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from dclib.tracing import BATCH, REMEDY, trace, values
+from dclib.tracing import BATCH, REMEDY, follow, values
 
 WIDER = 1024  # pixels, by which a second look at the sizes is wider
 WEIGHTED = (functional.conv2d, functional.conv_transpose2d, functional.linear)
@@ -57,12 +58,12 @@ class Traced:
         self.model = model
         self.name = type(model).__name__
         self.modules = dict(model.named_modules())
-        self.graph, self.whole = trace(model)
-        self.values, failed = values(model, self.graph, resolution, resolution)
-        self.wide, _ = values(model, self.graph, resolution, resolution + WIDER)
+        found, self.values, failed = follow(model, resolution)
+        self.whole, self.constants = found.whole, found.constants
+        self.wide, _ = values(model, found, resolution, resolution + WIDER)
         if failed and self._in_trunk(failed[0]):
             raise ValueError(f"{self.name} takes no images of {resolution} px: {failed[1]}")
-        *nodes, self.output = self.graph.nodes
+        *nodes, self.output = found.graph.nodes
         self.steps = self._steps(nodes)
         self.number = {node: k for k, node in enumerate(self.steps)}
         self.places = self._places()
@@ -222,4 +223,11 @@ class Traced:
         if result is self.steps[start]:
             return nn.Identity()
         graph.output(fx.map_arg(result, copied))
-        return fx.GraphModule(self.model, graph, "Block")
+        targets = {str(n.target) for n in graph.nodes if n.op in ("call_module", "get_attr")}
+        own = {
+            name: self.constants[name] if name in self.constants else attrgetter(name)(self.model)
+            for name in targets
+        }
+        block = fx.GraphModule(own, graph, "Block")
+        block.training = self.model.training
+        return block

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from dclib.places import Place, Traced, layers_with_weights
+from dclib.proof import refuse_unlike
 from dclib.tracing import BATCH, evaluating, first_line, on_meta
+from dclib.watching import undisturbed
 
 SMALLER = (
     3 / 4
@@ -27,8 +29,7 @@ class Split:
 
     Attributes:
         blocks: run one after the other and then followed by `rest`, they equal the network to the
-            bit, in training and in evaluation. They hold the network's layers, not copies; hooks
-            on modules that hold several layers are not called.
+            bit, in training and in evaluation. They hold the network's layers, not copies.
         rest: pooling and classifier; `nn.Identity` where there is nothing.
         channels: feature maps after each block.
         table: one row a block: its parts, how many layers with weights (convolutional and fully
@@ -49,6 +50,7 @@ def split(
     resolution: int = 224,
     every: int | None = None,
     after: Sequence[str] | None = None,
+    check: bool = True,
 ) -> Split:
     """Cut a network into blocks, at places where nothing but feature maps (B, C, h, w) goes on.
 
@@ -70,15 +72,27 @@ def split(
         resolution: side of the images in pixels.
         every: cut instead after every so many layers with weights, at the next possible place.
         after: cut instead after the modules of these names, such as "layer1".
+        check: compare blocks and network by running copies of both, where the weights have values.
 
     Raises:
         ValueError: the network cannot be followed, has no feature maps, or takes no images of this
-            size; a name does not exist, or no cut is possible there.
+            size; a name does not exist, or no cut is possible there; blocks would not do what the
+            network does.
     """
-    if isinstance(model, nn.ModuleList):
-        return _as_given(model, resolution)
     if every is not None and (every < 1 or after is not None):
         raise ValueError(f"every={every}, after={after}: choose one, and a positive number")
+    with undisturbed([model]):
+        if isinstance(model, nn.ModuleList):
+            return _as_given(model, resolution)
+        found = _cut(model, resolution, every, after)
+        if check:
+            refuse_unlike(model, [*found.blocks, found.rest], resolution)
+        return found
+
+
+def _cut(
+    model: nn.Module, resolution: int, every: int | None, after: Sequence[str] | None
+) -> Split:
     traced = Traced(model, resolution)
     places = _trunk(traced)
     if after is not None:

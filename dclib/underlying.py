@@ -1,6 +1,5 @@
 """Underlying networks, each as a series of blocks (section 3 of the paper)."""
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,9 @@ from torchvision.models import AlexNet, Inception3, ResNet, get_model, list_mode
 from torchvision.models.resnet import BasicBlock
 
 from dclib import pretraining
+from dclib.proof import unshared
 from dclib.split import shapes, split
+from dclib.watching import private
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ UNDERLYING = {
 # What else may be underlying: torchvision's networks by name, modules, functions that make them.
 
 CNN = str | nn.Module | Callable[[], nn.Module]
+WIDEST, LARGEST = 100, 10_000  # width and pixels, beyond which memory is not even asked for
 DEFAULT = 224  # pixels: the size of images at which networks are cut, unless they are given theirs
 AUXILIARY = ("googlenet", "inception_v3")  # these have classifiers half way up, which are left out
 
@@ -170,16 +172,16 @@ def _by_name(name: str, pretrained: str | bool) -> nn.Module:
 def _cut(model: nn.Module) -> nn.ModuleList:
     if isinstance(model, Inception3):
         model.AuxLogits, model.aux_logits = None, False
-    return split(model).blocks
+    return split(model, check=False).blocks
 
 
 def _make(network: CNN, pretrained: str | bool, resolution: int) -> nn.ModuleList:
     if isinstance(network, str):  # cut at one resolution, so that weights always fit
         return _cut(_by_name(network, pretrained))
-    made = copy.deepcopy(network) if isinstance(network, nn.Module) else network()
+    made = private(network)[0] if isinstance(network, nn.Module) else network()
     if not isinstance(made, nn.Module):
         raise ValueError(f"{title(network)} must make an nn.Module, not {type(made).__name__}")
-    return split(made, resolution).blocks
+    return unshared(split(made, resolution).blocks, resolution)
 
 
 def blocks(
@@ -205,8 +207,10 @@ def blocks(
             that do not exist, a network that cannot be split, or an input so small that a block
             would have no output.
     """
-    if not width > 0:
-        raise ValueError(f"width={width}: the width multiplier must be positive")
+    if not 0 < width <= WIDEST:
+        raise ValueError(f"width={width}: the width multiplier is positive, and {WIDEST} at most")
+    if resolution is not None and not 0 < resolution <= LARGEST:
+        raise ValueError(f"resolution={resolution}: give a number of pixels, {LARGEST} at most")
     if pretrained and not isinstance(network, str):
         raise ValueError(
             f"pretrained={pretrained!r} is for networks by name; {title(network)} has its own"

@@ -3,8 +3,9 @@
 A place is named by the layer that it lies before: the layer's input is what is read.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -44,13 +45,22 @@ def _unjumped(block: fx.GraphModule) -> Iterator[nn.Module]:
 
 @contextmanager
 def entering(places: Sequence[nn.Module]) -> Iterator[dict[nn.Module, Tensor]]:
-    """Within it, what goes into some layers is noted when they run: {layer: (B, C, h, w)}."""
+    """Within it, what goes into some layers is copied when they run: {layer: (B, C, h, w)}.
+
+    Copied, as what comes later may write into it.
+    """
     seen: dict[nn.Module, Tensor] = {}
 
-    def note(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen[layer] = inputs[0]
+    def noting(place: nn.Module) -> Callable[..., None]:
+        def note(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+            seen[place] = next(iter((*inputs, *named.values()))).clone()
 
-    hooks = [place.register_forward_pre_hook(note) for place in places]
+        return note
+
+    hooks = [
+        place.register_forward_pre_hook(noting(place), prepend=True, with_kwargs=True)
+        for place in places
+    ]
     try:
         yield seen
     finally:
