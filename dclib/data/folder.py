@@ -27,8 +27,8 @@ from dclib.data.cache import Faces, cached
 from dclib.data.faces import FaceSet
 from dclib.data.folder_faces import build, content_fingerprint, digests
 from dclib.data.table import LANDMARKS, TABLE, Table
-from dclib.data.whole import disk, make_folder
 from dclib.errors import DataError
+from dclib.files import disk, make_folder
 from dclib.tasks import Angle, Classes, Landmarks, Task
 
 MARK = "prepared.json"  # made by `prepare`, beside the table

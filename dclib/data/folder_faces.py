@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from PIL import ImageOps
 
 from dclib.data import about, photo, table
 from dclib.data.cache import Faces
@@ -124,7 +123,7 @@ def _face(told: Table, at: int, resolution: int, margin: int) -> tuple[np.ndarra
     """One face (3, S, S) and its points (L, 2), from an upright photo."""
     row, points, box = told.rows[at], told.points[at], told.boxes[at]
     where = f"{row.path}:{row.number}: {told.files[at]}"
-    picture = ImageOps.exif_transpose(photo.read(told.folder / told.files[at], where))
+    picture = photo.read(told.folder / told.files[at], where)
     size = f"{picture.width} x {picture.height} pixels"
     boxed = not np.isnan(box[0])
     square = photo.box_square(box) if boxed else photo.central_square(picture.size)
