@@ -236,10 +236,13 @@ def publish_runs(options: argparse.Namespace) -> None:
 
 def predict(options: argparse.Namespace) -> None:
     from dclib import runs
-    from dclib.predict import open_photo
+    from dclib.data.photo import spare
+    from dclib.predict import draw, open_photo
     from dclib.predict import predict as run_on
 
     photo = open_photo(options.photo)
+    if options.draw:
+        spare(options.draw, [options.photo])
     if options.cascade:
         from dclib.mtcnn import pipeline
 
@@ -249,15 +252,9 @@ def predict(options: argparse.Namespace) -> None:
     else:
         prediction = run_on(runs.load(options.run), photo, options.box and tuple(options.box))
         landmarks, found = list(prediction.landmarks), prediction.to_dict()
+    print(json.dumps(found), flush=True)
     if options.draw:
-        from PIL import ImageDraw
-
-        pen = ImageDraw.Draw(photo)
-        radius = max(2, min(photo.size) / 80)
-        for x, y in landmarks:
-            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill="#0072b2")
-        photo.save(options.draw)
-    print(json.dumps(found))
+        draw(photo, landmarks, options.draw)
 
 
 def detect(options: argparse.Namespace) -> None:
@@ -265,11 +262,12 @@ def detect(options: argparse.Namespace) -> None:
     from dclib.mtcnn.detect import Settings
 
     cascade, settings = pipeline.load(options.run), Settings(minimum=options.minimum)
+    places = pipeline.places(options.photo, options.draw) if options.draw else {}
     for path in options.photo:
         found = cascade.detect(path, settings)
-        if options.draw:
-            pipeline.draw(path, found, options.draw)
         print(json.dumps({"photo": str(path), **found.to_dict()}), flush=True)
+        if options.draw:
+            pipeline.draw(path, found, places[path])
 
 
 def export(options: argparse.Namespace) -> None:

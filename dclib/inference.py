@@ -213,7 +213,14 @@ def _metadata(tasks: Sequence[Task], resolution: int) -> dict[str, str]:
 def _check(content: bytes, net: Network, resolution: int) -> None:
     like = next(net.parameters())
     images = torch.randn(3, 3, resolution, resolution, generator=torch.Generator().manual_seed(0))
-    found = by_onnxruntime(session(content))(images)
+    try:
+        ready = session(content)
+    except Exception as error:  # of its own kinds: a part of the file is called as a task is
+        raise RunError(
+            f"the network cannot become an ONNX file: {first_line(error)}; a task whose name is"
+            " there twice needs another one"
+        ) from error
+    found = by_onnxruntime(ready)(images)
     with evaluating(net):
         expected = net(images.to(like.device, like.dtype))
     for name, values in expected.items():

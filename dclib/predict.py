@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from dclib.data.augment import normalise
-from dclib.data.photo import Square, box_square, central_square, crop
-from dclib.errors import DataError
+from dclib.data.photo import Square, box_square, central_square, crop, read, write
 from dclib.inference import predictor
 from dclib.inference import words as words_of
 from dclib.runs import Record
 from dclib.tasks import Landmarks, label_logits
+
+POINT = "#0072b2"  # colour of landmarks
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,23 @@ def open_photo(path: Path) -> Image.Image:
     """A photo as RGB, upright.
 
     Raises:
-        DataError: missing, truncated, or no image.
+        DataError: as `dclib.data.photo.read`.
     """
-    from PIL import ImageOps
+    return read(path, str(path))
 
-    try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, SyntaxError) as error:
-        raise DataError(f"{path} is no readable photo ({error}): give a JPEG or PNG") from error
+
+def draw(photo: Image.Image, landmarks: Sequence[np.ndarray], path: Path) -> None:
+    """Write a photo with landmarks marked on it.
+
+    Raises:
+        DataError: as `dclib.data.photo.write`.
+    """
+    marked = photo.copy()
+    pen = ImageDraw.Draw(marked)
+    radius = max(2, min(photo.size) / 80)
+    for x, y in landmarks:
+        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=POINT)
+    write(marked, path)
 
 
 def predict(

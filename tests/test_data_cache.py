@@ -13,8 +13,8 @@ import pytest
 from test_data_faces import face_set
 
 from dclib.data.cache import cached
-from dclib.data.whole import make_folder
 from dclib.errors import DataError
+from dclib.files import make_folder
 
 FACES = (face_set(60), face_set(20))
 

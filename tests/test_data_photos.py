@@ -95,7 +95,7 @@ def test_a_missing_photo_is_named_with_its_line(three, tmp_path):
 def test_a_damaged_photo_is_named_with_its_line(three, tmp_path):
     whole = (tmp_path / "2.png").read_bytes()
     (tmp_path / "2.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"list\.txt:3: .*2\.png: the photo cannot be read whole"):
+    with pytest.raises(DataError, match=r"list\.txt:3: .*2\.png is no readable photo"):
         three.read(2)
 
 

@@ -209,6 +209,14 @@ def test_a_stranger_can_use_a_file(tmp_path):
         assert decoded == pytest.approx(own.decode(logits[own.name]).numpy())
 
 
+@pytest.mark.parametrize("name", ["images", "relu"])
+def test_a_task_that_is_called_as_a_part_of_the_file_is_refused(name, tmp_path):
+    net = build("RN", tasks=(Landmarks(32), Classes(name, 2)), resolution=32, width=0.125)
+    with pytest.raises(RunError, match=rf"\({name}\).*; a task whose name .* another one"):
+        inference.export(net, tmp_path / "net.onnx", 32)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_network_that_cannot_be_exported_says_so(tmp_path):
     class Odd(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """From a photo to all its faces, in Python and from the command line."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -113,11 +114,21 @@ def test_a_photo_is_not_drawn_over(tmp_path):
     path = tmp_path / "a.png"
     Image.new("RGB", (20, 20)).save(path)
     nothing = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2)))
-    with pytest.raises(DataError, match="would be overwritten"):
-        pipeline.draw(path, nothing, tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path)
+    for folder in (tmp_path, tmp_path / "link", tmp_path / "other/.."):
+        (tmp_path / "other").mkdir(exist_ok=True)
+        with pytest.raises(DataError, match="would be overwritten"):
+            pipeline.places([tmp_path / "other/a.png", path], folder)
+    with pytest.raises(DataError, match=r"a\.png would be overwritten: two photos"):
+        pipeline.places([tmp_path / "other/a.png", path], tmp_path / "out")
+    assert pipeline.places([Path("b.webp"), Path("c"), Path("d.heic")], Path("o")) == {
+        Path("b.webp"): Path("o/b.webp"),
+        Path("c"): Path("o/c.png"),
+        Path("d.heic"): Path("o/d.heic.png"),
+    }
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="cannot be written"):
-        pipeline.draw(path, nothing, tmp_path / "file")
+        pipeline.draw(path, nothing, tmp_path / "file/a.png")
 
 
 @pytest.mark.parametrize(

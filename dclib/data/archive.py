@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 
 from dclib import paths
 from dclib.data.progress import progress
-from dclib.data.whole import disk
 from dclib.errors import DataError
+from dclib.files import disk
 
 LARGEST = 2 << 30  # bytes an archive may hold when decompressed
 PIECE = 1 << 20

@@ -16,8 +16,8 @@ import numpy as np
 
 from dclib import paths
 from dclib.data.faces import FaceSet, Symmetry
-from dclib.data.whole import make_folder
 from dclib.errors import DataError
+from dclib.files import make_folder
 
 FORMAT = 1  # raise it whenever the cached pixels or their layout change
 DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)

@@ -12,76 +12,23 @@ leads out of the photo repeats its edge.
 import json
 import re
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dclib import paths
 from dclib.data import DATASETS, DataSet, about, table
 from dclib.data.cache import Faces, cached
-from dclib.data.faces import FaceSet
 from dclib.data.folder_faces import build, content_fingerprint, digests
+from dclib.data.folder_report import Report
 from dclib.data.table import LANDMARKS, TABLE, Table
-from dclib.data.whole import disk, make_folder
 from dclib.errors import DataError
+from dclib.files import disk, make_folder
 from dclib.tasks import Angle, Classes, Landmarks, Task
 
 MARK = "prepared.json"  # made by `prepare`, beside the table
 NAME = re.compile(r"[A-Za-z0-9][\w-]*")
-
-
-@dataclass(frozen=True)
-class Report:
-    """What `prepare` found; its text is for a terminal."""
-
-    name: str
-    table: Table
-    train: FaceSet
-    test: FaceSet
-
-    def __str__(self) -> str:
-        told = self.table
-        how = "a fifth of the faces" if told.halves is None else "as the column split says"
-        rows = [
-            f"{self.name}: content verified, fingerprint {self.train.fingerprint}",
-            f"{len(self.train):,} training and {len(self.test):,} test faces, {how}",
-            f"tasks, the main one first: {', '.join(told.tasks)}; training / test faces:",
-            *(f"  {name}: {self._counts(name)}" for name in told.tasks),
-            "mirrored in training, as about.toml says"
-            if told.symmetry.mirror
-            else "never mirrored in training: about.toml does not say what a mirror does",
-            f"next: python -m dclib train --data {self.name} --method DCNet --lr 0.1"
-            " --train-faces all",
-        ]
-        return "\n".join(rows)
-
-    def _counts(self, name: str) -> str:
-        told = self.table
-        if name == LANDMARKS:
-            known = self._each(lambda half: ~np.isnan(half.landmarks).any(axis=2))
-            by = "the box of the points"
-            if told.eyes:
-                by = f"the distance of points {told.eyes[0] + 1} and {told.eyes[1] + 1}"
-            return f"{told.points.shape[1]} points, {known} known; errors are shares of {by}"
-        if name not in told.classes:
-            known = self._each(lambda half: ~np.isnan(half.labels[name]))
-            column = told.labels[name]
-            return f"{np.nanmin(column):g}° to {np.nanmax(column):g}°, {known} known"
-        values = [*enumerate(told.classes[name]), (-1, "unknown")]
-        counts = [(word, self._each(partial(_having, name, value))) for value, word in values]
-        return ", ".join(f"{word} {count}" for word, count in counts if count != "0 / 0")
-
-    def _each(self, of: Callable[[FaceSet], np.ndarray]) -> str:
-        return f"{of(self.train).sum():,} / {of(self.test).sum():,}"
-
-
-def _having(name: str, value: int, faces: FaceSet) -> np.ndarray:
-    return faces.labels[name] == value
 
 
 def names() -> list[str]:
@@ -143,7 +90,7 @@ def prepare(name: str, source: Path | None = None, resolution: int = 48) -> Repo
     else:
         with disk(place):
             fill(place)
-    return Report(name, told, *faces)
+    return Report(name, told, *faces, copies=len(photos) - len(set(photos)))
 
 
 def load(name: str, resolution: int) -> Faces:

@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from PIL import ImageOps
 
 from dclib.data import about, photo, table
 from dclib.data.cache import Faces
@@ -12,19 +11,20 @@ from dclib.data.faces import FaceSet, group, hold_out
 from dclib.data.progress import progress
 from dclib.data.table import HALVES, LANDMARKS, TABLE, Table
 from dclib.errors import DataError
+from dclib.files import content
 
 TEST_SHARE = 0.20  # where the table has no column `split`
 
 
 def content_fingerprint(folder: Path, digests: list[str] | None = None) -> str:
     """The fingerprint of a table and `about.toml`, and of photos with these digests."""
-    content = hashlib.sha256()
+    digest = hashlib.sha256()
     for file in (TABLE, about.ABOUT):
         path = folder / file
-        content.update(path.read_bytes() if path.exists() else b"")
-        content.update(b"\0")
-    content.update("\n".join(digests or []).encode())
-    return content.hexdigest()[:16]
+        digest.update(content(path) if path.exists() else b"")
+        digest.update(b"\0")
+    digest.update("\n".join(digests or []).encode())
+    return digest.hexdigest()[:16]
 
 
 def digests(told: Table) -> list[str]:
@@ -39,10 +39,11 @@ def digests(told: Table) -> list[str]:
 
 def _digest(told: Table, at: int) -> str:
     try:
-        return hashlib.sha256((told.folder / told.files[at]).read_bytes()).hexdigest()
+        return hashlib.sha256(content(told.folder / told.files[at])).hexdigest()
     except OSError as fault:
+        why = fault.strerror or fault
         told.rows[at].fail(
-            f"{told.files[at]} cannot be read ({fault.strerror}): put it there or remove the line"
+            f"{told.files[at]} cannot be read ({why}): put it there or remove the line"
         )
 
 
@@ -72,19 +73,37 @@ def _halves(told: Table, groups: np.ndarray) -> tuple[list[int], list[int]]:
     else:
         test = {at for at, half in enumerate(told.halves) if half == HALVES[1]}
         _refuse_leaks(told, groups, test)
-        for at in test & set(np.flatnonzero(unknown).tolist()):
+        for at in sorted(test & set(np.flatnonzero(unknown).tolist())):
             told.rows[at].fail(
                 "a test face needs both eyes, or two points that span a box, for its error to be"
-                " measured: add points or make it a training face"
+                f" measured, but {_unscored(told.points[at])}: add points or make it a training"
+                " face"
             )
     train = [at for at in range(len(groups)) if at not in test]
     if not test or len(train) < 2:
+        why = "add faces, or say by a column split which is which"
+        if told.halves is None and unknown.any():
+            first = np.flatnonzero(unknown)[0]
+            why = (
+                f"{unknown.sum()} faces have nothing for their errors to be shares of (in line"
+                f" {told.rows[first].number} {_unscored(told.points[first])}): name the eyes in"
+                f" {about.ABOUT} (eyes = [1, 2]), or give more points"
+            )
         raise DataError(
             f"{told.folder / TABLE}: {len(train)} training and {len(test)} test faces in"
-            f" {len(set(groups.tolist()))} groups: add faces, or say by a column split which is"
-            " which"
+            f" {len(set(groups.tolist()))} groups: {why}"
         )
     return train, sorted(test)
+
+
+def _unscored(points: np.ndarray) -> str:
+    """Why errors of points (L, 2) are shares of nothing."""
+    known = points[~np.isnan(points).any(axis=1)]
+    if len(known) < 2:
+        return "only one point is known" if len(known) else "no point is known"
+    if table.spread(points[None])[0] < table.NEAR:
+        return "all points lie in one place"
+    return "all points lie on one level or upright line, whose box has no area"
 
 
 def _refuse_leaks(told: Table, groups: np.ndarray, test: set[int]) -> None:
@@ -124,7 +143,7 @@ def _face(told: Table, at: int, resolution: int, margin: int) -> tuple[np.ndarra
     """One face (3, S, S) and its points (L, 2), from an upright photo."""
     row, points, box = told.rows[at], told.points[at], told.boxes[at]
     where = f"{row.path}:{row.number}: {told.files[at]}"
-    picture = ImageOps.exif_transpose(photo.read(told.folder / told.files[at], where))
+    picture = photo.read(told.folder / told.files[at], where)
     size = f"{picture.width} x {picture.height} pixels"
     boxed = not np.isnan(box[0])
     square = photo.box_square(box) if boxed else photo.central_square(picture.size)
@@ -136,6 +155,8 @@ def _face(told: Table, at: int, resolution: int, margin: int) -> tuple[np.ndarra
             f" {'the photo' if boxed else 'the central square of the photo'} ({size}): mend it, or"
             f" give a box in columns {', '.join(table.BOX)}"
         )
+    if boxed and square[2] > 2 * max(picture.size):
+        row.fail(f"the box is more than twice as large as the photo ({size}): mend the box")
     middle = (box[:2] + box[2:]) / 2
     if boxed and ((middle < 0) | (middle > picture.size)).any():
         row.fail(f"the middle of the box lies outside the photo ({size}): mend the box")

@@ -177,7 +177,7 @@ def _decode(
     for at, line in enumerate(progress(told.lines, part, len(images))):
         name, points = told.names[at], told.landmarks[at]
         content = _content(folder, line, name)
-        picture = photo.read(content, f"{line.where}: {name}")
+        picture = photo.read(content, f"{line.where}: {name}", upright=False)
         if not ((points >= 0) & (points <= picture.size)).all():
             line.fail(f"a point lies outside {name}, {picture.width} x {picture.height} pixels")
         square = _square(line, name, picture.size, boxes)

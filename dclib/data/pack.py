@@ -21,8 +21,8 @@ from dclib.data import photo
 from dclib.data.cache import DAMAGE, Faces, describe, restore
 from dclib.data.faces import FaceSet
 from dclib.data.progress import progress
-from dclib.data.whole import disk
 from dclib.errors import DataError
+from dclib.files import disk
 
 RESOLUTION = 96
 HALVES = ("train", "test")

@@ -1,33 +1,120 @@
 """From a photo to a square of pixels and the points in it."""
 
 import math
+import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from dclib.errors import DataError
+from dclib.files import content, whole
 
 Square = tuple[float, float, float]  # left, top, side
+REMEDY = "get it anew, or save it as JPEG or PNG"
+ORIENTATION = ExifTags.Base.Orientation
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
-def read(content: bytes | Path, name: str) -> Image.Image:
-    """A photo as RGB, whether it is grey or in colour.
+def read(source: bytes | Path | Image.Image, name: str, upright: bool = True) -> Image.Image:
+    """A photo as RGB, what is transparent over white; of several pictures the first.
+
+    Args:
+        name: what an error calls it.
+        upright: turned as its EXIF says, as viewers show it; else as it is stored. What an EXIF
+            that cannot be read says, no viewer knows: then it is as it is stored, too.
 
     Raises:
-        DataError: it is not a photo, or is cut short; `name` says which.
+        DataError: it is missing, cut short, no photo, of more than 8 bits per channel, or of more
+            pixels than Pillow takes for sound (`PIL.Image.MAX_IMAGE_PIXELS`).
     """
     try:
-        with Image.open(BytesIO(content) if isinstance(content, bytes) else content) as photo:
+        # of large photos, and of tags that mean nothing
+        with warnings.catch_warnings(action="ignore"), _opened(source) as photo:
             if photo.mode.startswith(("I", "F")):
                 raise ValueError(f"pixels of kind {photo.mode}: save it with 8 bits per channel")
-            return photo.convert("RGB")
+            if not min(photo.size):
+                raise ValueError(f"it has {photo.width} x {photo.height} pixels")
+            return _over_white(_turned(photo) if upright else photo)
     except FileNotFoundError:
-        raise DataError(f"{name}: there is no such photo") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as fault:
-        raise DataError(f"{name}: the photo cannot be read whole ({fault}); get it anew") from None
+        fault = "there is no such file"
+    except Image.DecompressionBombError:
+        fault = f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels: make it smaller"
+    except Exception as error:  # a damaged file may raise anything, by its format
+        fault = str(error) or type(error).__name__
+    raise DataError(f"{name} is no readable photo ({' '.join(fault.split())}): {REMEDY}")
+
+
+def _opened(source: bytes | Path | Image.Image) -> AbstractContextManager[Image.Image]:
+    if isinstance(source, Image.Image):
+        return nullcontext(source)
+    return Image.open(BytesIO(content(source) if isinstance(source, Path) else source))
+
+
+def _turned(photo: Image.Image) -> Image.Image:
+    """Upright by its EXIF, without rewriting it as `ImageOps.exif_transpose` does."""
+    photo.load()  # a TIFF is turned by this
+    try:
+        told = photo.getexif().get(ORIENTATION)
+    except Exception:  # a damaged EXIF may raise anything
+        return photo
+    turn = TURNS.get(told) if isinstance(told, int) else None
+    return photo if turn is None else photo.transpose(turn)
+
+
+def _over_white(photo: Image.Image) -> Image.Image:
+    if photo.has_transparency_data:
+        photo = photo.convert("RGBA")
+        photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo)
+    return photo.convert("RGB")
+
+
+def spare(path: Path, photos: Sequence[Path]) -> None:
+    """Refuse to write a picture over one of some photos, or by a name that says no format.
+
+    Raises:
+        DataError: it would be so.
+    """
+    if path.exists() and any(photo.exists() and path.samefile(photo) for photo in photos):
+        raise DataError(f"{path} would be overwritten: give another place than the photo's own")
+    if not writable(path):
+        raise DataError(f"{path} cannot be written: let its name end in .png or .jpg")
+
+
+def writable(path: Path) -> bool:
+    """Whether photos can be written by a name that ends so."""
+    return _format(path) in Image.SAVE
+
+
+def _format(path: Path) -> str:
+    return Image.registered_extensions().get(path.suffix.lower(), "")
+
+
+def write(photo: Image.Image, path: Path) -> None:
+    """Write a photo, whole or not at all, in the format that the name ends in.
+
+    Raises:
+        DataError: it cannot be written there.
+    """
+    code = BytesIO()
+    try:
+        photo.save(code, _format(path))
+        with whole(path) as part:
+            part.write_bytes(code.getvalue())
+    except (OSError, ValueError, KeyError) as fault:
+        why = getattr(fault, "strerror", None) or fault
+        raise DataError(f"{path} cannot be written ({why}): give another place") from fault
 
 
 def central_square(size: tuple[int, int]) -> Square:

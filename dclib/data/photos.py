@@ -168,7 +168,7 @@ def _read(
         ) from None
     except (*DAMAGE, OSError) as fault:
         raise DataError(f"{line.where}: {file} cannot be read ({fault}); get it anew") from None
-    pixels = np.asarray(photo.read(content, f"{line.where}: {file}"))  # (H, W, 3)
+    pixels = np.asarray(photo.read(content, f"{line.where}: {file}", upright=False))  # (H, W, 3)
     height, width = pixels.shape[:2]
     if len(boxes[number]):
         left, top, right, bottom = boxes[number].T

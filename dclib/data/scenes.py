@@ -28,8 +28,8 @@ from dclib.data.portrait.head import SHARE, Colour, placed
 from dclib.data.portrait.picture import develop, put
 from dclib.data.portrait.skin import inside, linear
 from dclib.data.progress import progress
-from dclib.data.whole import make_folder
 from dclib.errors import DataError
+from dclib.files import make_folder
 
 VERSION = 2  # raise it whenever the scenes of a number change
 SEED = 2

@@ -22,7 +22,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
@@ -32,13 +32,18 @@ from dclib.data import about
 from dclib.data.about import About
 from dclib.data.faces import Symmetry
 from dclib.errors import DataError
+from dclib.files import below, content
 
 TABLE = "table.csv"
 BOX = ("left", "top", "right", "bottom")
 OWN = ("file", "split", "group", *BOX)  # columns that are no labels
 TAKEN = ("landmarks", "bin", "soft", "penalty")  # names that records use for other things
 HALVES = ("train", "test")
+SHARES = "write pixels of the photo, not shares of its width and height"
 LANDMARKS = "landmarks"
+NO_WORDS = ("nan", "inf", "-inf", "null", "n/a", "#n/a")  # of programs, for what is not known
+NEAR = 0.01  # pixels of a photo between points that cannot be told apart in single precision
+MOST = 360  # degrees
 
 
 @dataclass(frozen=True)
@@ -92,8 +97,11 @@ class Table:
 
     @property
     def sizes(self) -> np.ndarray:
-        """What the errors of faces are shares of (N,), in pixels of the photo; NaN if unknown."""
-        return metrics.face_sizes(self.points, self.eyes)
+        """What the errors of faces are shares of (N,), in pixels of the photo; NaN if unknown.
+
+        Of points nearer than `NEAR`, as if they were in one place.
+        """
+        return metrics.face_sizes(np.round(self.points / NEAR) * NEAR, self.eyes)
 
 
 def read(folder: Path) -> Table:
@@ -117,7 +125,8 @@ def read(folder: Path) -> Table:
             labels[name] = _labels(rows, column, classes[name])
     if unknown := said.classes.keys() - classes.keys():
         said.fail(f"classes: {', '.join(sorted(unknown))} is no label; there are {list(classes)}")
-    symmetry = said.symmetry(points.shape[1], classes)
+    symmetry, eyes = said.symmetry(points.shape[1], classes), said.eyes(points.shape[1])
+    _demand_pixels(rows, points, eyes)
     angles = labels.keys() - classes.keys()
     if unknown := {*symmetry.negated, *symmetry.rolled} - angles:
         said.fail(f"{', '.join(sorted(unknown))} is no angle; there are {sorted(angles)}")
@@ -132,7 +141,7 @@ def read(folder: Path) -> Table:
         tasks=tuple(columns),
         halves=_halves(rows) if "split" in header else None,
         groups=tuple(row.cells.get("group") or f"{row.number} alone" for row in rows),
-        eyes=said.eyes(points.shape[1]),
+        eyes=eyes,
         symmetry=symmetry,
     )
 
@@ -140,13 +149,14 @@ def read(folder: Path) -> Table:
 def _rows(path: Path) -> tuple[Row, ...]:
     """The lines that are not blank, with a cell for each column of the header."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = content(path).decode("utf-8-sig")
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such table; put one into the folder") from None
     except (OSError, UnicodeDecodeError) as fault:
         raise DataError(f"{path}: cannot be read ({fault}); save it as CSV in UTF-8") from None
     first = text.partition("\n")[0]
-    delimiter = ";" if ";" in first and "," not in first else ","  # as some spreadsheets have it
+    # as some spreadsheets have it
+    delimiter = next((mark for mark in ";\t" if mark in first and "," not in first), ",")
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     found: list[tuple[int, list[str]]] = []
     try:
@@ -212,12 +222,49 @@ def _boxes(rows: Sequence[Row], header: Sequence[str]) -> np.ndarray:
     for row, (left, top, right, bottom) in zip(rows, boxes, strict=True):
         if right <= left or bottom <= top:
             row.fail("the box is empty: right must be more than left, and bottom more than top")
+        if max(right - left, bottom - top) < 1:
+            row.fail(f"the box is smaller than a pixel: {SHARES}")
     return boxes
+
+
+def _demand_pixels(rows: Sequence[Row], points: np.ndarray, eyes: tuple[int, int] | None) -> None:
+    """Refuse points (N, L, 2) that are no pixels of their photos, and eyes that nearly coincide."""
+    known = points[~np.isnan(points).any(axis=2)]  # (K, 2)
+    spans = spread(points)
+    where = f"{rows[0].path}: "
+    if len(known) and ((known >= 0) & (known <= 1)).all():
+        raise DataError(f"{where}every point lies in the first pixel of its photo: {SHARES}")
+    if (spans < 1).any() and not (spans >= 1).any():
+        raise DataError(f"{where}on every face the points lie within a pixel: {SHARES}")
+    if eyes:
+        apart = np.hypot(*(points[:, eyes[1]] - points[:, eyes[0]]).T)  # (N,)
+        for at in np.flatnonzero((apart > 0) & (apart < NEAR))[:1]:
+            rows[at].fail(
+                f"points {eyes[0] + 1} and {eyes[1] + 1}, the eyes, lie {apart[at]:.2g} pixels from"
+                " each other, and the face's error would be a share of that: mend one, or leave it"
+                " empty"
+            )
+
+
+def spread(points: np.ndarray) -> np.ndarray:
+    """Longer side (N,) of the box around the points (N, L, 2) of a face; NaN for less than two."""
+    several = (~np.isnan(points).any(axis=2)).sum(axis=1) > 1
+    high, low = (
+        np.where(np.isnan(points), -np.inf, points),
+        np.where(np.isnan(points), np.inf, points),
+    )
+    sides = (high.max(axis=1, initial=-np.inf) - low.min(axis=1, initial=np.inf)).max(axis=1)
+    return np.where(several, sides, np.nan)
 
 
 def _angles(rows: Sequence[Row], column: str) -> np.ndarray:
     """(N,), in degrees."""
-    angles = np.array([row.number_in(column) for row in rows], dtype=np.float32)
+    angles = np.array([row.number_in(column) for row in rows])
+    for at in np.flatnonzero(abs(angles) > MOST)[:1]:
+        rows[at].fail(
+            f"{rows[at].cells[column]} in column {column} is no angle in degrees: mend it"
+        )
+    angles = angles.astype(np.float32)
     if np.isnan(angles).all():
         raise DataError(f"{rows[0].path}:1: column {column} is empty: fill it in or remove it")
     return angles
@@ -231,6 +278,12 @@ def _classes(rows: Sequence[Row], column: str, said: About) -> tuple[str, ...]:
     words = told or tuple(sorted(values, key=int if integers else str))
     known = sum(bool(row.cells[column]) for row in rows)
     where = f"{rows[0].path}:1: column {column}"
+    for row in rows:
+        if not told and row.cells[column].lower() in NO_WORDS:
+            row.fail(
+                f"{row.cells[column]!r} in column {column}: leave the cell empty where the label is"
+                f" not known, or name all its words in {about.ABOUT}"
+            )
     aside = f"name the columns that are tasks in {about.ABOUT}, or remove it"
     if len(words) < 2:
         raise DataError(f"{where} needs two values or more, not {list(words)}: {aside}")
@@ -258,11 +311,13 @@ def _files(rows: Sequence[Row]) -> tuple[str, ...]:
     seen: dict[str, int] = {}
     for row in rows:
         told = row.cells["file"]
-        path = PurePosixPath(told.replace("\\", "/"))
+        path = below(told)
+        if path is None:
+            row.fail(f"the path {told!r} leads out of the folder: put the photo into it")
         if not path.parts:
             row.fail("the cell in column file is empty: name the photo")
-        if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
-            row.fail(f"the path {told!r} leads out of the folder: put the photo into it")
+        if not told.isprintable() and re.search(r"[\x00-\x1f\x7f]", told):
+            row.fail(f"the path {told!r} has a line break or the like in it: rename the photo")
         if str(path) in seen:
             row.fail(f"{path} was already given in line {seen[str(path)]}: one row per photo")
         seen[str(path)] = row.number

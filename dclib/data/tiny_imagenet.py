@@ -202,7 +202,7 @@ def _decode(photos: list[Photo], labels: dict[str, int], resolution: int, known:
     digests = []
     for at, one in enumerate(progress(photos, f"decode {photos[0].part}", len(photos))):
         content = one.content()
-        picture = photo.read(content, str(one.file))
+        picture = photo.read(content, str(one.file), upright=False)
         if picture.size != (SIDE, SIDE):
             raise DataError(f"{one.file}: not {SIDE} x {SIDE} pixels; get the archive anew")
         images[at], _ = photo.crop(picture, nowhere, (0, 0, SIDE), resolution, margin=0)

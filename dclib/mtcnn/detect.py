@@ -7,17 +7,16 @@ follow the reduced photo's true scale and are never rounded.
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor, nn
 
-from dclib.errors import DataError
+from dclib.data.photo import read
 from dclib.folding import fold
 from dclib.mtcnn.boxes import Areas, calibrate, square, suppress
 from dclib.mtcnn.stages import SIZES, Stage
@@ -94,11 +93,10 @@ def photo(source: Photo) -> Tensor:
     """A photo as uint8 (3, H, W), RGB and upright.
 
     Args:
-        source: a file, a PIL image, or uint8 (3, H, W). Grey becomes RGB, and what is transparent
-            lies over white.
+        source: a file or a PIL image, as `dclib.data.photo.read` reads it, or uint8 (3, H, W).
 
     Raises:
-        DataError: a file that is missing, truncated or no photo, or more than 8 bits a channel.
+        DataError: as `dclib.data.photo.read`.
         ValueError: an array of another kind or shape.
     """
     if isinstance(source, (np.ndarray, Tensor)):
@@ -107,27 +105,9 @@ def photo(source: Photo) -> Tensor:
             kind = f"{pixels.dtype} {tuple(pixels.shape)}".removeprefix("torch.")
             raise ValueError(f"a photo is uint8 (3, height, width), not {kind}")
         return pixels
-    name = source if isinstance(source, (str, Path)) else "the photo"
-    try:
-        with _opened(source) as image:
-            pixels = torch.from_numpy(np.array(_rgb(image)))  # (H, W, 3)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{name} is no readable photo ({error}): give a JPEG or PNG") from error
-    return pixels.permute(2, 0, 1).contiguous()
-
-
-def _opened(source: Path | str | Image.Image) -> AbstractContextManager[Image.Image]:
-    return nullcontext(source) if isinstance(source, Image.Image) else Image.open(source)
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):
-        raise ValueError(f"pixels of kind {image.mode}: save it with 8 bits per channel")
-    image = ImageOps.exif_transpose(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    name = "the photo" if isinstance(source, Image.Image) else str(source)
+    rgb = np.array(read(Path(source) if isinstance(source, str) else source, name))  # (H, W, 3)
+    return torch.from_numpy(rgb).permute(2, 0, 1).contiguous()
 
 
 def scales(height: int, width: int, settings: Settings) -> list[float]:

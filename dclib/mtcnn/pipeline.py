@@ -1,5 +1,6 @@
 """From a photo to all its faces: a cascade finds them, and a trained network looks at each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,14 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from dclib.data.mtfl_faces import training_square
-from dclib.data.photo import Square
+from dclib.data.photo import Square, read, spare, writable, write
 from dclib.errors import DataError
-from dclib.mtcnn.detect import Cascade, Detections, Settings, photo
-from dclib.predict import Prediction, in_squares
+from dclib.files import disk
+from dclib.mtcnn.detect import Cascade, Detections, Settings
+from dclib.predict import POINT, Prediction, in_squares
 from dclib.runs import Record
 
-COLOURS = {"box": "#d55e00", "point": "#0072b2"}
+BOX = "#d55e00"  # colour of boxes
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,25 +82,35 @@ def predict_all(
     return [Face(box, float(score), prediction) for box, score, prediction in faces]
 
 
-def draw(path: Path, found: Detections, folder: Path) -> Path:
-    """Write a photo with its faces marked into a folder, which is made if need be, by its name.
+def places(photos: Sequence[Path], folder: Path) -> dict[Path, Path]:
+    """Where in a folder each photo is to be drawn: by its own name.
 
     Raises:
-        DataError: the photo itself is in the folder, or it cannot be written.
+        DataError: over a photo, or two of them over each other.
     """
-    marked = folder / path.name
-    if marked.resolve() == path.resolve():
-        raise DataError(f"{path} would be overwritten: give another folder than its own")
-    picture = Image.fromarray(photo(path).permute(1, 2, 0).numpy())
+    found: dict[Path, Path] = {}
+    for path in photos:
+        marked = folder / (path.name if writable(path) else f"{path.name}.png")
+        spare(marked, photos)
+        if path not in found and marked in found.values():
+            raise DataError(f"{marked} would be overwritten: two photos are called {path.name}")
+        found[path] = marked
+    return found
+
+
+def draw(path: Path, found: Detections, marked: Path) -> None:
+    """Write a photo with its faces marked, into a folder which is made if need be.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    picture = read(path, str(path))
     pen = ImageDraw.Draw(picture)
     for box, points in zip(found.boxes, found.points, strict=True):
         line = max(1, round(float(box[2] - box[0]) / 40))
-        pen.rectangle(tuple(box.tolist()), outline=COLOURS["box"], width=line)
+        pen.rectangle(tuple(box.tolist()), outline=BOX, width=line)
         for x, y in points.tolist():
-            pen.ellipse((x - line, y - line, x + line, y + line), fill=COLOURS["point"])
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        picture.save(marked)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{marked} cannot be written ({error}): give another folder") from error
-    return marked
+            pen.ellipse((x - line, y - line, x + line, y + line), fill=POINT)
+    with disk(marked.parent, "give another folder"):
+        marked.parent.mkdir(parents=True, exist_ok=True)
+    write(picture, marked)
