@@ -20,7 +20,6 @@ from dclib.section4 import (
 
 RATES = (0.03, 0.1, 0.3, 1.0)
 UNIT_RATES = (1.0, 10.0, 100.0)  # of methods whose mixers learn at a rate of their own
-PENALTIES = (0.1, 1.0, 10.0)  # of methods that add to the loss: multiples of their own weight
 
 
 def rates(
@@ -48,7 +47,8 @@ def rates(
 def own_settings(preset: str, underlying: str = "resnet18") -> list[Experiment]:
     """The grids of what only some methods have, at the learning rate chosen for them before.
 
-    Mixers that learn at a rate of their own: `UNIT_RATES`. Additions to the loss: `PENALTIES`.
+    Mixers that learn at a rate of their own: `UNIT_RATES`. Additions to the loss: the `penalties`
+    of their methods.
     """
     made = []
     for name in ready(preset, underlying, list(METHODS)):
@@ -57,8 +57,7 @@ def own_settings(preset: str, underlying: str = "resnet18") -> list[Experiment]:
         chosen = experiment(preset, name, on, split="validation", holdout=True)
         if method.unit_rate != 1:
             made += [replace(chosen, unit_rate=rate) for rate in UNIT_RATES]
-        if method.penalty:
-            made += [replace(chosen, penalty=method.penalty * factor) for factor in PENALTIES]
+        made += [replace(chosen, penalty=weight) for weight in method.penalties]
     return made
 
 
