@@ -5,7 +5,7 @@ another way derives from `Network` in its own file in `dclib/methods`.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from dclib.tasks import Task
 
+Columns = Sequence[nn.ModuleList]  # underlying networks, each its series of blocks
+Channels = Sequence[Sequence[int]]  # for each column, the feature maps after each of its blocks
 Mixer = Callable[[Sequence[int]], nn.Module]  # channels of each column at a depth -> the module
 
 
@@ -62,8 +64,8 @@ class Network(nn.Module):
     def __init__(
         self,
         tasks: Sequence[Task],
-        columns: Sequence[nn.ModuleList],
-        channels: Sequence[Sequence[int]],
+        columns: Columns,
+        channels: Channels,
         mixer: Mixer = Apart,
         features: Sequence[int] | None = None,
         single_first: bool = False,
@@ -160,7 +162,10 @@ class Method:
             is chosen.
         units_decay: weight decay acts on the mixers' weights too.
         penalty: the weight of what the method adds to the loss, unless another one is chosen.
-        stopped: history, task names -> tasks whose training has ended, for good.
+        penalties: the weights that one is chosen from.
+        stopped: history, weights of the tasks in the loss -> those that have ended, for good.
+        revision: raised when the method changes its meaning, so that only its own old runs stop
+            answering for it.
     """
 
     title: str
@@ -177,19 +182,16 @@ class Method:
     unit_rate: float = 1.0
     units_decay: bool = True
     penalty: float = 0.0
-    stopped: Callable[[Sequence[dict[str, Any]], Sequence[str]], set[str]] | None = None
+    penalties: tuple[float, ...] = ()
+    stopped: Callable[[Sequence[dict[str, Any]], Mapping[str, float]], set[str]] | None = None
+    revision: int = 0
 
     @property
     def has_units(self) -> bool:
         """Whether mixers with weights of their own join its columns."""
         return self.mixer is not Apart
 
-    def assemble(
-        self,
-        tasks: Sequence[Task],
-        columns: Sequence[nn.ModuleList],
-        channels: Sequence[Sequence[int]],
-    ) -> Network:
+    def assemble(self, tasks: Sequence[Task], columns: Columns, channels: Channels) -> Network:
         """The network of this method on given columns."""
         if self.network is not Network:
             return self.network(tasks, columns, channels)

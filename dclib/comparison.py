@@ -38,6 +38,7 @@ def _protocol(experiment: Experiment, about: Experiment) -> Experiment:
         "penalty": 0.0,
         "related": (),
         "precision": None,
+        "revision": 0,
     }
     if has_own_network(experiment.method):
         own |= {"underlying": about.underlying, "resolution": about.resolution}

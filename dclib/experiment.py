@@ -13,7 +13,7 @@ PROTOCOL = 1  # raised whenever the code changes what a run means
 SPLITS = ("validation", "test")
 # Fields that came after the first runs, and what they are where a run does not name them: so the
 # names of those runs stay.
-LATER = {"penalty": 0.0, "precision": None}
+LATER = {"penalty": 0.0, "precision": None, "revision": 0}
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Experiment:
         protocol: the meaning of all the above, see `PROTOCOL`.
         penalty: the weight of what the method adds to the loss.
         precision: "bf16" or "fp32"; None for what `dclib.fast.choose` gives the machine.
+        revision: of the method, see `dclib.columns.Method`.
 
     Raises:
         ValueError: an impossible value, named with the field.
@@ -70,6 +71,7 @@ class Experiment:
     protocol: int = PROTOCOL
     penalty: float = 0.0
     precision: str | None = None
+    revision: int = 0
 
     def __post_init__(self) -> None:
         def demand(condition: bool, field: str, rule: str) -> None:
@@ -97,6 +99,7 @@ class Experiment:
         demand(self.augmentation in ("standard", "none"), "augmentation", "standard or none")
         demand(self.weighting in WEIGHTINGS, "weighting", f"choose from {list(WEIGHTINGS)}")
         demand(self.try_ >= 0, "try_", "counts from 0")
+        demand(self.revision >= 0, "revision", "counts from 0")
         demand(all(w >= 0 for _, w in self.related), "related", "weights must not be negative")
 
     def _settle(self, name: str, kinds: tuple[Any, ...]) -> None:

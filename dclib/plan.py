@@ -22,8 +22,6 @@ from dclib.section4 import (
     table1,
 )
 
-PENALTIES = (0.1, 1.0, 10.0)  # of methods that add to the loss: multiples of their own weight
-
 
 def rates(
     preset: str, underlying: str = "resnet18", methods: Sequence[str] = ()
@@ -47,7 +45,8 @@ def rates(
 def own_settings(preset: str, underlying: str = "resnet18") -> list[Experiment]:
     """The grids of what only some methods have, at the learning rate chosen for them before.
 
-    Units, the weights of mixers: rates of their own. Additions to the loss: `PENALTIES`.
+    Units, the weights of mixers: rates of their own. Additions to the loss: the `penalties` of
+    their methods.
     """
     grid, made = PRESETS[preset].grid or GRID, []
     for name in ready(preset, underlying, list(METHODS)):
@@ -59,8 +58,7 @@ def own_settings(preset: str, underlying: str = "resnet18") -> list[Experiment]:
             continue
         if method.has_units:
             made += [replace(chosen, unit_rate=rate) for rate in grid.unit_rates]
-        if method.penalty:
-            made += [replace(chosen, penalty=method.penalty * factor) for factor in PENALTIES]
+        made += [replace(chosen, penalty=weight) for weight in method.penalties]
     return made
 
 

@@ -159,6 +159,7 @@ def experiment(
         "try_": 0,
         "preset": preset,
         "precision": None,
+        "revision": METHODS[method].revision,
         **p.settings,
     }
     if unknown := changes.keys() - fields.keys() - {"fingerprint"}:

@@ -207,5 +207,5 @@ def _scores(record: Record, decoder: str, last: int = 1) -> Floats:
 
 def _frame(experiment: Experiment) -> Experiment:
     """An experiment without its method, what is the method's own, and what varies."""
-    own: dict[str, Any] = {"method": "", "lr": 1.0, "unit_rate": 1.0, "penalty": 0.0}
-    return replace(experiment, **own, train_faces=None, epochs=1, width=1.0)
+    own: dict[str, Any] = {"lr": 1.0, "unit_rate": 1.0, "penalty": 0.0, "revision": 0}
+    return replace(experiment, method="", **own, train_faces=None, epochs=1, width=1.0)

@@ -50,7 +50,17 @@ def make_network(experiment: Experiment, tasks: Sequence[Task] = ()) -> Network:
 
     Args:
         tasks: by default those that its data set has now.
+
+    Raises:
+        RunError: its method has changed its meaning since.
     """
+    now = METHODS[experiment.method].revision
+    if experiment.revision != now:
+        raise RunError(
+            f"run {experiment.id} is of revision {experiment.revision} of {experiment.method},"
+            f" which is at {now} and computes something else: use the code that made the run, or"
+            " train the method anew"
+        )
     torch.manual_seed(experiment.try_)
     return build(
         experiment.method,
@@ -142,7 +152,7 @@ class Run:
     def current_weights(self) -> dict[str, float]:
         """The weights of the tasks trained now: those of the stage, without those that ended."""
         names = [task.name for task in self.net.tasks]
-        ended = self.stopped(self.history, names) if self.stopped else set()
+        ended = self.stopped(self.history, self.weights) if self.stopped else set()
         return {n: 0.0 if n in ended else self.weights[n] for n in names if n in self.trained}
 
     def epoch(self) -> dict[str, Any]:

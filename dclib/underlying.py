@@ -1,10 +1,12 @@
 """Underlying networks, each as a series of blocks (section 3 of the paper)."""
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
 from torchvision import models
 from torchvision.models import AlexNet, Inception3, ResNet, get_model, list_models
 from torchvision.models.resnet import BasicBlock
@@ -119,13 +121,38 @@ def _cut_alexnet(model: nn.Module) -> nn.ModuleList:
     return nn.ModuleList(nn.Sequential(*layers[a:b]) for a, b in ((0, 3), (3, 6), (6, 13)))
 
 
-# TCDCN, whose file stands with the methods; they import this module.
+# TCDCN: four convolutions on small grey images; the maps are 18, 8, 3 and 2 pixels wide after them.
+
+TCDCN_CHANNELS, TCDCN_SIDE = (16, 48, 64, 64), 40  # feature maps at width 1; pixels of the input
+
+
+class SmallGrey(nn.Module):
+    """Colour images of any size (B, 3, H, W) to grey ones of 40 px (B, 1, 40, 40)."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        red, green, blue = images.split(1, dim=1)
+        grey = 0.299 * red + 0.587 * green + 0.114 * blue  # luma of ITU-R BT.601
+        size = (TCDCN_SIDE, TCDCN_SIDE)
+        return interpolate(grey, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+class AbsoluteTanh(nn.Module):
+    """The absolute value of tanh, the paper's activation."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.tanh().abs()
 
 
 def _tcdcn(width: float) -> nn.ModuleList:
-    from dclib.methods.tcdcn import blocks
-
-    return blocks(width)
+    c1, c2, c3, c4 = (scaled(c, width) for c in TCDCN_CHANNELS)
+    return nn.ModuleList(
+        [
+            nn.Sequential(SmallGrey(), nn.Conv2d(1, c1, 5), AbsoluteTanh(), nn.MaxPool2d(2)),
+            nn.Sequential(nn.Conv2d(c1, c2, 3), AbsoluteTanh(), nn.MaxPool2d(2)),
+            nn.Sequential(nn.Conv2d(c2, c3, 3), AbsoluteTanh(), nn.MaxPool2d(2)),
+            nn.Sequential(nn.Conv2d(c3, c4, 2), AbsoluteTanh()),
+        ]
+    )
 
 
 def _cut_tcdcn(model: nn.Module) -> nn.ModuleList:
@@ -135,7 +162,7 @@ def _cut_tcdcn(model: nn.Module) -> nn.ModuleList:
 UNDERLYING = {
     "resnet18": Underlying("ResNet18", (64, 64, 128, 256, 512), _resnet18, _cut_resnet18, 1),
     "alexnet": Underlying("AlexNet", (64, 192, 256), _alexnet, _cut_alexnet, 63),
-    "tcdcn": Underlying("TCDCN", (16, 48, 64, 64), _tcdcn, _cut_tcdcn, 1),
+    "tcdcn": Underlying("TCDCN", TCDCN_CHANNELS, _tcdcn, _cut_tcdcn, 1),
 }
 
 

@@ -1,5 +1,6 @@
 """Experiments: one name everywhere, impossible ones refused, presets as the paper has them."""
 
+import hashlib
 import json
 from dataclasses import fields, replace
 
@@ -7,9 +8,12 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from dclib import beyond, campaign, plan, presets, section4
+from dclib import beyond, campaign, inference, paths, plan, presets, runs, section4
 from dclib.data import synthetic
+from dclib.errors import RunError
 from dclib.experiment import Experiment
+from dclib.methods import METHODS
+from dclib.train import train
 
 
 @pytest.fixture
@@ -242,3 +246,55 @@ def test_networks_without_labels_run_on_one_of_the_sets_of_known_truth():
     assert {e.dataset for e in runs if e.label == "DCNet"} == {
         f"synthetic-{name}-many" for name in synthetic.SETS
     }
+
+
+# Revisions of methods
+
+
+@pytest.fixture
+def revised(monkeypatch):
+    """RN-S, as if its meaning had changed once."""
+    monkeypatch.setitem(METHODS, "RN-S", replace(METHODS["RN-S"], revision=1))
+
+
+def test_a_revision_is_in_the_name_of_its_methods_runs_alone(revised):
+    new, other = plan.experiment("smoke", "RN-S"), plan.experiment("smoke", "RN")
+    assert new.revision == 1
+    assert new.id != replace(new, revision=0).id
+    assert Experiment.from_dict(json.loads(new.to_json())) == new
+    assert "revision" not in other.to_json()
+    assert "revision" not in replace(new, revision=0).to_json()
+
+
+def test_an_old_run_does_not_answer_for_a_method_that_has_changed(tmp_path, monkeypatch):
+    monkeypatch.setenv("DCLIB_STORE", str(tmp_path))
+    monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path / "results"))
+    short = {"train_faces": 32, "batch": 16, "epochs": 1, "lr": 0.1}
+    old = plan.experiment("smoke", "RN-S", **short)
+    record = train(old)
+    assert runs.existing(plan.experiment("smoke", "RN-S", **short)) is not None
+    monkeypatch.setitem(METHODS, "RN-S", replace(METHODS["RN-S"], revision=1))
+    assert runs.existing(plan.experiment("smoke", "RN-S", **short)) is None
+    assert runs.load(old.id).experiment == old  # still there to be read
+    for use in (lambda: train(old), lambda: inference.network(record)):
+        with pytest.raises(RunError, match=f"run {old.id} is of revision 0 of RN-S, .* at 1"):
+            use()
+
+
+def test_ids_of_committed_runs_stay():
+    """By json and hashlib alone: each record is named by the hash of what it holds."""
+    for path in (paths.root() / "results/runs").glob("*/record.json"):
+        text = json.loads(path.read_text())["experiment"]
+        canonical = json.dumps(text, sort_keys=True, separators=(",", ":"))
+        assert hashlib.sha256(canonical.encode()).hexdigest()[:12] == path.parent.name
+        assert Experiment.from_dict(text).id == path.parent.name
+
+
+def test_each_methods_penalties_are_tried_and_its_own_is_one_of_them():
+    grid = plan.own_settings("smoke")
+    for name in plan.ready("smoke", methods=list(METHODS)):
+        method = METHODS[name]
+        tried = [e.penalty for e in grid if e.method == name and e.unit_rate == method.unit_rate]
+        assert set(method.penalties) <= set(tried)
+        assert bool(method.penalty) == bool(method.penalties)
+        assert not method.penalty or method.penalty in method.penalties

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dclib import METHODS, build, count_parameters, mtfl_tasks, paths
+from dclib import METHODS, build, count_parameters, mtfl_tasks, paths, presets
 from dclib.columns import Network
+from dclib.methods.relationship import EVERY
 from dclib.tasks import Angle, Classes, Landmarks
 
 SIZE = 64
@@ -210,3 +211,21 @@ def test_blocks_started_at_identity_pass_on_what_they_get():
     maps = [torch.rand(2, 8, 6, 6), torch.rand(2, 8, 6, 6)]  # behind a ReLU, as in a column
     for x, y in zip(maps, block(maps), strict=True):
         assert torch.equal(x, y)
+
+
+@pytest.mark.parametrize("method", [n for n, m in METHODS.items() if m.penalty])
+def test_a_penalty_is_felt_at_its_default_weight(method):
+    """Its gradient is at least a tenth of weight decay's on the weights that it acts on.
+
+    At the start; of a prior that is learned, from its first estimate on, as its file says.
+    """
+    net = make(method, "resnet18").train()
+    images = torch.randn(8, 3, SIZE, SIZE)
+    for _ in range(EVERY - 1 if method == "DRN" else 0):
+        net.penalty([])
+    net.penalty(net.features(images)).backward()
+    reached = [p for p in net.parameters() if p.grad is not None and p.grad.any()]
+    drawn = torch.cat([p.grad.flatten() for p in reached]).norm()
+    decayed = torch.cat([p.detach().flatten() for p in reached]).norm()
+    decay = presets.COMMON["weight_decay"]
+    assert METHODS[method].penalty * drawn >= 0.1 * decay * decayed

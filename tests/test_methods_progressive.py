@@ -29,58 +29,58 @@ def constant(*values: float) -> list[torch.Tensor]:
 
 
 def test_three_maps_by_hand():
-    """C = 1: the second takes 2 * 3 * 0.01 x_1; the third 5 * ReLU(-x_1) = 0 and 4 * 0.01 x_2."""
+    """C = 1: the second takes 2 ReLU(3 * 0.01 x_1); the third 4 ReLU(0.01 (x_2 - x_1)).
+
+    With one adapter for each earlier column the third would take something of x_2 = 1.
+    """
     mixer = Laterals([1, 1, 1])
-    weights = {(1, 0): (3.0, 2.0), (2, 0): (-1.0, 5.0), (2, 1): (1.0, 4.0)}
-    for (k, j), (v, u) in weights.items():
-        lateral = mixer.into[k][j]
-        nn.init.zeros_(lateral.reduce.weight)
-        nn.init.zeros_(lateral.give.weight)
-        lateral.reduce.weight.data[0] = v
-        lateral.give.weight.data[:, 0] = u
+    for k, v, u in ((1, [3.0], 2.0), (2, [-1.0, 1.0], 4.0)):
+        mixer.into[k].reduce.weight.data[0, :, 0, 0] = torch.tensor(v)
+        mixer.into[k].give.weight.data.fill_(u)
     y = mixer(constant(10, -1, 7))
     # -1 + 0.6 stays below zero and is cut; the third takes the second as its block gave it
     assert [v.item() for v in y] == pytest.approx([10, 0, 7])
     y = mixer(constant(10, 1, 7))
-    assert [v.item() for v in y] == pytest.approx([10, 1.6, 7.04])
+    assert [v.item() for v in y] == pytest.approx([10, 1.6, 7])
+    y = mixer(constant(10, 12, 7))
+    assert [v.item() for v in y] == pytest.approx([10, 12.6, 7.08])
 
 
 def test_it_is_the_formula_with_any_weights():
     torch.manual_seed(0)
     mixer = Laterals([4, 6, 5]).double()
-    for name, parameter in mixer.named_parameters():
-        nn.init.normal_(parameter) if "scale" not in name else parameter.data.fill_(0.3)
+    for parameter in mixer.parameters():
+        nn.init.normal_(parameter)
     maps = [torch.randn(2, c, 3, 3, dtype=torch.double) for c in (4, 6, 5)]
     y = mixer(maps)
     assert torch.equal(y[0], maps[0])
     for k in (1, 2):
-        total = maps[k].clone()
-        for j in range(k):
-            lateral = mixer.into[k][j]
-            v, u = (w.weight.detach()[:, :, 0, 0] for w in (lateral.reduce, lateral.give))
-            hidden = torch.einsum("rc,bchw->brhw", v, 0.3 * maps[j]).clamp(min=0)
-            total += torch.einsum("or,brhw->bohw", u, hidden)
+        into = mixer.into[k]
+        v, u = (w.weight.detach()[:, :, 0, 0] for w in (into.reduce, into.give))
+        earlier = torch.cat([into.scale[j] * maps[j] for j in range(k)], dim=1)
+        hidden = torch.einsum("rc,bchw->brhw", v, earlier).clamp(min=0)
+        total = maps[k] + torch.einsum("or,brhw->bohw", u, hidden)
         torch.testing.assert_close(y[k], total.clamp(min=0))
 
 
 def test_columns_may_differ_in_size():
     """By hand: a lateral that passes everything on gives the mean, or the pixel to each place."""
     mixer = Laterals([1, 1])
-    lateral = mixer.into[1][0]
-    for parameter, value in zip(lateral.parameters(), (1.0, 1 / 8, 1.0), strict=True):
-        nn.init.constant_(parameter, value)
+    for parameter in mixer.parameters():
+        nn.init.ones_(parameter)
     square, dot = torch.tensor([[1.0, 2], [3, 6]]).view(1, 1, 2, 2), torch.full((1, 1, 1, 1), 10.0)
     assert mixer([square, dot])[1].item() == pytest.approx(10 + 3)
     assert mixer([dot, square])[1].flatten().tolist() == pytest.approx([11, 12, 13, 16])
 
 
 def test_laterals_begin_small_and_reduce():
-    mixer = Laterals([64] * 5)
-    for k, into in enumerate(mixer.into):
-        assert [lateral.scale.item() for lateral in into] == pytest.approx([0.01] * k)
-        widths = {lateral.reduce.out_channels for lateral in into}
-        assert widths == [set(), {64}, {32}, {21}, {16}][k]
-        assert all(lateral.give.out_channels == 64 for lateral in into)
+    """All earlier columns together are led to as many maps as the column has, the original's."""
+    mixer = Laterals([64, 64, 32])
+    assert not list(mixer.into[0].parameters())
+    for k, count in ((1, 64), (2, 32)):
+        assert mixer.into[k].scale.tolist() == pytest.approx([0.01] * k)
+        shapes = [tuple(w.weight.shape) for w in (mixer.into[k].reduce, mixer.into[k].give)]
+        assert shapes == [(count, 64 * k, 1, 1), (count, count, 1, 1)]
 
 
 def test_the_main_task_comes_last():

@@ -8,7 +8,6 @@ from toy_columns import TASKS, loss, network, untouched
 from dclib import plan
 from dclib.methods.relationship import (
     EVERY,
-    LEAST,
     METHOD,
     precision,
     quadratic_form,
@@ -23,12 +22,24 @@ def positive_definite(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def test_by_hand():
-    """w_1 = (1, 0), w_2 = (0, 1), identity precisions: 2, so a penalty of 1; covariance I."""
+    """w_1 = (1, 0), w_2 = (0, 1), identity precisions: 2, so a penalty of 1; covariance I / 2."""
     weights = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]])  # two tasks, one output, two inputs
     form = quadratic_form(weights, torch.eye(2))
     assert form.item() == 2
     assert form.item() / 2 == 1
-    torch.testing.assert_close(task_covariance(weights), torch.eye(2), atol=1.1e-5, rtol=0)
+    # each weight of a task is 1 or 0: a mean square of one half, and nothing in common
+    torch.testing.assert_close(task_covariance(weights), 0.5 * torch.eye(2), atol=1.1e-5, rtol=0)
+
+
+def test_the_covariance_is_the_most_likely_one():
+    """Of many draws from a tensor-normal prior it is the covariance that they were drawn with."""
+    rng = np.random.default_rng(0)
+    covariances = [positive_definite(n, rng) for n in (3, 40, 50)]
+    roots = [np.linalg.cholesky(s) for s in covariances]
+    drawn = np.einsum("st,op,iq,tpq->soi", *roots, rng.normal(size=(3, 40, 50)))
+    inverses = [torch.from_numpy(np.linalg.inv(s)) for s in covariances[1:]]
+    found = task_covariance(torch.from_numpy(drawn), *inverses).numpy()
+    np.testing.assert_allclose(found, covariances[0], atol=0.1 * covariances[0].max())
 
 
 def test_against_explicit_kronecker_products():
@@ -44,7 +55,8 @@ def test_against_explicit_kronecker_products():
     unfolded = w.reshape(tasks, -1)
     inner = np.linalg.inv(np.kron(covariances[1], covariances[2]))
     found = task_covariance(weights, *inverses[1:]).numpy()
-    np.testing.assert_allclose(found, unfolded @ inner @ unfolded.T + 1e-5 * np.eye(tasks))
+    expected = unfolded @ inner @ unfolded.T / (out * incoming) + 1e-5 * np.eye(tasks)
+    np.testing.assert_allclose(found, expected)
     identities = torch.eye(out).double(), torch.eye(incoming).double()
     torch.testing.assert_close(task_covariance(weights), task_covariance(weights, *identities))
     assert torch.autograd.gradcheck(
@@ -57,8 +69,8 @@ def test_the_precision_is_the_inverse_but_bounded():
     covariance = torch.from_numpy(positive_definite(4, rng))
     torch.testing.assert_close(precision(covariance), torch.linalg.inv(covariance))
     alike = torch.ones(2, 2, dtype=torch.double)  # variances 2 and 0
-    expected = [1 / 2, 1 / LEAST]
-    assert torch.linalg.eigvalsh(precision(alike)).tolist() == pytest.approx(expected)
+    expected = [1 / 2, 1 / 0.1]
+    assert torch.linalg.eigvalsh(precision(alike, 0.1)).tolist() == pytest.approx(expected)
     assert torch.isfinite(precision(torch.full((2, 2), torch.nan))).all()
 
 
@@ -76,18 +88,20 @@ def test_the_covariance_follows_the_weights_every_so_many_steps():
     assert changes == [EVERY, 2 * EVERY]
     w = torch.stack([layer.weight for layer in net.hidden]).detach().flatten(1).double().numpy()
     w[0] /= 1.01  # as it was at the last estimate
-    np.testing.assert_allclose(seen[-1].numpy(), np.linalg.inv(w @ w.T), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(
+        seen[-1].numpy(), w.shape[1] * np.linalg.inv(w @ w.T), rtol=1e-3, atol=1e-3
+    )
 
 
-def test_a_new_estimate_makes_the_quadratic_form_the_number_of_tasks():
-    """The trace of W^T (W W^T)^-1 W: whatever the weights, as long as no bound is met."""
+def test_a_new_estimate_makes_the_quadratic_form_the_number_of_weights():
+    """The trace of W^T (W W^T / D)^-1 W, with T D weights: whatever they are, above the bound."""
     net = network(METHOD).train()
     for layer in net.hidden:
         torch.nn.init.normal_(layer.weight)
     weights = torch.stack([layer.weight for layer in net.hidden]).detach()
     for _ in range(EVERY - 1):
         assert net.penalty([]).item() == pytest.approx(0.5 * weights.square().sum().item())
-    assert net.penalty([]).item() == pytest.approx(len(TASKS) / 2, rel=1e-4)
+    assert net.penalty([]).item() == pytest.approx(weights.numel() / 2, rel=1e-4)
 
 
 def test_the_prior_is_kept_in_training_and_saved():

@@ -8,9 +8,10 @@ from torch.nn import functional
 
 from dclib import build, count_parameters, mtfl_tasks, plan
 from dclib.methods import tcdcn
-from dclib.methods.tcdcn import AbsoluteTanh, SmallGrey, stopped, stopping_score
+from dclib.methods.tcdcn import stopped, stopping_score
 from dclib.tasks import Classes, Landmarks
 from dclib.train import Run, train
+from dclib.underlying import AbsoluteTanh, SmallGrey
 
 NAMES = ("landmarks", "gender", "smile", "glasses", "profile")
 
@@ -49,7 +50,8 @@ def absolute_tanh(x: torch.Tensor) -> torch.Tensor:
 def test_is_its_layers_written_out():
     net = build("TCDCN", tasks=mtfl_tasks(64), width=0.5).double()
     images = torch.randn(3, 3, 40, 40, dtype=torch.double)
-    x = torch.einsum("bchw,c->bhw", images, torch.tensor([0.299, 0.587, 0.114]).double())[:, None]
+    luma = torch.tensor([0.299, 0.587, 0.114], dtype=torch.double)
+    x = torch.einsum("bchw,c->bhw", images, luma)[:, None]
     first, second, third, fourth = net.columns[0]
     for conv, pooled in ((first[1], True), (second[0], True), (third[0], True), (fourth[0], False)):
         x = absolute_tanh(functional.conv2d(x, conv.weight, conv.bias))
@@ -138,37 +140,47 @@ def test_a_task_that_stands_still_and_overfits_stops():
     """At epoch 5 smile scores 5 x 0.5; gender 5 x 0.1, which is below 1."""
     flat = [1.0] * 8
     rows = history(landmarks=(flat, [9.0] * 8), gender=(flat, [1.1] * 8), smile=(flat, [1.5] * 8))
-    names = ("landmarks", "gender", "smile")
-    assert stopped(rows, names) == {"smile"}
+    weights = dict.fromkeys(("landmarks", "gender", "smile"), 1.0)
+    assert stopped(rows, weights) == {"smile"}
     for epochs in range(6):  # a window is six epochs
-        assert stopped(rows[:epochs], names) == set()
-    assert stopped(rows[:6], names) == {"smile"}
+        assert stopped(rows[:epochs], weights) == set()
+    assert stopped(rows[:6], weights) == {"smile"}
+
+
+def test_what_weighs_more_in_the_loss_stops_later():
+    """The score 5 x 0.5 of a plateau is divided by the weight: 2.5, 1, 10."""
+    rows = history(landmarks=([1.0] * 6, [9.0] * 6), smile=([1.0] * 6, [1.5] * 6))
+    assert stopping_score([1.0] * 6, 1.5, weight=0.25) == pytest.approx(10)
+    ended = {w: stopped(rows, {"landmarks": 1.0, "smile": w}) for w in (0.25, 2.4, 2.6)}
+    assert ended == {0.25: {"smile"}, 2.4: {"smile"}, 2.6: set()}
+    assert stopped(rows, {"landmarks": 0.25, "smile": 2.6}) == set()  # its own, not another's
+    assert stopped(rows, {"landmarks": 1.0, "smile": 0.0}) == {"smile"}  # and nothing is lost
 
 
 def test_it_never_returns():
     """A bad sixth epoch is enough, however good the later ones are."""
     flat, recovered = [1.0] * 12, [1.0] * 5 + [1.5] + [0.5] * 6
     rows = history(landmarks=(flat, flat), smile=(flat, recovered))
-    names = ("landmarks", "smile")
-    later = [stopped(rows[:epochs], names) for epochs in range(6, 13)]
+    weights = {"landmarks": 1.0, "smile": 1.0}
+    later = [stopped(rows[:epochs], weights) for epochs in range(6, 13)]
     assert later == [{"smile"}] * 7
     rows[5]["held_out.smile"] = 0.5
-    assert stopped(rows, names) == set()
+    assert stopped(rows, weights) == set()
 
 
 def test_the_main_task_is_the_first_whichever_it_is():
     flat = [1.0] * 7
     rows = history(landmarks=(flat, [9.0] * 7), smile=(flat, [9.0] * 7))
-    assert stopped(rows, ("landmarks", "smile")) == {"smile"}
-    assert stopped(rows, ("smile", "landmarks")) == {"landmarks"}
-    assert stopped(rows, ("smile",)) == set()
+    assert stopped(rows, {"landmarks": 1.0, "smile": 1.0}) == {"smile"}
+    assert stopped(rows, {"smile": 1.0, "landmarks": 1.0}) == {"landmarks"}
+    assert stopped(rows, {"smile": 1.0}) == set()
 
 
 def test_a_task_that_still_learns_goes_on():
     """Halved in each epoch: 5 x 6 / (63 - 30) = 0.91, times a gap of 0.5."""
     falling = [32.0, 16.0, 8.0, 4.0, 2.0, 1.0]
     rows = history(landmarks=(falling, falling), smile=(falling, [1.5] * 6))
-    assert stopped(rows, ("landmarks", "smile")) == set()
+    assert stopped(rows, {"landmarks": 1.0, "smile": 1.0}) == set()
     assert stopping_score(falling, 1.5) == pytest.approx(30 / 33 * 0.5)
 
 
@@ -191,8 +203,9 @@ def test_a_run_stops_tasks_and_resumes_to_the_same_bits(method, tmp_path, monkey
 
     monkeypatch.setenv("DCLIB_STORE", str(tmp_path / "whole"))
     whole = train(experiment)
-    names = list(used[0][1])
-    ended = [stopped(whole.history[:epoch], names) for epoch in range(6)]
+    first = used[0][1]  # per output: ten coordinates, four labels, and five tasks in all
+    assert first == pytest.approx({n: (10 if n == "landmarks" else 1) * 5 / 14 for n in NAMES})
+    ended = [stopped(whole.history[:epoch], first) for epoch in range(6)]
     assert ended[:3] == [set()] * 3
     assert ended[5]  # with the lowered threshold at least one task has stopped
     assert "landmarks" not in ended[5]

@@ -113,9 +113,9 @@ def test_weights_that_are_not_finite_give_a_norm_that_is_not():
 @pytest.mark.parametrize("name", NORMS)
 def test_the_penalty_is_the_sum_over_convolutions(name):
     net = network(METHODS[name])
-    stacked = [
-        np.stack([column[d][0].weight.detach().numpy() for column in net.columns], axis=-1)
-        for d in range(len(CHANNELS))
+    kernels = [[c[d][0].weight.detach().numpy() for c in net.columns] for d in range(len(CHANNELS))]
+    stacked = [  # (k, k, in, out, T)
+        np.stack([w.transpose(2, 3, 1, 0) for w in layer], axis=-1) for layer in kernels
     ]
     expected = sum(norm_by_numpy(name, w) for w in stacked)
     assert net.penalty([]).item() == pytest.approx(expected, rel=1e-5)

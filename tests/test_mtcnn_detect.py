@@ -364,3 +364,27 @@ def test_a_file_is_enough(tmp_path: Path):
     image.save(tmp_path / "a.png")
     found = white_squares().detect(tmp_path / "a.png")
     np.testing.assert_allclose(found.boxes, [[30, 20, 70, 60]], atol=0.15)
+
+
+def test_points_are_the_mean_of_what_a_face_and_its_mirror_image_give():
+    """O as the published cascade asks it, face by face; boxes and scores stay as they were."""
+    stages, image = random_stages("MTCNN"), random_photo(60, 80)
+    once, twice = Cascade(stages).detect(image), Cascade(stages, mirrored=True).detect(image)
+    assert len(once)
+    np.testing.assert_array_equal(once.boxes, twice.boxes)
+    np.testing.assert_array_equal(once.scores, twice.scores)
+    before = square(Cascade(stages).candidates(image, stage="R")[0])
+    crops = cut(image, before, 48)
+    with torch.no_grad():
+        direct = stages["O"](normalise(crops))["landmarks"]
+        turned = stages["O"](normalise(crops.flip(3)))["landmarks"]
+    corners, sides = before[:, None, :2], (before[:, 2:] - before[:, :2])[:, None]
+    plain = corners + direct * sides
+    order = [1, 0, 2, 4, 3]  # the left eye of a mirrored face is on its right
+    turned = torch.stack([1 - turned[:, order, 0], turned[:, order, 1]], dim=2)
+    both = corners + (direct + turned) / 2 * sides
+    for points, mean in zip(once.points, twice.points, strict=True):
+        at = (plain - torch.from_numpy(points)).abs().amax((1, 2)).argmin()
+        torch.testing.assert_close(plain[at], torch.from_numpy(points), atol=1e-2, rtol=1e-3)
+        torch.testing.assert_close(both[at], torch.from_numpy(mean), atol=1e-2, rtol=1e-3)
+    assert abs(once.points - twice.points).max() > 0.1

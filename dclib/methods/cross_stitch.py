@@ -1,4 +1,4 @@
-"""Cross-Stitch units (Misra et al., CVPR 2016), the paper's reference [12]."""
+"""Cross-Stitch units (Misra et al., CVPR 2016), the paper's [12]. Written from its text alone."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,9 +1,10 @@
 """HyperFace (Ranjan et al., 2016): three depths of one trunk, fused for all tasks.
 
-The layers of the AlexNet form are those that three public versions agree on. Detection, visibility
-and the original's losses are left out, and so is dropout, which not all of them have: what differs
-from hard sharing is the fusion. The original's ResNet form is not public; the one here is a reading
-of "early, middle and late" with the heads of this paper.
+The layers of the AlexNet form are those that three public versions agree on, none the authors':
+takiyu/hyperface, ashishtrivedi16/HyperFace and shashanktyagi/HyperFace-TensorFlow-implementation.
+Nothing is taken from them. Detection, visibility and the original's losses are left out, and so is
+dropout, which not all have: what differs from hard sharing is the fusion. The original's ResNet
+form is not public; the one here reads "early, middle and late" with the heads of this paper.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _NormBase
 
-from dclib.columns import Method, Network
+from dclib.columns import Channels, Columns, Method, Network
 from dclib.methods.taps import entering, layers, probe
 from dclib.tasks import Task
 from dclib.underlying import scaled
@@ -66,12 +67,7 @@ class HyperFace(Network):
 
     last, branch, fused, shared = 512, 256, 512, 512  # maps; shared: features
 
-    def __init__(
-        self,
-        tasks: Sequence[Task],
-        columns: Sequence[nn.ModuleList],
-        channels: Sequence[Sequence[int]],
-    ) -> None:
+    def __init__(self, tasks: Sequence[Task], columns: Columns, channels: Channels) -> None:
         blocks, last = columns[0], channels[0][-1]
         width = last / self.last
         shared = scaled(self.shared, width)
@@ -118,12 +114,7 @@ class FullyConnected(HyperFace):
     last, branch, fused, shared = 256, 256, 192, 3072
     hidden = 512
 
-    def __init__(
-        self,
-        tasks: Sequence[Task],
-        columns: Sequence[nn.ModuleList],
-        channels: Sequence[Sequence[int]],
-    ) -> None:
+    def __init__(self, tasks: Sequence[Task], columns: Columns, channels: Channels) -> None:
         super().__init__(tasks, columns, channels)
         width = channels[0][-1] / self.last
         self.fc_full = nn.Linear(
@@ -142,11 +133,7 @@ class FullyConnected(HyperFace):
         return functional.relu(self.fc_full(fused.flatten(1)))
 
 
-def hyperface(
-    tasks: Sequence[Task],
-    columns: Sequence[nn.ModuleList],
-    channels: Sequence[Sequence[int]],
-) -> HyperFace:
+def hyperface(tasks: Sequence[Task], columns: Columns, channels: Channels) -> HyperFace:
     """The form that suits a trunk: AlexNet's where nothing is normalised, else ResNet18's."""
     norms = (_NormBase, nn.GroupNorm, nn.LayerNorm)
     normalised = any(isinstance(layer, norms) for layer in columns[0].modules())

@@ -1,11 +1,14 @@
-"""Soft sharing by L2 distance (Duong et al., ACL 2015): columns that are kept near each other."""
+"""Soft sharing by L2 distance (Duong et al., ACL 2015): columns that are kept near each other.
+
+Written from the paper's text alone. The division by n is ours.
+"""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from dclib.columns import Method, Network, per_task
+from dclib.columns import Channels, Columns, Method, Network, per_task
 from dclib.tasks import Task
 
 
@@ -39,19 +42,15 @@ class L2Distance(Network):
 
     Identical columns, such as copies of pre-trained ones, are at distance zero: the penalty then
     begins to act when the tasks have driven them apart. A weight w is drawn to the mean by
-    2 T (w - mean) / n, times the weight of the penalty; as n is large, that is little beside weight
-    decay unless the weight of the penalty is well above 1.
+    2 T (w - mean) / n, times the weight of the penalty: most in layers of few weights. In wide ones
+    that is little beside weight decay unless the weight is well above 1; in slim ones 1000 throws
+    weights past the mean, and at large rates ever further.
 
     Raises:
         ValueError: when the columns differ in their convolutions.
     """
 
-    def __init__(
-        self,
-        tasks: Sequence[Task],
-        columns: Sequence[nn.ModuleList],
-        channels: Sequence[Sequence[int]],
-    ) -> None:
+    def __init__(self, tasks: Sequence[Task], columns: Columns, channels: Channels) -> None:
         super().__init__(tasks, columns, channels)
         kernels(self.columns)  # refuses columns that cannot be compared
 
@@ -66,5 +65,6 @@ METHOD = Method(
     r" \lVert W_s^\ell - W_t^\ell \rVert^2 / n_\ell",
     columns=per_task,
     network=L2Distance,
-    penalty=1e-2,
+    penalty=10.0,
+    penalties=(1.0, 10.0, 100.0, 1000.0),
 )

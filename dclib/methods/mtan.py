@@ -1,4 +1,7 @@
-"""MTAN (Liu et al., CVPR 2019): one trunk, from which each task attends to features of its own."""
+"""MTAN (Liu et al., CVPR 2019): one trunk, from which each task attends to features of its own.
+
+Written anew, after the paper and lorenmt/mtan (MIT).
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -8,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dclib.columns import Method, Network
+from dclib.columns import Channels, Columns, Method, Network
 from dclib.methods.taps import entering, layers, probe
 from dclib.tasks import Task
 
@@ -65,16 +68,10 @@ class MTAN(Network):
     convolution with all that follows. u_b goes into that layer and u_t comes out of it. The first
     block is the stem, to which nobody attends, unless there is no other. `refine` is shared by the
     tasks. Where sizes differ, both parts of the mask's input are max-pooled to the size of u_t.
-
-    Convolutions before a BatchNorm have no bias here, in which the public versions differ.
+    Before a BatchNorm there is no bias, in which the public versions differ.
     """
 
-    def __init__(
-        self,
-        tasks: Sequence[Task],
-        columns: Sequence[nn.ModuleList],
-        channels: Sequence[Sequence[int]],
-    ) -> None:
+    def __init__(self, tasks: Sequence[Task], columns: Columns, channels: Channels) -> None:
         super().__init__(tasks, columns, channels, features=[channels[0][-1]] * len(tasks))
         blocks = columns[0]
         self.first = min(1, len(blocks) - 1)  # block that is attended to

@@ -1,4 +1,7 @@
-"""Neural discriminative dimensionality reduction (Gao et al., NDDR-CNN, CVPR 2019)."""
+"""Neural discriminative dimensionality reduction (Gao et al., NDDR-CNN, CVPR 2019).
+
+Written anew, after the paper and ethanygao/NDDR-CNN (no licence, so nothing is taken from it).
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -67,8 +70,7 @@ class NDDR(nn.Module):
         ]
 
 
-# The authors train these layers at 100 times their base rate of 1e-3, that is at 0.1, which is the
-# base rate here: hence the factor 1. (100 times 0.1 would diverge.)
+# The authors' rate of these layers is 100 times 1e-3: the base rate here, hence the factor 1.
 METHOD = Method(
     "NDDR",
     source="gao2019nddr",

@@ -1,4 +1,7 @@
-"""Progressive networks (Rusu et al., 2016): each column is trained on what those before it know."""
+"""Progressive networks (Rusu et al., 2016): each column is trained on what those before it know.
+
+Written from the paper's text alone.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import cast
@@ -7,45 +10,44 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dclib.columns import Method, Network, per_task
+from dclib.columns import Channels, Columns, Method, Network, per_task
 from dclib.methods.sizes import resized
 from dclib.tasks import Task
-from dclib.underlying import scaled
 
 SMALL = 0.01  # where the learned scalars start
 
 
 class Lateral(nn.Module):
-    """What one column takes of an earlier one at a depth: U ReLU(V (a x)).
+    """What one column takes of all earlier ones at a depth: U ReLU(V [a_1 x_1, ..., a_j x_j]).
 
     Args:
-        incoming, reduced, outgoing: channels of the earlier column, after V, and of this column.
+        channels: of each earlier column.
+        count: of this column; V leads to as many, which is the original's width.
     """
 
-    def __init__(self, incoming: int, reduced: int, outgoing: int) -> None:
+    def __init__(self, channels: Sequence[int], count: int) -> None:
         super().__init__()
-        self.scale = nn.Parameter(torch.tensor(SMALL))  # a
-        self.reduce = nn.Conv2d(incoming, reduced, kernel_size=1, bias=False)  # V
-        self.give = nn.Conv2d(reduced, outgoing, kernel_size=1, bias=False)  # U
+        self.scale = nn.Parameter(torch.full((len(channels),), SMALL))  # a
+        self.reduce = nn.Conv2d(sum(channels), count, kernel_size=1, bias=False)  # V
+        self.give = nn.Conv2d(count, count, kernel_size=1, bias=False)  # U
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps (B, incoming, h, w) to (B, outgoing, h, w)."""
-        return self.give(functional.relu(self.reduce(self.scale * x)))
+    def forward(self, maps: Sequence[Tensor], size: torch.Size) -> Tensor:
+        """Maps x_j (B, C_j, h_j, w_j) to (B, count, *size); those of another size are resized."""
+        scaled = [a * resized(x, size) for a, x in zip(self.scale, maps, strict=True)]
+        return self.give(functional.relu(self.reduce(torch.cat(scaled, dim=1))))
 
 
 class Laterals(nn.Module):
-    """What columns take, at one depth, from those that were trained before them.
+    """What columns take, at one depth, from those that were trained before them (Eq. 2).
 
-        y_k = ReLU(x_k + sum_{j<k} U_kj ReLU(V_kj (a_kj x_j)))
+        y_k = ReLU(x_k + U_k ReLU(V_k [a_k1 x_1, ..., a_k(k-1) x_(k-1)]))
 
-    V is a 1x1 convolution that reduces channels, U one that gives the column's own number of them,
-    a a learned scalar, small at the start. All V into a column together have about as many maps as
-    the column, which is the original's width, and at least 8 each. The first column stays as it is.
-    What comes from maps of another size is resized.
+    V and U are 1x1 convolutions, the a learned scalars, small at the start. The first column stays
+    as it is.
 
-    In the original U is part of the next layer, which is ReLU(W_k x_k + sum_j U_kj ReLU(...)). Here
-    the sum is formed before the next block, whose first layer applies W_k to all of it: W_k after
-    the 1x1 U is a kernel again, so as much can be learned, and blocks of any network stay whole.
+    In the original U is part of the next layer, which is ReLU(W_k x_k + U_k ReLU(...)). Here the
+    sum is formed before the next block, whose first layer applies W_k to all of it: W_k after the
+    1x1 U is a kernel again, so as much can be learned, and blocks of any network stay whole.
 
     Args:
         channels: feature maps of each column, in the order in which columns are trained.
@@ -53,19 +55,14 @@ class Laterals(nn.Module):
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
-        self.into = nn.ModuleList(
-            nn.ModuleList(Lateral(channels[j], scaled(count, 1 / k), count) for j in range(k))
-            for k, count in enumerate(channels)
-        )
+        later = [Lateral(channels[:k], channels[k]) for k in range(1, len(channels))]
+        self.into = nn.ModuleList([nn.Identity(), *later])
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Maps x_k (B, C_k, h_k, w_k) of all columns, or of the first ones only, to y_k."""
         outputs = list(maps[:1])
         for k in range(1, len(maps)):
-            y = maps[k]
-            for lateral, x in zip(cast(nn.ModuleList, self.into[k]), maps[:k], strict=True):
-                y = y + resized(lateral(x), y.shape[-2:])
-            outputs.append(functional.relu(y))
+            outputs.append(functional.relu(maps[k] + self.into[k](maps[:k], maps[k].shape[-2:])))
         return outputs
 
 
@@ -78,12 +75,7 @@ class Progressive(Network):
     first `enter`.
     """
 
-    def __init__(
-        self,
-        tasks: Sequence[Task],
-        columns: Sequence[nn.ModuleList],
-        channels: Sequence[Sequence[int]],
-    ) -> None:
+    def __init__(self, tasks: Sequence[Task], columns: Columns, channels: Channels) -> None:
         order = [*range(1, len(tasks)), 0]  # columns by the time of their training
         super().__init__(tasks, columns, channels, lambda c: Laterals([c[k] for k in order]))
         self.order = order
@@ -148,8 +140,9 @@ class Progressive(Network):
 METHOD = Method(
     "Progressive",
     source="rusu2016",
-    equation=r"y_k = \mathrm{ReLU}(x_k + \textstyle\sum_{j<k}"
-    r" U_{kj} \, \mathrm{ReLU}(V_{kj} \, a_{kj} \, x_j))",
+    equation=r"y_k = \mathrm{ReLU}(x_k + U_k \, \mathrm{ReLU}(V_k"
+    r" [a_{k1} x_1, \ldots, a_{k,k-1} x_{k-1}]))",
     columns=per_task,
     network=Progressive,
+    revision=1,
 )

@@ -1,4 +1,4 @@
-"""Shared and private features (Liu et al., ACL 2017), adversarial or not."""
+"""Shared and private features (Liu et al., ACL 2017), adversarial or not. From the paper alone."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dclib.columns import Method, Network
+from dclib.columns import Channels, Columns, Method, Network
 from dclib.tasks import Task
 
 GAMMA = 0.1  # weight of the overlap; 0.01 in the paper, for its plain sum
@@ -70,11 +70,10 @@ class SharedPrivate(Network):
     otherwise a column without BatchNorm makes s ever larger, which is the easiest way to confuse.
     The weight of the cross-entropy is the paper's, 0.05, when that of the penalty is the default.
 
-    The paper has texts of its own for each task. Here every face serves every task, and all that is
-    left is to assign each face of a batch to one of them by its place, b modulo T. Faces come in
-    random order, so s cannot tell: the discriminator ends at 1 / T for each task, a cross-entropy
-    of log T, and its gradient is noise around zero. On such data the adversary cannot do what it is
-    for; it is of use where tasks have images of their own.
+    The paper has texts of its own for each task. Here every face serves every task, and each of a
+    batch is assigned to one by its place, b modulo T. Faces come in random order, so s cannot tell:
+    the discriminator ends at 1 / T for each task, a cross-entropy of log T, and its gradient is
+    noise. The adversary is of use where tasks have images of their own.
 
     Args:
         tasks, columns, channels: as for `Network`; the last column is the shared one.
@@ -84,8 +83,8 @@ class SharedPrivate(Network):
     def __init__(
         self,
         tasks: Sequence[Task],
-        columns: Sequence[nn.ModuleList],
-        channels: Sequence[Sequence[int]],
+        columns: Columns,
+        channels: Channels,
         adversary: bool = False,
     ) -> None:
         *private, self.common = [own[-1] for own in channels]
@@ -118,6 +117,7 @@ METHOD = Method(
     columns=lambda tasks: tasks + 1,
     network=SharedPrivate,
     penalty=GAMMA,
+    penalties=(0.1 * GAMMA, GAMMA, 10 * GAMMA),
 )
 ADVERSARIAL = replace(
     METHOD,

@@ -1,4 +1,7 @@
-"""Sluice networks (Ruder et al., 2017): what halves of layers share, and which depths are read."""
+"""Sluice networks (Ruder et al., 2017): what halves of layers share, and which depths are read.
+
+Written anew, after the paper and sebastianruder/sluice-networks (no licence: nothing is taken).
+"""
 
 from collections.abc import Sequence
 from typing import cast
@@ -6,9 +9,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from dclib.columns import Method, Network, per_task
+from dclib.columns import Channels, Columns, Method, Network, per_task
 from dclib.tasks import Task
 
+WEIGHT = 0.1  # of the penalty, from the authors' example
 OWN = 0.9  # what a half keeps of itself, and the last depth of a task, at the start
 
 
@@ -68,16 +72,13 @@ class SluiceNetwork(Network):
     starts as 0.9 for the last depth and 0.1 / (D - 1) for each other, as in the authors' code.
 
     The penalty asks that the halves of every convolution look for different things: it is `overlap`
-    summed over them. The authors' code multiplies input by input, F_1^T F_2, instead of output by
-    output, which for kernels would be a larger matrix.
+    summed over them. It reads the paper's ||F_1^T F_2||^2 with a kernel in each column: so each of
+    one half is held against each of the other. The authors' code has units in rows under the same
+    formula, which pairs the i-th of one half with the i-th of the other, though their order means
+    nothing.
     """
 
-    def __init__(
-        self,
-        tasks: Sequence[Task],
-        columns: Sequence[nn.ModuleList],
-        channels: Sequence[Sequence[int]],
-    ) -> None:
+    def __init__(self, tasks: Sequence[Task], columns: Columns, channels: Channels) -> None:
         super().__init__(tasks, columns, channels, Sluice)
         *earlier, last = channels[0]
         share = (1 - OWN) / len(earlier) if earlier else 0.0
@@ -96,9 +97,8 @@ class SluiceNetwork(Network):
         for column, (beta, own) in enumerate(zip(self.beta, projections, strict=True)):
             *earlier, last = [depth[column] for depth in pooled]  # (B, C_d) each
             read = [project(x) for project, x in zip(own, earlier, strict=True)] + [last]
-            mixtures.append(
-                torch.stack([b * x for b, x in zip(beta, read, strict=True)]).sum(dim=0)
-            )
+            weighted = [b * x for b, x in zip(beta, read, strict=True)]
+            mixtures.append(torch.stack(weighted).sum(dim=0))
         return mixtures
 
     def penalty(self, features: Sequence[Tensor]) -> Tensor:
@@ -115,5 +115,6 @@ METHOD = Method(
     columns=per_task,
     network=SluiceNetwork,
     units_decay=False,
-    penalty=0.1,
+    penalty=WEIGHT,
+    penalties=(0.1 * WEIGHT, WEIGHT, 10 * WEIGHT),
 )

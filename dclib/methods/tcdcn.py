@@ -1,75 +1,36 @@
 """TCDCN (Zhang et al., ECCV 2014): a small network, and related tasks that stop before they harm.
 
-The layers are those of an independent version and of a summary of the paper; of the stopping rule
-the structure is confirmed, its exact form and its settings are not. As everywhere here landmarks
-are classified, where the original regresses them, and the weights of the tasks are fixed.
+The layers are those of flyingzhao/tfTCDCN (not the authors', no licence: nothing is taken) and of a
+summary of the paper; of the stopping rule the structure is confirmed, its exact form and settings
+are not. Landmarks are classified, not regressed, and the weights of the tasks are fixed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional
 
-from dclib.columns import Method, Network
+from dclib.columns import Channels, Columns, Method, Network
 from dclib.methods.hard_sharing import hard_sharing
 from dclib.tasks import Task
-from dclib.underlying import scaled
+from dclib.underlying import TCDCN_CHANNELS, AbsoluteTanh, scaled
 
-CHANNELS = (16, 48, 64, 64)  # feature maps after each block, at width 1
 FEATURES = 100  # of the fully connected layer, at width 1
-SIDE, END = 40, 2  # of the input and of the last maps, in pixels
+END = 2  # side of the last maps, in pixels
 
 WINDOW = 5  # k, in epochs
 THRESHOLD = 1.0  # epsilon
-IMPORTANCE = 1.0  # lambda_a, of every related task
 TINY = 1e-8  # least denominator
-
-
-class SmallGrey(nn.Module):
-    """Colour images of any size (B, 3, H, W) to grey ones of 40 px (B, 1, 40, 40)."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        red, green, blue = images.split(1, dim=1)
-        grey = 0.299 * red + 0.587 * green + 0.114 * blue  # luma of ITU-R BT.601
-        return functional.interpolate(
-            grey, size=(SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True
-        )
-
-
-class AbsoluteTanh(nn.Module):
-    """The absolute value of tanh, the paper's activation."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.tanh().abs()
-
-
-def blocks(width: float = 1.0) -> nn.ModuleList:
-    """The convolutional part: four blocks, the maps 18, 8, 3 and 2 pixels wide after them."""
-    c1, c2, c3, c4 = (scaled(c, width) for c in CHANNELS)
-    return nn.ModuleList(
-        [
-            nn.Sequential(SmallGrey(), nn.Conv2d(1, c1, 5), AbsoluteTanh(), nn.MaxPool2d(2)),
-            nn.Sequential(nn.Conv2d(c1, c2, 3), AbsoluteTanh(), nn.MaxPool2d(2)),
-            nn.Sequential(nn.Conv2d(c2, c3, 3), AbsoluteTanh(), nn.MaxPool2d(2)),
-            nn.Sequential(nn.Conv2d(c3, c4, 2), AbsoluteTanh()),
-        ]
-    )
 
 
 class TCDCN(Network):
     """A fully connected layer that all tasks share, then one linear layer for each."""
 
-    def __init__(
-        self,
-        tasks: Sequence[Task],
-        columns: Sequence[nn.ModuleList],
-        channels: Sequence[Sequence[int]],
-    ) -> None:
+    def __init__(self, tasks: Sequence[Task], columns: Columns, channels: Channels) -> None:
         last = channels[0][-1]
-        shared = scaled(FEATURES, last / CHANNELS[-1])
+        shared = scaled(FEATURES, last / TCDCN_CHANNELS[-1])
         super().__init__(tasks, columns, channels, features=[shared] * len(tasks))
         self.shared = nn.Sequential(nn.Linear(last * END * END, shared), AbsoluteTanh())
 
@@ -82,7 +43,9 @@ class TCDCN(Network):
         return [self.shared(x.flatten(1))] * len(self.tasks)  # x (B, 64, 2, 2)
 
 
-def stopping_score(training: Sequence[float], held_out: float, window: int = WINDOW) -> float:
+def stopping_score(
+    training: Sequence[float], held_out: float, window: int = WINDOW, weight: float = 1.0
+) -> float:
     """S_a: how little task a still learns, times how far it fails to carry over to other faces.
 
         k * med / (sum of the last k + 1 - k * med) * (E_val - min E_tr) / (lambda_a * min E_tr)
@@ -94,31 +57,33 @@ def stopping_score(training: Sequence[float], held_out: float, window: int = WIN
         training: the mean training loss of each epoch so far, E_tr; at least k + 1 of them.
         held_out: the loss on held-out faces after the last of them, E_val.
         window: k.
+        weight: of the task in the loss, lambda_a.
     """
     recent = training[-window - 1 :]
     middle, least = window * median(recent), min(training)
     trend = middle / max(sum(recent) - middle, TINY)
-    return trend * (held_out - least) / max(IMPORTANCE * least, TINY)
+    return trend * (held_out - least) / max(weight * least, TINY)
 
 
-def stopped(history: Sequence[dict[str, Any]], names: Sequence[str]) -> set[str]:
+def stopped(history: Sequence[dict[str, Any]], weights: Mapping[str, float]) -> set[str]:
     """The tasks whose training has ended: those with S_a > epsilon after any epoch so far.
 
     The main task, the first, never ends, and no task before there are k + 1 epochs.
 
     Args:
         history: a row per epoch with `loss.TASK` and `held_out.TASK` of each task.
-        names: the tasks, the main one first.
+        weights: of the tasks in the loss, the main one first.
     """
 
     def ended(name: str) -> bool:
         training = [row[f"loss.{name}"] for row in history]
+        held_out = [row[f"held_out.{name}"] for row in history]
         return any(
-            stopping_score(training[: t + 1], history[t][f"held_out.{name}"], WINDOW) > THRESHOLD
+            stopping_score(training[: t + 1], held_out[t], WINDOW, weights[name]) > THRESHOLD
             for t in range(WINDOW, len(history))
         )
 
-    return {name for name in names[1:] if ended(name)}
+    return {name for name in list(weights)[1:] if ended(name)}
 
 
 METHOD = Method(
@@ -129,6 +94,7 @@ METHOD = Method(
     network=TCDCN,
     underlying="tcdcn",
     stopped=stopped,
+    revision=1,
 )
 
 
@@ -141,4 +107,5 @@ def with_stopping(underlying: str) -> Method:
         equation=r"\hat{y}_t = \mathrm{head}_t(f(\mathrm{image})),"
         r" \quad \lambda_a \leftarrow 0 \text{ once } S_a > \varepsilon",
         stopped=stopped,
+        revision=1,
     )

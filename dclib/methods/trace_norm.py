@@ -1,17 +1,19 @@
 """Soft sharing by trace norms (Yang and Hospedales, ICLR workshop 2017): kernels of low rank.
 
-The kernels of a convolution, stacked over tasks with the task axis last, are a tensor of shape
-(out, in, k, k, T). Its rank has several meanings, so there are three norms.
+The kernels of a convolution, stacked over tasks, are a tensor of shape (k, k, in, out, T): the
+authors' order, on which TT depends. Its rank has several meanings, so there are three norms.
+Written anew, after the paper and wOOL/TNRDMTL (public domain).
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from math import prod
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from dclib.columns import Method, Network, per_task
+from dclib.columns import Channels, Columns, Method, Network, per_task
 from dclib.methods.l2_distance import kernels
 from dclib.tasks import Task
 
@@ -62,7 +64,7 @@ class TraceNorm(Network):
 
     Args:
         tasks, columns, channels: as for `Network`.
-        norm: weights (out, in, k, k, T) to a number.
+        norm: weights (k, k, in, out, T) to a number.
 
     Raises:
         ValueError: when the columns differ in their convolutions.
@@ -71,8 +73,8 @@ class TraceNorm(Network):
     def __init__(
         self,
         tasks: Sequence[Task],
-        columns: Sequence[nn.ModuleList],
-        channels: Sequence[Sequence[int]],
+        columns: Columns,
+        channels: Channels,
         norm: Callable[[Tensor], Tensor] = last_axis_flattening,
     ) -> None:
         super().__init__(tasks, columns, channels)
@@ -80,8 +82,8 @@ class TraceNorm(Network):
         self.norm = norm
 
     def penalty(self, features: Sequence[Tensor]) -> Tensor:
-        layers = kernels(self.columns)
-        return torch.stack([self.norm(layer.movedim(0, -1)) for layer in layers]).sum()
+        layers = [layer.permute(3, 4, 2, 1, 0) for layer in kernels(self.columns)]
+        return torch.stack([self.norm(layer) for layer in layers]).sum()
 
 
 def _method(name: str, norm: Callable[[Tensor], Tensor], matrices: str) -> Method:
@@ -91,10 +93,13 @@ def _method(name: str, norm: Callable[[Tensor], Tensor], matrices: str) -> Metho
         equation=rf"\mathcal{{L}} + \gamma \textstyle\sum_\ell {matrices}",
         columns=per_task,
         network=partial(TraceNorm, norm=norm),
-        penalty=1e-4,
+        penalty=1e-2,
+        penalties=(1e-3, 1e-2, 1e-1),
     )
 
 
 LAF = _method("last axis flattened", last_axis_flattening, r"\lVert W^\ell_{(T)} \rVert_*")
 TUCKER = _method("Tucker", tucker, r"\sum_i \lVert W^\ell_{(i)} \rVert_*")
-TT = _method("tensor train", tensor_train, r"\sum_i \lVert W^\ell_{[1..i]} \rVert_*")
+TT = replace(
+    _method("tensor train", tensor_train, r"\sum_i \lVert W^\ell_{[1..i]} \rVert_*"), revision=1
+)

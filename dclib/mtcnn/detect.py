@@ -20,6 +20,7 @@ from dclib.data.photo import read
 from dclib.folding import fold
 from dclib.mtcnn.boxes import Areas, calibrate, square, suppress
 from dclib.mtcnn.stages import SIZES, Stage
+from dclib.mtcnn.views import SWAPPED
 
 STRIDE = 2  # of P's maps, in pixels
 WITHIN, ACROSS = 0.5, 0.7  # greatest overlap of P's boxes of one scale, and of all scales
@@ -125,16 +126,19 @@ class Cascade:
     Args:
         stages: "P", "R" and "O"; the last ones may be missing while they are still to be trained.
             They stay as they are, and later changes to them have no effect.
+        mirrored: O also sees the mirror images of the faces that stay, and their points are the
+            mean of both, as the published cascade does it.
 
     Raises:
         ValueError: no stage, or one without the one before it.
     """
 
-    def __init__(self, stages: Mapping[str, Stage]) -> None:
+    def __init__(self, stages: Mapping[str, Stage], mirrored: bool = False) -> None:
         if not stages or list(stages) != list(SIZES)[: len(stages)]:
             raise ValueError(f"stages {list(stages)}: give P; P and R; or P, R and O, in order")
         self.stages = {name: _ready(stage) for name, stage in stages.items()}
         self.device = next(self.stages["P"].parameters()).device
+        self.mirrored = mirrored
 
     @torch.no_grad()
     def candidates(
@@ -207,10 +211,7 @@ class Cascade:
 
     def _again(self, name: str, areas: Areas, squares: Tensor, least: float) -> Candidates:
         """R or O on squares (N, 4)."""
-        stage = self.stages[name]
-        crops = [areas.cut(some, stage.size) for some in squares.split(BATCH)]
-        answers = [stage(some.contiguous(memory_format=torch.channels_last)) for some in crops]
-        found = {task: torch.cat([a[task] for a in answers]) for task in answers[0]}
+        found = self._looked(name, areas, squares)
         scores = found["face"].diff(dim=1)[:, 0]
         good = scores >= least
         squares, scores, box = squares[good], scores[good], found["box"][good]
@@ -219,9 +220,22 @@ class Cascade:
             return *_with_area(calibrate(squares[kept], box[kept]), scores[kept]), None
         boxes = calibrate(squares, box)
         kept = suppress(boxes, scores, FINAL, by="smaller")
+        squares, points = squares[kept], found["landmarks"][good][kept]
+        if self.mirrored:
+            seen = self._looked(name, areas, squares, mirror=True)["landmarks"][:, list(SWAPPED)]
+            points = (points + torch.stack([1 - seen[..., 0], seen[..., 1]], dim=2)) / 2
         sides = squares[:, None, 2:] - squares[:, None, :2]  # (N, 1, 2)
-        points = squares[:, None, :2] + found["landmarks"][good] * sides
-        return boxes[kept], scores[kept], points[kept]
+        return boxes[kept], scores[kept], squares[:, None, :2] + points * sides
+
+    def _looked(
+        self, name: str, areas: Areas, squares: Tensor, mirror: bool = False
+    ) -> dict[str, Tensor]:
+        """What R or O says of squares (N, 4), or of their mirror images."""
+        stage = self.stages[name]
+        crops = [areas.cut(some, stage.size) for some in squares.split(BATCH)]
+        crops = [crop.flip(3) for crop in crops] if mirror else crops
+        answers = [stage(crop.contiguous(memory_format=torch.channels_last)) for crop in crops]
+        return {task: torch.cat([a[task] for a in answers]) for task in answers[0]}
 
 
 def _with_area(boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:

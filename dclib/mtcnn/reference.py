@@ -94,10 +94,11 @@ def score(file: Path) -> Reference:
 
 
 def score_weights(folder: Path) -> Reference:
-    """Score the published weights in our own detection, which pads crops as the publication does.
+    """Score the published weights in our own detection, which does as the publication does.
 
-    facenet-pytorch cuts off what lies beyond a photo and stretches the rest, and so misplaces the
-    landmarks of faces that fill their photo, as those of the test crops do.
+    It pads crops, and O sees each face twice, the second time mirrored. facenet-pytorch cuts off
+    what lies beyond a photo and stretches the rest, and so misplaces the landmarks of faces that
+    fill their photo, as those of the test crops do.
 
     Args:
         folder: `facenet_pytorch/data` of that package.
@@ -106,10 +107,12 @@ def score_weights(folder: Path) -> Reference:
         DataError: weights or a photo set are missing.
     """
     settings, start = Settings(), time.perf_counter()
-    findings = evaluate.evaluate(Cascade(public.stages(folder)), FACES, HELDOUT, settings)
+    cascade = Cascade(public.stages(folder), mirrored=True)
+    findings = evaluate.evaluate(cascade, FACES, HELDOUT, settings)
     about = (
-        f"weights of Zhang et al. 2016 in dclib's detection, faces of {settings.minimum:g} pixels"
-        f" or more, thresholds {', '.join(map(str, settings.thresholds))}"
+        "weights of Zhang et al. 2016 in dclib's detection, O's points averaged over mirror images,"
+        f" faces of {settings.minimum:g} pixels or more, thresholds"
+        f" {', '.join(map(str, settings.thresholds))}"
     )
     environment = {
         "settings": asdict(settings),
