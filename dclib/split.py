@@ -6,13 +6,16 @@ The paper takes its blocks by "grouping all layers with matching spatial dimensi
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from dclib.places import Place, Traced, layers_with_weights
 from dclib.tracing import BATCH, evaluating, first_line, on_meta
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SMALLER = (
     3 / 4
@@ -38,7 +41,7 @@ class Split:
     blocks: nn.ModuleList
     rest: nn.Module
     channels: tuple[int, ...]
-    table: pd.DataFrame
+    table: "pd.DataFrame"
 
     def __str__(self) -> str:
         return self.table.to_string()
@@ -106,7 +109,7 @@ def split(
 
 def _table(
     parts: Sequence[str], layers: Sequence[int], blocks: nn.ModuleList, shapes: Sequence[Shape]
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     columns = {
         "block": range(1, len(blocks) + 1),
         "parts": parts,
@@ -115,6 +118,8 @@ def _table(
         "channels": [c for c, _, _ in shapes],
         "size": [f"{h} × {w}" for _, h, w in shapes],
     }
+    import pandas as pd
+
     return pd.DataFrame(columns).set_index("block")
 
 

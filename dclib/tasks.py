@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dclib.names import WEIGHTINGS as WEIGHTINGS
+
 MISSING = -100  # the target that cross-entropy leaves out
 
 
@@ -247,9 +249,6 @@ def aflw_tasks(resolution: int) -> tuple[Task, ...]:
         Classes("glasses", 2),
         Orientation(),
     )
-
-
-WEIGHTINGS = ("per_task", "per_output")
 
 
 def task_weights(
