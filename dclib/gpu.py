@@ -108,7 +108,7 @@ def difference(experiment: Experiment, forms: str, device: torch.device) -> floa
     images = images.to(device, memory_format=torch.channels_last)
     found = []
     for name in ("plain", forms):
-        net = make_network(experiment).double().to(device, memory_format=torch.channels_last)
+        net = make_network(experiment).double().to(device)
         execution.apply(net, name)
         logits = net.train()(images)
         torch.stack([values.pow(2).mean() for values in logits.values()]).sum().backward()

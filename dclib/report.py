@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -114,6 +114,11 @@ def _execute_all(
         try:
             for done in as_completed(waiting):
                 done.result()
+        except BrokenExecutor as error:
+            raise RunError(
+                "a process that executed a notebook was ended from outside, most often for lack of"
+                " memory; finished notebooks and runs are kept: call again"
+            ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
