@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.made-from-lock
+EXECUTED := 01_own_data 04_2_mtfl # notebooks that a test executes in a report
 
 .DEFAULT_GOAL := help
-.PHONY: help report test lint book clean
+.PHONY: help report test quick lint book clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +15,10 @@ report: $(READY) ## train the smoke networks, execute the notebooks, build the b
 	@$(RUN)/python -m dclib report --preset smoke
 
 test: lint ## everything that must pass: style, types, tests, notebooks, strict build
-	@$(RUN)/python -m pytest --nbmake -n 2 --dist worksteal
+	@$(RUN)/python -m pytest --nbmake -n 2 --dist worksteal $(EXECUTED:%=--ignore=notebooks/%.ipynb)
+
+quick: lint ## style, types and the fast tests, in two minutes
+	@$(RUN)/python -m pytest tests -m "not slow" -n 2 --dist worksteal
 
 lint: $(READY) ## style and types only
 	@$(RUN)/ruff check

@@ -42,13 +42,15 @@ def parser() -> argparse.ArgumentParser:
     training.add_argument("--weighting", help="per_output or per_task")
     training.add_argument("--pretrained", help="columns start from: imagenet or tiny-imagenet")
     training.add_argument("--precision", help="bf16 or fp32 (default: the machine's)")
-    training.add_argument("--plan", help="all runs of a figure: rates, fig3, ...")
+    training.add_argument("--plan", help="all runs of a figure: rates, fig3, ..., gpu")
     training.add_argument("--methods", nargs="+", help="of a plan, these methods only")
     training.add_argument("--tries", type=int, help="of a plan, the first so many tries")
     training.add_argument("--run", help="a run by its id, once more: its weights are then here")
     training.add_argument("--publish", action="store_true", help="copy records to results/")
     limit = "start no run that does not fit, and stop by then after an epoch"
     training.add_argument("--budget-minutes", type=float, metavar="N", help=limit)
+    dry = "of the plan gpu: say what would be done, and how much memory it needs"
+    training.add_argument("--dry-run", action="store_true", help=dry)
     crew = training.add_mutually_exclusive_group()
     several = "train in N processes at a time (default: one per GPU, or core where there is none)"
     crew.add_argument("--workers", type=int, metavar="N", help=several)
@@ -93,7 +95,9 @@ def parser() -> argparse.ArgumentParser:
     cutting.add_argument("--resolution", type=int, default=224, help="of the images, in pixels")
     cutting.add_argument("--every", type=int, metavar="N", help="cut after N layers with weights")
 
-    kept = command("runs", commands.list_runs, "list, show, verify or publish run records")
+    kept = command(
+        "runs", commands.list_runs, "list, show, verify, publish, pack or unpack run records"
+    )
     actions = kept.add_subparsers(required=True, metavar="ACTION")
     actions.add_parser("list", help="all runs").set_defaults(do=commands.list_runs)
     showing = actions.add_parser("show", help="one run")
@@ -103,6 +107,14 @@ def parser() -> argparse.ArgumentParser:
         action = actions.add_parser(name, help=f"{name} runs")
         action.add_argument("run", nargs=some)
         action.set_defaults(do=getattr(commands, f"{name}_runs"))
+
+    packing = actions.add_parser("pack", help="write runs into one archive")
+    packing.add_argument("archive", type=Path)
+    packing.add_argument("run", nargs="*", help="default: all of the store")
+    packing.set_defaults(do=commands.pack_runs)
+    unpacking = actions.add_parser("unpack", help="put the runs of an archive into the store")
+    unpacking.add_argument("archive", type=Path)
+    unpacking.set_defaults(do=commands.unpack_runs)
 
     seeing = command("predict", commands.predict, "landmarks and labels of the face in a photo")
     seeing.add_argument("photo", type=Path)

@@ -7,9 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from statistics import fmean
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from dclib import cost, data, environment, paths, plan, runs
 from dclib.checkpoint import CHECKPOINT, read_checkpoint
@@ -18,6 +16,9 @@ from dclib.experiment import Experiment
 from dclib.fast import choose
 from dclib.runs import RECORD, Record, write_atomically
 from dclib.train import LAST, default_device
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Faces to train and to test on, of what need not be here to be planned. Drawn faces stand in for
 # these when steps are timed; they have MTFL's tasks, one more than AFLW.
@@ -175,7 +176,7 @@ def state(experiment: Experiment) -> str:
     return "missing"
 
 
-def figures(preset: str, estimates: Estimates) -> tuple[pd.DataFrame, list[str]]:
+def figures(preset: str, estimates: Estimates) -> "tuple[pd.DataFrame, list[str]]":
     """All figures and tables: their runs, where these are, and the hours of the missing ones.
 
     Returns:
@@ -194,6 +195,8 @@ def figures(preset: str, estimates: Estimates) -> tuple[pd.DataFrame, list[str]]
         rows[figure] = _row(wanted, estimates)
         every += wanted
     rows["all"] = _row(list(dict.fromkeys(every)), estimates)
+    import pandas as pd
+
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("figure"), notes
 
 
@@ -204,8 +207,10 @@ def _row(experiments: Sequence[Experiment], estimates: Estimates) -> dict[str, A
     return {"runs": len(experiments), **counts, "hours left": hours}
 
 
-def each_run(figure: str, preset: str, estimates: Estimates) -> pd.DataFrame:
+def each_run(figure: str, preset: str, estimates: Estimates) -> "pd.DataFrame":
     """The runs of a figure in the order they are made in: what, where, and the hours of each."""
+    import pandas as pd
+
     return pd.DataFrame(
         {
             "run": e.id,

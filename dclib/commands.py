@@ -64,6 +64,9 @@ def train(options: argparse.Namespace) -> None:
 
         print(again(_experiments(options)[0]).folder)
         return
+    if options.plan == "gpu" or options.dry_run:
+        _on_gpu(options)
+        return
     wanted, budget = _experiments(options), None
     if options.budget_minutes is not None:
         from dclib.campaign import Budget, Estimates
@@ -88,6 +91,20 @@ def train(options: argparse.Namespace) -> None:
     if options.publish:
         for record in records:
             print(runs.publish(record).folder)
+
+
+def _on_gpu(options: argparse.Namespace) -> None:
+    if options.plan != "gpu":
+        raise RunError("--dry-run goes with --plan gpu; `python -m dclib plan` shows the others")
+    from dclib import gpu
+
+    if options.dry_run:
+        print(gpu.rehearsal(options.budget_minutes))
+        return
+    if options.budget_minutes is None:
+        raise RunError("--plan gpu needs --budget-minutes N: how long the machine is lent")
+    for record in gpu.run(options.budget_minutes, _say):
+        print(record.id, record.experiment.title)
 
 
 def pretrain(options: argparse.Namespace) -> None:
@@ -232,6 +249,20 @@ def publish_runs(options: argparse.Namespace) -> None:
 
     for run in options.run:
         print(runs.publish(runs.load(run)).folder)
+
+
+def pack_runs(options: argparse.Namespace) -> None:
+    from dclib import parcel, paths, runs
+
+    every = [r for r in runs.every() if r.folder.parent == paths.store()]
+    print(parcel.write(options.archive, [runs.load(run) for run in options.run] or every))
+
+
+def unpack_runs(options: argparse.Namespace) -> None:
+    from dclib import parcel
+
+    for record in parcel.read(options.archive):
+        print(record.folder)
 
 
 def predict(options: argparse.Namespace) -> None:

@@ -8,9 +8,8 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -19,6 +18,9 @@ from dclib.batches import Faces, draws_of_epoch, face_sets
 from dclib.data.augment import Augmentation
 from dclib.experiment import Experiment
 from dclib.train import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KIND = "cost"  # the folder of its records
 HOW: dict[str, Any] = {
@@ -161,13 +163,15 @@ write = partial(measuring.write, KIND)
 read = partial(measuring.read, KIND)
 
 
-def table(record: dict[str, Any]) -> pd.DataFrame:
+def table(record: dict[str, Any]) -> "pd.DataFrame":
     """One row per method: the milliseconds of a step, all stages together, and what it keeps.
 
     Training goes through all epochs in each stage, so the sum over the stages is what training a
     method costs for each step that a method with one stage makes. Where the record has them, the
     milliseconds of a step as runs compute it stand beside, and how many images it trains a second.
     """
+    import pandas as pd
+
     rows: dict[str, dict[str, float]] = {}
     for name, own in record["methods"].items():
         rows[name] = {"stages": len(own["seconds"]), "step (ms)": 1e3 * sum(own["seconds"])}

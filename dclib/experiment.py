@@ -5,8 +5,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args
 
-from dclib import pretraining
-from dclib.tasks import WEIGHTINGS
+from dclib.names import WEIGHTINGS, WEIGHTS
 
 PROTOCOL = 1  # raised whenever the code changes what a run means
 
@@ -85,8 +84,8 @@ class Experiment:
         demand(self.train_faces is None or self.train_faces >= 2, "train_faces", "at least 2")
         demand(0 < self.width < float("inf"), "width", "must be positive and finite")
         demand(self.resolution >= 16, "resolution", "at least 16 px")
-        known = self.pretrained is False or self.pretrained in pretraining.NAMES
-        demand(known, "pretrained", f"choose False or from {list(pretraining.NAMES)}")
+        known = self.pretrained is False or self.pretrained in WEIGHTS
+        demand(known, "pretrained", f"choose False or from {list(WEIGHTS)}")
         demand(self.epochs >= 1, "epochs", "at least 1")
         demand(self.batch >= 2, "batch", "at least 2, for BatchNorm")
         demand(0 < self.lr < float("inf"), "lr", "must be positive and finite")

@@ -1,54 +1,41 @@
-"""Trained networks for use: ONNX files that anybody can run, and what `predict` runs."""
+"""Trained networks for use: ONNX files that anybody can run, and what `predict` runs.
+
+Nothing here imports torch before it is needed: a network whose file is there does without.
+"""
 
 import hashlib
 import importlib.util
 import json
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from safetensors.torch import load
-from torch import Tensor, nn
 
 from dclib import data, paths
-from dclib.columns import Network
-from dclib.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from dclib.errors import DataError, RunError
-from dclib.folding import fold, suit
 from dclib.runs import RECORD, WEIGHTS, Record, read, write_atomically
-from dclib.tasks import Task, describe, from_description
-from dclib.tracing import evaluating, first_line
 
-FORMAT = "1"  # of the files, to be raised when their networks get another form
+if TYPE_CHECKING:
+    from dclib.columns import Network
+    from dclib.tasks import Task
+
+FORMAT = "2"  # of the files, to be raised when their networks get another form
 FILE = "network.onnx"
-TOLERANCE = 1e-4  # of the largest output: how far a file may be from its network
 ROADS = ("onnxruntime", "torch")
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
-DECODING = """A network made by dclib, for square photos of one face.
-
-Input "images": float32 (batch, 3, resolution, resolution), RGB; values in 0..255 divided by 255,
-less `mean`, divided by `std`, channel by channel. Any batch size.
-
-Outputs: logits, one output for each of `tasks`, by its name. Their kinds:
-Landmarks (batch, points, 2, bins), x before y: the largest bin, plus 0.5, in pixels of the input.
-SimCC (batch, points, 2, split * bins): the largest bin, divided by `split`.
-Classes (batch, classes): softmax gives the probability of each value.
-Angle (batch, outputs): the largest bin, plus 0.5, times `width`, less `limit`, in degrees.
-Orientation (batch, outputs): the logits of `angles` one after the other, each read as an Angle.
-"""
 
 
-def network(record: Record) -> Network:
+def network(record: Record) -> "Network":
     """The trained network of a run, ready to predict.
 
     Raises:
         RunError: its weights are not on this machine, or not those of its network.
     """
+    from safetensors.torch import load
+
     from dclib.train import make_network
 
     path = weights(record)
@@ -63,13 +50,15 @@ def network(record: Record) -> Network:
     return net.eval()
 
 
-def tasks(record: Record) -> tuple[Task, ...]:
+def tasks(record: Record) -> "tuple[Task, ...]":
     """The tasks that the network of a run answers, in order, as they were when it was trained.
 
     Raises:
         RunError: the data set of that name is another one now; or it is gone, and the record is of
             the first format, which does not say.
     """
+    from dclib.tasks import from_description
+
     found = _data_set(record)
     if found is None or record.answers:
         return from_description((record.answers or {})["tasks"])
@@ -123,19 +112,8 @@ def weights(record: Record) -> Path:
 # Files
 
 
-class _Outputs(nn.Module):
-    """The logits as a tuple, which is what files have."""
-
-    def __init__(self, net: Network) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.net(images).values())
-
-
 def export(
-    net: Network, path: Path, resolution: int, about: Mapping[str, str] | None = None
+    net: "Network", path: Path, resolution: int, about: Mapping[str, str] | None = None
 ) -> Path:
     """Write a network as an ONNX file, folded, for any number of images, after checking it.
 
@@ -155,93 +133,36 @@ def export(
     return path
 
 
-def to_onnx(net: Network, resolution: int, about: Mapping[str, str]) -> bytes:
+def to_onnx(net: "Network", resolution: int, about: Mapping[str, str]) -> bytes:
     """The content of such a file."""
     if missing := [package for package in PACKAGES if not importlib.util.find_spec(package)]:
         raise RunError(f"ONNX files need what is missing here: `pip install {' '.join(missing)}`")
-    import onnx
+    from dclib import onnxfile
 
-    folded = fold(net, resolution).cpu().float()
-    suit(folded, resolution)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporter's, about its own insides
-            program = torch.onnx.export(
-                _Outputs(folded).eval(),
-                (torch.zeros(2, 3, resolution, resolution),),
-                input_names=["images"],
-                output_names=[task.name for task in net.tasks],
-                dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
-                custom_translation_table={
-                    torch.ops.aten.adaptive_max_pool2d.default: _adaptive_max_pool2d
-                },
-                verbose=False,
-            )
-    except Exception as error:  # each of its stages has kinds of its own
-        raise RunError(f"the network cannot become an ONNX file: {first_line(error)}") from error
-    assert program is not None
-    model = program.model_proto
-    model.doc_string = DECODING
-    onnx.helper.set_model_props(model, {**_metadata(net.tasks, resolution), **about})
-    content = model.SerializeToString()
-    _check(content, net, resolution)
-    return content
-
-
-def _adaptive_max_pool2d(x: Any, output_size: Sequence[int]) -> tuple[Any, Any]:
-    """What the exporter lacks: maps (B, C, H, W) to the largest values of h x w windows of them.
-
-    The second result, where they are, is left out.
-    """
-    from onnxscript import opset20
-
-    op: Any = opset20
-    for axis, size, wanted in zip((2, 3), x.shape[2:], output_size, strict=True):
-        windows = [(i * size // wanted, -(-(i + 1) * size // wanted)) for i in range(wanted)]
-        parts = [op.Slice(x, [start], [end], [axis]) for start, end in windows]
-        x = op.Concat(*[op.ReduceMax(part, [axis], keepdims=1) for part in parts], axis=axis)
-    return x, x
-
-
-def _metadata(tasks: Sequence[Task], resolution: int) -> dict[str, str]:
-    values: dict[str, Any] = {"tasks": describe(tasks), "resolution": resolution}
-    values |= {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
-    return {name: json.dumps(value) for name, value in values.items()}
-
-
-@torch.no_grad()
-def _check(content: bytes, net: Network, resolution: int) -> None:
-    like = next(net.parameters())
-    images = torch.randn(3, 3, resolution, resolution, generator=torch.Generator().manual_seed(0))
+    content = onnxfile.make(net, resolution, about)
     try:
         ready = session(content)
     except Exception as error:  # of its own kinds: a part of the file is called as a task is
+        reason = str(error).partition("\n")[0]
         raise RunError(
-            f"the network cannot become an ONNX file: {first_line(error)}; a task whose name is"
-            " there twice needs another one"
+            f"the network cannot become an ONNX file: {reason}; a task whose name is there twice"
+            " needs another one"
         ) from error
-    found = by_onnxruntime(ready)(images)
-    with evaluating(net):
-        expected = net(images.to(like.device, like.dtype))
-    for name, values in expected.items():
-        values = values.cpu().float()
-        difference, largest = float((found[name] - values).abs().max()), float(values.abs().max())
-        if not difference <= TOLERANCE * largest:
-            raise RunError(
-                f"the network's ONNX file would differ in {name}, by {difference:.1e} where the"
-                f" largest is {largest:.1e}"
-            )
+    onnxfile.check(by_onnxruntime(ready), net, resolution)
+    return content
 
 
 # Running
 
-Run = Callable[[Tensor], dict[str, Tensor]]  # normalised images (B, 3, R, R) to {task name: logits}
+# Normalised images (B, 3, R, R) to {task name: logits}: arrays to arrays, tensors to tensors.
+Run = Callable[[Any], dict[str, Any]]
 
 
 def session(content: bytes, threads: int = 1) -> Any:
     """An onnxruntime session on the CPU for the content of a file."""
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
@@ -249,23 +170,35 @@ def session(content: bytes, threads: int = 1) -> Any:
 
 
 def by_onnxruntime(ready: Any) -> Run:
-    """What a session computes, from tensors to tensors."""
+    """What a session computes."""
     names = [output.name for output in ready.get_outputs()]
 
-    def run(images: Tensor) -> dict[str, Tensor]:
-        found: list[np.ndarray] = ready.run(names, {"images": images.float().numpy()})
-        return {name: torch.from_numpy(of) for name, of in zip(names, found, strict=True)}
+    def run(images: Any) -> dict[str, Any]:
+        found = ready.run(names, {"images": np.asarray(images, np.float32)})
+        if not isinstance(images, np.ndarray):
+            import torch
+
+            found = map(torch.from_numpy, found)
+        return dict(zip(names, found, strict=True))
 
     return run
 
 
-def by_torch(net: Network, resolution: int) -> Run:
+def by_torch(net: "Network", resolution: int) -> Run:
     """What a network computes, folded and in channels-last, the fastest form here."""
+    import torch
+
+    from dclib.folding import fold
+
     folded = fold(net, resolution).to(memory_format=torch.channels_last)
 
-    def run(images: Tensor) -> dict[str, Tensor]:
+    def run(images: Any) -> dict[str, Any]:
         with torch.no_grad():
-            return folded(images.to(memory_format=torch.channels_last))
+            x = torch.as_tensor(images).contiguous(memory_format=torch.channels_last)
+            found = folded(x)
+        if isinstance(images, np.ndarray):
+            return {name: logits.numpy() for name, logits in found.items()}
+        return found
 
     return run
 
@@ -275,12 +208,13 @@ class Predictor:
     """The network of a run, ready for images.
 
     Attributes:
-        tasks: those that it predicts, in order.
+        about: what must be known to use it, as `dclib.onnxfile.describe` says; and the words for
+            the values of labels, by label, where the data set has them.
         road: what computes it, one of `ROADS`.
         run: normalised images (B, 3, R, R) to {task name: logits}.
     """
 
-    tasks: tuple[Task, ...]
+    about: dict[str, Any]
     road: str
     run: Run
 
@@ -313,7 +247,6 @@ def predictor(record: Record, road: str | None = None) -> Predictor:
 
 
 def _make(record: Record, road: str | None) -> Predictor:
-    e = record.experiment
     if road != "torch":
         try:
             ready = _cached_session(record)
@@ -321,14 +254,20 @@ def _make(record: Record, road: str | None) -> Predictor:
             if road:
                 raise
         else:
-            names = {output.name for output in ready.get_outputs()}
-            there = tuple(task for task in tasks(record) if task.name in names)
-            return Predictor(there, "onnxruntime", by_onnxruntime(ready))
-    net = network(record)
-    return Predictor(net.tasks, "torch", by_torch(net, e.resolution))
+            told = ready.get_modelmeta().custom_metadata_map
+            about = {
+                n: json.loads(told[n]) for n in ("tasks", "resolution", "mean", "std", "words")
+            }
+            return Predictor(about, "onnxruntime", by_onnxruntime(ready))
+    from dclib.onnxfile import describe
+
+    net, resolution = network(record), record.experiment.resolution
+    about = describe(net.tasks, resolution) | {"words": words(record)}
+    return Predictor(about, "torch", by_torch(net, resolution))
 
 
 def _cached_session(record: Record) -> Any:
+    _data_set(record)  # also where the file is there
     digest = hashlib.sha256(weights(record).read_bytes()).hexdigest()
     folder = paths.store() / record.id
     with suppress(Exception):  # no file, or a damaged one: it is made again
@@ -337,6 +276,7 @@ def _cached_session(record: Record) -> Any:
         if (about["weights"], about["format"]) == (digest, FORMAT):
             return ready
     about = {"run": record.id, "weights": digest, "format": FORMAT}
+    about["words"] = json.dumps(words(record))
     content = to_onnx(network(record), record.experiment.resolution, about)
     with suppress(OSError, RunError):  # no room for it: it is made again next time
         folder.mkdir(parents=True, exist_ok=True)

@@ -3,13 +3,15 @@
 import io
 import lzma
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from dclib import metrics
 from dclib.data.faces import FaceSet
-from dclib.tasks import Landmarks, Task, label_tasks
+
+if TYPE_CHECKING:
+    from dclib.tasks import Task
 
 ERROR_UNITS = 2000  # errors are kept in steps of 1/2000 of the inter-ocular distance
 OFFSET_UNITS = 16  # sub-pixel offsets in steps of 1/16 pixel
@@ -108,19 +110,25 @@ def face_sizes(scored: FaceSet) -> np.ndarray:
     return metrics.face_sizes(true_points(scored), scored.eyes)
 
 
-def accuracies(predicted: np.ndarray, scored: FaceSet, task: Task) -> np.ndarray:
+def accuracies(predicted: np.ndarray, scored: FaceSet, task: "Task") -> np.ndarray:
     """Share (E,) of right labels among predicted ones (E, N), of the faces whose label is known.
 
     NaN where none is known.
     """
+    import torch  # nobody who reads outcomes needs it
+
     labels = task.encode(torch.from_numpy(np.array(scored.labels[task.name]))).numpy()
     if not (labels >= 0).any():
         return np.full(len(predicted), np.nan)
     return np.array([metrics.accuracy(p, labels) for p in predicted])
 
 
-def judge(last: list[dict[str, np.ndarray]], scored: FaceSet, tasks: tuple[Task, ...]) -> Outcomes:
+def judge(
+    last: list[dict[str, np.ndarray]], scored: FaceSet, tasks: "tuple[Task, ...]"
+) -> Outcomes:
     """Outcomes from raw predictions, one dict per epoch: points by decoder, labels by task."""
+    from dclib.tasks import Landmarks, label_tasks
+
     classes, accuracy, errors = {}, {}, {}
     bins = np.zeros((len(last), len(scored), 0, 2))
     offsets = bins[-1]

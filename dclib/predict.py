@@ -6,15 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw
 
-from dclib.data.augment import normalise
 from dclib.data.photo import Square, box_square, central_square, crop, read, write
+from dclib.errors import RunError
 from dclib.inference import predictor
-from dclib.inference import words as words_of
 from dclib.runs import Record
-from dclib.tasks import Landmarks, label_logits
 
 POINT = "#0072b2"  # colour of landmarks
 
@@ -101,24 +98,56 @@ def in_squares(
     Raises:
         RunError: as `predict`.
     """
-    net, e = predictor(record, road), record.experiment
-    none = np.zeros((0, 2))
-    crops = [crop(photo, none, square, e.resolution, margin=0)[0] for square in squares]
-    logits = net.run(normalise(torch.from_numpy(np.stack(crops))))  # of (N, 3, R, R)
+    net = predictor(record, road)
+    size, none = net.about["resolution"], np.zeros((0, 2))
+    crops = np.stack([crop(photo, none, square, size, margin=0)[0] for square in squares])
+    mean, std = (np.array(net.about[n], np.float32)[:, None, None] for n in ("mean", "std"))
+    logits = net.run((crops.astype(np.float32) - 255 * mean) / (255 * std))  # of (N, 3, R, R)
     landmarks = np.zeros((len(squares), 0, 2))
-    for task in net.tasks:
-        if isinstance(task, Landmarks):
-            landmarks = task.decode(logits[task.name], "soft").double().numpy()
-    shares = {name: of.softmax(dim=1) for name, of in label_logits(net.tasks, logits).items()}
+    shares: dict[str, np.ndarray] = {}
+    for task in net.about["tasks"]:
+        of = logits[task["name"]]
+        if of.ndim == 4:
+            landmarks = positions(of, task)
+        else:
+            shares |= probabilities(of, task)
     words = {
-        name: of
-        for name, of in words_of(record).items()
+        name: tuple(of)
+        for name, of in net.about["words"].items()
         # a task may have other values than the data set
         if name in shares and len(of) == shares[name].shape[1]
     }
     predictions = []
     for at, (left, top, side) in enumerate(squares):
-        points = landmarks[at] * side / e.resolution + (left, top)
+        points = landmarks[at] * side / size + (left, top)
         labels = {n: [round(float(share), 4) for share in of[at]] for n, of in shares.items()}
         predictions.append(Prediction(points, labels, words))
     return predictions
+
+
+def positions(logits: np.ndarray, task: dict[str, Any]) -> np.ndarray:
+    """Points (B, L, 2) in pixels from logits (B, L, 2, bins), as the task's decoder "soft" gives.
+
+    Raises:
+        RunError: a kind of landmarks that is not known here.
+    """
+    if task["kind"] not in ("Landmarks", "SimCC"):
+        raise RunError(f"predict cannot read landmarks of the kind {task['kind']!r}")
+    position = np.arange(logits.shape[-1])
+    near = np.abs(position - logits.argmax(axis=-1)[..., None]) <= 2  # (B, L, 2, bins)
+    mean = (_softmax(np.where(near, logits.astype(float), -np.inf)) * (position + 0.5)).sum(axis=-1)
+    return (mean - 0.5) / task["split"] if "split" in task else mean
+
+
+def probabilities(logits: np.ndarray, task: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The probabilities (B, values) of each label of a task, an orientation's by its angles."""
+    if "angles" not in task:
+        return {task["name"]: _softmax(logits)}
+    bins = [round(2 * angle["limit"] / angle["width"]) for angle in task["angles"]]
+    parts = np.split(logits, np.cumsum(bins)[:-1], axis=1)
+    return {a["name"]: _softmax(of) for a, of in zip(task["angles"], parts, strict=True)}
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)

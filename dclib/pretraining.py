@@ -24,12 +24,12 @@ from torchvision.models import get_model, get_model_weights
 
 from dclib import paths
 from dclib.errors import RunError
+from dclib.names import WEIGHTS
 
 if TYPE_CHECKING:
     from dclib.experiment import Experiment
     from dclib.runs import Record
 
-NAMES = ("imagenet", "imagenet-mlnet", "tiny-imagenet")
 OFFICIAL = "IMAGENET1K_V1"
 MLNET = "Microsoft.ML.DnnImageFeaturizer.ResNet18 0.23.1"
 MLNET_FILE = "imagenet_resnet18/resnet18.safetensors"
@@ -45,7 +45,7 @@ def state(
     Args:
         name: the underlying network.
         width: its width multiplier.
-        pretrained: one of `NAMES`.
+        pretrained: one of `WEIGHTS`.
         cut: the official torchvision model of that name -> the blocks.
 
     Raises:
@@ -58,7 +58,7 @@ def state(
         return _mlnet(name, width, cut)
     if pretrained == "tiny-imagenet":
         return _own(name, width)
-    raise ValueError(f"pretrained={pretrained!r}: choose False or from {list(NAMES)}")
+    raise ValueError(f"pretrained={pretrained!r}: choose False or from {list(WEIGHTS)}")
 
 
 def _official(

@@ -12,8 +12,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from dclib.book import OUTPUT
 from dclib.errors import RunError
 
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "matplotlib", "papermill", "jupyter-book")
+AT_ONCE = 4  # notebooks at most, for each is a process of up to a gigabyte
+LONGEST = ("02_relatives", "04_5_mtcnn", "07_known_truth", "01_own_data", "01_own_network")
 BANNERS = {
     "smoke": "Smoke build: tiny networks trained for seconds on synthetic faces, to show that"
     " everything runs. No number in it says anything about the paper."
@@ -71,9 +75,7 @@ def run(
         with FileLock(build / ".lock", timeout=0):
             if publish:  # no page of an earlier call, whose source or records may have changed
                 shutil.rmtree(build / "executed", ignore_errors=True)
-            for number, source in enumerate(chosen, 1):
-                print(f"[{number}/{len(chosen)}] {source.name}", flush=True)
-                _execute(source, build, values, publish)
+            _execute_all(chosen, build, values, publish)
             print("building the book", flush=True)
             index = _build(build, preset)
             if publish:
@@ -83,6 +85,49 @@ def run(
     except Timeout:
         raise RunError(f"{build} is in use by another process: wait for it") from None
     return index
+
+
+def _execute_all(
+    chosen: Sequence[Path], build: Path, values: Mapping[str, Any], publish: bool
+) -> None:
+    """All notebooks, some side by side, the longest first.
+
+    What several of them need is made by whichever comes first: runs, cascades and face sets are
+    locked one by one, so that two notebooks share the work.
+    """
+    cores = os.cpu_count() or 1
+    side = min(len(chosen), cores, AT_ONCE)
+    order = sorted(chosen, key=lambda s: LONGEST.index(s.stem) if s.stem in LONGEST else 99)
+    calls = [
+        (f"[{at}/{len(order)}]", source, build, values, publish)
+        for at, source in enumerate(order, 1)
+    ]
+    if side == 1:
+        for call in calls:
+            _execute_one(*call)
+        return
+    share = str(cores // side)
+    shares = {n: os.environ.get(n) or share for n in ("DCLIB_WORKERS", "OMP_NUM_THREADS")}
+    # forked, so that nothing is imported again, and a signal from the terminal reaches each
+    with _environment(**shares), ProcessPoolExecutor(side, get_context("fork")) as pool:
+        waiting = [pool.submit(_execute_one, *call) for call in calls]
+        try:
+            for done in as_completed(waiting):
+                done.result()
+        except BrokenExecutor as error:
+            raise RunError(
+                "a process that executed a notebook was ended from outside, most often for lack of"
+                " memory; finished notebooks and runs are kept: call again"
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _execute_one(
+    count: str, source: Path, build: Path, values: Mapping[str, Any], publish: bool
+) -> None:
+    print(count, source.name, flush=True)
+    _execute(source, build, values, publish)
 
 
 def sources() -> list[Path]:

@@ -9,16 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from dclib import metrics, paths
 from dclib.errors import RunError
 from dclib.experiment import Experiment
 from dclib.outcomes import Outcomes
 from dclib.shelf import Shelf
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT = 2  # 1: a row of the history on lines of its own, and no digests or answers
 RECORD, OUTCOMES, WEIGHTS = "record.json", "outcomes.npz.xz", "weights.safetensors"
@@ -206,11 +208,13 @@ places, load, existing = SHELF.places, SHELF.load, SHELF.existing
 find, every, committed, publish = SHELF.find, SHELF.every, SHELF.committed, SHELF.publish
 
 
-def table(records: Sequence[Record]) -> pd.DataFrame:
+def table(records: Sequence[Record]) -> "pd.DataFrame":
     """One row per run: what it was, where it ran, its failure rate, mean error and accuracies.
 
     Runs without landmarks have NaN for the first two, and the main task first in the last.
     """
+    import pandas as pd
+
     rows = []
     for record in records:
         e, environment = record.experiment, record.environment

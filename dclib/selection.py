@@ -4,9 +4,9 @@ import csv
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from dclib import metrics, paths
 from dclib.data.faces import FaceSet
@@ -14,6 +14,9 @@ from dclib.errors import RunError
 from dclib.runs import Record, committed
 
 GROUP = ("preset", "underlying", "method")  # a choice is made in each
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def path() -> Path:
@@ -32,7 +35,7 @@ def pose_weights(validation: FaceSet, test: FaceSet) -> np.ndarray:
     return weights / weights.mean()
 
 
-def table(records: Sequence[Record], weights: np.ndarray | None = None) -> pd.DataFrame:
+def table(records: Sequence[Record], weights: np.ndarray | None = None) -> "pd.DataFrame":
     """One row per run of the grid, the best of each method marked.
 
     The best has the lowest landmark failure rate under the paper's decoder, averaged over the last
@@ -44,6 +47,8 @@ def table(records: Sequence[Record], weights: np.ndarray | None = None) -> pd.Da
     Raises:
         RunError: a run is scored on test faces.
     """
+    import pandas as pd
+
     rows = []
     for record in records:
         e, errors = record.experiment, record.outcomes.errors
@@ -75,11 +80,13 @@ def table(records: Sequence[Record], weights: np.ndarray | None = None) -> pd.Da
     ]
 
 
-def write(records: Sequence[Record], weights: np.ndarray | None = None) -> pd.DataFrame:
+def write(records: Sequence[Record], weights: np.ndarray | None = None) -> "pd.DataFrame":
     """Make the table of these runs and keep it; rows of other grids stay.
 
     A choice that committed test runs have followed stays too, whatever was run since.
     """
+    import pandas as pd
+
     new = table(records, weights)
     if path().exists():
         old = pd.read_csv(path())

@@ -6,8 +6,8 @@ The paper takes its blocks by "grouping all layers with matching spatial dimensi
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +15,9 @@ from dclib.places import Place, Traced, layers_with_weights
 from dclib.proof import refuse_unlike
 from dclib.tracing import BATCH, evaluating, first_line, on_meta
 from dclib.watching import undisturbed
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SMALLER = (
     3 / 4
@@ -39,7 +42,7 @@ class Split:
     blocks: nn.ModuleList
     rest: nn.Module
     channels: tuple[int, ...]
-    table: pd.DataFrame
+    table: "pd.DataFrame"
 
     def __str__(self) -> str:
         return self.table.to_string()
@@ -120,7 +123,7 @@ def _cut(
 
 def _table(
     parts: Sequence[str], layers: Sequence[int], blocks: nn.ModuleList, shapes: Sequence[Shape]
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     columns = {
         "block": range(1, len(blocks) + 1),
         "parts": parts,
@@ -129,6 +132,8 @@ def _table(
         "channels": [c for c, _, _ in shapes],
         "size": [f"{h} × {w}" for _, h, w in shapes],
     }
+    import pandas as pd
+
     return pd.DataFrame(columns).set_index("block")
 
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dclib.names import WEIGHTINGS as WEIGHTINGS
+
 MISSING = -100  # the target that cross-entropy leaves out
 
 
@@ -283,9 +285,6 @@ def from_description(described: Sequence[dict[str, Any]]) -> tuple[Task, ...]:
             raise ValueError(f"{values} describes no task: it would have {task.outputs} outputs")
         made.append(task)
     return tuple(made)
-
-
-WEIGHTINGS = ("per_task", "per_output")
 
 
 def task_weights(

@@ -9,6 +9,20 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the other cores are others', before t
     os.environ |= {"OMP_NUM_THREADS": "1", "DCLIB_WORKERS": "1"}
 
 
+# Files whose tests train, follow or export networks, or start processes: `make quick` does without.
+HEAVY = (
+    *("ablation", "book", "campaign", "cli", "cluster", "execution", "figures_architecture"),
+    *("figures_random", "gpu", "inference", "labels_only", "methods", "mtcnn_run", "networks"),
+    *("pretraining", "scaling", "speed", "split", "stacked", "sweep", "train", "winograd"),
+)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem.removeprefix("test_").startswith(HEAVY):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch):
     """Runs are trained where tests can watch them, unless a test asks for workers."""

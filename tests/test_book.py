@@ -443,6 +443,25 @@ def test_failing_notebook_is_named_with_its_cell_and_error(small):
     assert not (root / "build/smoke/executed/one.ipynb").exists()
 
 
+def test_notebooks_run_side_by_side_and_the_failing_one_is_named(small, monkeypatch):
+    """Each waits for the other; the other one's failure does not lose a page."""
+    monkeypatch.setattr(report.os, "cpu_count", lambda: 2)
+    meeting = (
+        "import time; from pathlib import Path; Path('{}').touch()",
+        "for _ in range(600):\n    if Path('{}').exists(): break\n    time.sleep(0.1)",
+        "assert Path('{}').exists()",
+    )
+
+    def meets(own, other):
+        return [cell.format(name) for cell, name in zip(meeting, (own, other, other), strict=True)]
+
+    root = small(one=notebook(*meets("a", "b"), "1 / 0"), two=notebook(*meets("b", "a")))
+    with pytest.raises(RunError, match=r"one\.ipynb failed in cell \[6\].*ZeroDivisionError"):
+        report.run("smoke")
+    assert not (root / "build/smoke/executed/one.ipynb").exists()
+    assert (root / "build/smoke/executed/two.ipynb").exists()
+
+
 def test_ended_kernel_is_an_error_of_its_own(small):
     small(one=notebook("import os, signal", "os.kill(os.getpid(), signal.SIGKILL)"))
     with pytest.raises(RunError, match=r"one\.ipynb: its process was ended"):
@@ -522,10 +541,12 @@ WRITING = ("01_own_data", "04_2_mtfl")
 def test_report_leaves_the_working_tree_clean(tmp_path):
     """In a fresh clone, with the runs that other tests share, for the notebooks that write most.
 
-    The other pages are the committed ones; each notebook is a test of its own, too.
+    `make test` executes these here and the others each in a test of its own. What builds pages is
+    left out: it writes to where other tests look.
     """
     from test_packaging import tracked
 
+    assert f"EXECUTED := {' '.join(WRITING)} " in (ROOT / "Makefile").read_text()
     clone = tmp_path / "clone"
     for path in tracked():
         copy = clone / path.relative_to(ROOT)
@@ -543,8 +564,13 @@ def test_report_leaves_the_working_tree_clean(tmp_path):
     git("commit", "-qm", "all")
     environment = os.environ | {"PYTHONPATH": str(clone), "DCLIB_STORE": str(paths.store())}
     del environment["DCLIB_WORKERS"]  # as many as it has by default
+    code = (
+        "import sys; from dclib import report; from dclib.__main__ import main;"
+        "report.build_strictly = lambda pages: pages / '_toc.yml';"
+        "sys.exit(main(['report', '--preset', 'smoke', *sys.argv[1:]]))"
+    )
     done = subprocess.run(
-        [sys.executable, "-m", "dclib", "report", "--preset", "smoke", *WRITING],
+        [sys.executable, "-c", code, *WRITING],
         cwd=clone,
         env=environment,
         capture_output=True,
@@ -553,8 +579,10 @@ def test_report_leaves_the_working_tree_clean(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     printed = done.stdout.strip().splitlines()[-1].split()[-1]
-    assert Path(printed) == clone / "build/smoke/_build/html/index.html"
+    assert Path(printed) == clone / "build/smoke/book/_toc.yml"
     assert Path(printed).exists()
+    for name in WRITING:
+        assert (clone / f"build/smoke/executed/{name}.ipynb").exists()
     assert git("status", "--porcelain") == ""
 
 

@@ -17,9 +17,10 @@ from dclib import build, fast, inference, mtfl_tasks, runs
 from dclib.__main__ import main
 from dclib.errors import RunError
 from dclib.folding import _as_matrix, _Matrix, _SplitBlock, fold, suit
-from dclib.predict import predict
+from dclib.onnxfile import describe
+from dclib.predict import positions, predict, probabilities
 from dclib.simcc import SimCC
-from dclib.tasks import Angle, Classes, Landmarks
+from dclib.tasks import Angle, Classes, Landmarks, Orientation, label_logits
 
 TASKS = (Landmarks(48), Classes("smile", 2), Angle("yaw"))
 
@@ -336,6 +337,45 @@ def test_the_command_exports_a_run(record, tmp_path, capsys):
     ]
     assert main(["export", record.id, str(tmp_path / "nowhere" / "net.onnx")]) == 1
     assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("decoder_of", [Landmarks(7, points=3), SimCC(7, points=3)])
+def test_points_are_read_as_the_task_decodes_them(decoder_of):
+    logits = torch.randn(4, 3, 2, 7 * getattr(decoder_of, "split", 1), dtype=torch.double)
+    (described,) = describe([decoder_of], 7)["tasks"]
+    expected = decoder_of.decode(logits, "soft").numpy()
+    assert positions(logits.numpy(), described) == pytest.approx(expected, abs=1e-5)
+    described["kind"] = "Other"
+    with pytest.raises(RunError, match="'Other'"):
+        positions(logits.numpy(), described)
+
+
+def test_labels_are_read_as_probabilities_of_each_angle():
+    logits = {"smile": torch.randn(4, 2), "orientation": torch.randn(4, 14)}
+    tasks = [Classes("smile", 2), Orientation()]
+    expected = {n: of.softmax(dim=1).numpy() for n, of in label_logits(tasks, logits).items()}
+    found: dict[str, np.ndarray] = {}
+    for task, described in zip(tasks, describe(tasks, 48)["tasks"], strict=True):
+        found |= probabilities(logits[task.name].numpy(), described)
+    assert list(found) == list(expected) == ["smile", "yaw", "pitch", "roll"]
+    for name, shares in expected.items():
+        assert found[name] == pytest.approx(shares, abs=1e-6)
+
+
+def test_the_second_prediction_imports_no_torch(record, photo, tmp_path):
+    first = predict(record, photo).to_dict()
+    photo.save(tmp_path / "photo.png")
+    code = (
+        "import sys; from dclib.__main__ import main; main(sys.argv[1:]);"
+        "print([p for p in ('torch', 'onnx', 'pandas', 'scipy') if p in sys.modules])"
+    )
+    words = ["predict", str(tmp_path / "photo.png"), "--run", record.id]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True
+    )
+    told, imported = done.stdout.splitlines()
+    assert imported == "[]"
+    assert json.loads(told) == first
 
 
 def test_training_and_predicting_import_none_of_the_packages():
