@@ -95,7 +95,8 @@ def experiment(
     underlying = underlying or METHODS[method].underlying or "resnet18"
     lr, unit_rate, penalty = SHARED_RATE, METHODS[method].unit_rate, METHODS[method].penalty
     if p.selects and "lr" not in changes:
-        lr, unit_rate, penalty = selection.chosen(preset, method, underlying)
+        known = (preset, method, underlying, grid(method, underlying))
+        lr, unit_rate, penalty = selection.chosen(*known)
     fields: dict[str, Any] = {
         "dataset": p.dataset,
         "split": "test",
@@ -151,6 +152,18 @@ def ready(preset: str, underlying: str = "resnet18", methods: Sequence[str] = ()
             or selection.is_chosen(preset, method, own_underlying(method, underlying))
         )
     ]
+
+
+def grid(method: str, underlying: str) -> str | None:
+    """The plan of the runs that a method's learning rate is chosen from; None where none is."""
+    for plan, on, methods in (
+        ("rates", "resnet18", FIG3["resnet18"]),
+        ("rates-alexnet", "alexnet", FIG3["alexnet"]),
+        ("rates-relatives", "resnet18", relatives()),
+    ):
+        if method in methods and underlying == own_underlying(method, on):
+            return plan
+    return None
 
 
 def relatives(underlying: str = "resnet18") -> list[str]:

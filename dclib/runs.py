@@ -1,7 +1,6 @@
 """Run records: what a run left behind, how it is written and read; where it is kept: `SHELF`."""
 
 import json
-import lzma
 import os
 import uuid
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from dclib import metrics, paths
-from dclib.errors import RunError
+from dclib.errors import DAMAGE, RunError
 from dclib.experiment import Experiment
 from dclib.outcomes import Outcomes
 from dclib.shelf import Shelf
@@ -53,7 +52,7 @@ class Record:
         path = self.folder / OUTCOMES
         try:
             return Outcomes.from_bytes(path.read_bytes())
-        except (OSError, lzma.LZMAError, ValueError, KeyError, EOFError) as error:
+        except DAMAGE as error:
             raise RunError(
                 f"{path} cannot be read ({error}): restore it, or remove its folder and run again"
             ) from error
@@ -106,8 +105,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise RunError(
-            f"{path} cannot be written ({error}): free space or change DCLIB_STORE, then"
-            " run again; finished work is kept"
+            f"{path} cannot be written ({error.strerror or error}): free space, or name another"
+            " place (DCLIB_STORE), then run again; finished work is kept"
         ) from error
 
 
@@ -127,9 +126,12 @@ def read(folder: Path) -> Record:
                 " it, or remove the folder and run again"
             )
         record = Record(
-            Experiment.from_dict(text["experiment"]), text["environment"], text["history"], folder
+            Experiment.from_dict(text["experiment"]),
+            dict(text["environment"]),
+            [dict(row) for row in text["history"]],
+            folder,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except DAMAGE as error:
         raise RunError(
             f"{path} is no run record of this version ({error}): restore it, or remove the folder"
             " and run again"
@@ -139,7 +141,12 @@ def read(folder: Path) -> Record:
     return record
 
 
-SHELF = Shelf("runs", RECORD, (OUTCOMES,), read, kind="run", listing="runs list")
+SHELF = Shelf(
+    *("runs", RECORD, (OUTCOMES,), read),
+    whole=lambda record: record.outcomes,
+    kind="run",
+    listing="runs list",
+)
 places, load, existing = SHELF.places, SHELF.load, SHELF.existing
 find, every, committed, publish = SHELF.find, SHELF.every, SHELF.committed, SHELF.publish
 
@@ -148,32 +155,40 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
     """One row per run: what it was, where it ran, its failure rate, mean error and accuracies.
 
     Runs without landmarks have NaN for the first two, and the main task first in the last.
+
+    Raises:
+        RunError: a record lacks some of this, or cannot be read.
     """
-    rows = []
-    for record in records:
-        e, environment = record.experiment, record.environment
-        errors = record.outcomes.errors.get("bin")
-        rows.append(
-            {
-                "run": record.id,
-                "method": e.method,
-                "underlying": e.underlying,
-                "dataset": e.dataset,
-                "preset": e.preset,
-                "split": e.split,
-                "lr": e.lr,
-                "weighting": e.weighting,
-                "try": e.try_,
-                "epochs": e.epochs,
-                "parameters": environment["parameters"],
-                "failure rate": np.nan if errors is None else metrics.failure_rate(errors),
-                "mean error": np.nan if errors is None else float(errors.mean()),
-                "accuracy": _accuracies(record.outcomes),
-                "minutes": environment["seconds"] / 60,
-                "device": environment["device"],
-            }
-        )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(map(_row, records))
+
+
+def _row(record: Record) -> dict[str, Any]:
+    e, environment, outcomes = record.experiment, record.environment, record.outcomes
+    try:
+        errors = outcomes.errors.get("bin")
+        return {
+            "run": record.id,
+            "method": e.method,
+            "underlying": e.underlying,
+            "dataset": e.dataset,
+            "preset": e.preset,
+            "split": e.split,
+            "lr": e.lr,
+            "weighting": e.weighting,
+            "try": e.try_,
+            "epochs": e.epochs,
+            "parameters": int(environment["parameters"]),
+            "failure rate": np.nan if errors is None else metrics.failure_rate(errors),
+            "mean error": np.nan if errors is None else float(errors.mean()),
+            "accuracy": _accuracies(outcomes),
+            "minutes": environment["seconds"] / 60,
+            "device": str(environment["device"]),
+        }
+    except DAMAGE as error:
+        raise RunError(
+            f"{record.folder / RECORD} or what lies beside it is damaged ({error!r}): restore it,"
+            " or remove the folder and run again"
+        ) from error
 
 
 def _accuracies(outcomes: Outcomes) -> str:
