@@ -15,7 +15,7 @@ from typing import Generic, Protocol, TypeVar
 from dclib import paths
 from dclib.errors import RunError
 
-ID, START = re.compile(r"[0-9a-f]{12}"), re.compile(r"[0-9a-f]{1,12}")
+ID, START = re.compile(r"[0-9a-f]{12}"), re.compile(r"[0-9a-f]{0,12}")
 
 
 class Identified(Protocol):
