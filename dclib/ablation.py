@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dclib import paths, runs
-from dclib.errors import RunError
+from dclib.errors import DAMAGE, RunError
 from dclib.metrics import THRESHOLD
 from dclib.runs import Record, write_atomically
 from dclib.stats import DECODERS, Interval, relative_change
@@ -260,5 +260,5 @@ def read(file: Path) -> Ablation:
                 f"{file} has format {values['format']}, this version reads {FORMAT}: {remedy}"
             )
         return Ablation.from_dict(values)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, lzma.LZMAError) as error:
+    except DAMAGE as error:
         raise RunError(f"{file} cannot be read ({error}): {remedy}") from error

@@ -40,8 +40,7 @@ _saved: list[str] = []  # files since the last provenance line, which links them
 
 def output() -> Path:
     """The folder of saved figures and tables (`DCLIB_OUTPUT`)."""
-    named = os.environ.get("DCLIB_OUTPUT")
-    folder = Path(named).expanduser().resolve() if named else paths.root() / "build" / "output"
+    folder = paths.output()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

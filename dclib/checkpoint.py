@@ -13,6 +13,7 @@ from dclib.experiment import Experiment
 
 CHECKPOINT = "checkpoint.pt"
 DIGEST = 64  # letters in front of what torch writes: the sha256 of that
+PARTS = {"experiment", "how", "net", "optimiser", "history", "last"}
 
 
 def read_state(path: Path, what: str = "run") -> dict[str, Any]:
@@ -38,17 +39,24 @@ def read_state(path: Path, what: str = "run") -> dict[str, Any]:
 
 
 def read_checkpoint(path: Path, experiment: Experiment) -> dict[str, Any]:
-    """The state of an interrupted run.
+    """The state of an interrupted run; what a GPU began, a CPU goes on with where there is none.
 
     Raises:
         RunError: the file is corrupt, or belongs to another experiment.
     """
     state = read_state(path)
-    if state.get("experiment") != experiment.to_json():
+    if not isinstance(state, dict) or not state.keys() >= PARTS:
+        raise RunError(f"{path} lacks parts: remove it, and the run starts anew")
+    if state["experiment"] != experiment.to_json():
         raise RunError(
             f"{path} belongs to another experiment than {experiment.id}: remove it, and the run"
             " starts anew"
         )
+    if state["how"].get("device") == "cuda" and not torch.cuda.is_available():
+        state["how"] |= {"device": "cpu", "precision": "fp32", "compile": "no"}
+        state["how"] |= {"optimiser": "plain"}  # whose state has the shapes of a GPU's
+        for group in state["optimiser"]["param_groups"]:
+            group["fused"] = False
     return state
 
 

@@ -5,18 +5,22 @@ makes this safe is elsewhere: a run is locked while it is trained, resumes after
 epoch, and its record appears whole.
 """
 
+import asyncio
 import json
 import logging
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
+from typing import Any
 from uuid import uuid4
 
 import dask
 import torch
 from dask.system import CPU_COUNT
-from distributed import Client, Future, KilledWorker, LocalCluster
+from distributed import Client, Future, KilledWorker, LocalCluster, rpc
 from distributed.comm import CommClosedError
 
 from dclib.errors import RunError
@@ -65,11 +69,25 @@ def trainers(report: Tell, terms: Terms, workers: int, scheduler: str | None) ->
 def _elsewhere(scheduler: str) -> Iterator[tuple[Client, Callable[[], None]]]:
     """A cluster that is there already; its workers are not ours to keep up."""
     try:
+        with ThreadPoolExecutor(1) as apart:  # a notebook has a loop of its own
+            about = apart.submit(asyncio.run, asyncio.wait_for(_ask(scheduler), TIMEOUT)).result()
+        if about["type"] != "Scheduler":
+            raise ValueError(f"it is a {about['type']}")
         client = Client(scheduler, timeout=TIMEOUT, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise RunError(f"no Dask scheduler answers at {scheduler}: {error}") from error
+    except (OSError, ValueError, LookupError, TypeError, RuntimeError, ImportError) as error:
+        why = str(error) or f"nothing within {TIMEOUT} s"
+        raise RunError(f"no Dask scheduler answers at {scheduler}: {why}") from error
     with client:
+        if not client.nthreads():
+            print(f"{scheduler} has no workers yet: waiting for them", file=sys.stderr, flush=True)
         yield client, lambda: None
+
+
+async def _ask(scheduler: str) -> dict[str, Any]:
+    """What a server of Dask says it is; what is none may take a connection and never answer."""
+    async with rpc(scheduler) as server:
+        about: dict[str, Any] = await server.identity()
+        return about
 
 
 @contextmanager

@@ -125,6 +125,13 @@ def measure(
         for name in methods or [*presets.FIG3["resnet18"], *presets.relatives()]
     }
     one = next(iter(experiments.values()))
+    if other := [n for n, e in experiments.items() if e.resolution != one.resolution]:
+        raise ValueError(
+            f"{other[0]} sees {experiments[other[0]].resolution} px, and the first method"
+            f" {one.resolution}: compare methods on one underlying network"
+        )
+    if rounds < 1:
+        raise ValueError(f"rounds={rounds}: at least 1")
     faces = batch(one)
     ours = fast.choose(torch.device("cpu"), one.width, one.resolution)
     found: dict[str, dict[str, Any]] = {}

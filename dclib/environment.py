@@ -22,6 +22,8 @@ def code() -> dict[str, Any]:
         ).stdout.strip()
 
     try:
+        if not paths.cloned():  # another repository may hold the installed package
+            raise FileNotFoundError(paths.root())
         return {"commit": git("rev-parse", "HEAD"), "clean": not git("status", "-s", "dclib")}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": "unknown", "clean": False}

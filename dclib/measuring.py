@@ -80,7 +80,7 @@ def write(kind: str, record: dict[str, Any]) -> Path:
     """Keep a record, in place of an earlier one of its preset."""
     file = path(kind, record["preset"])
     file.parent.mkdir(parents=True, exist_ok=True)
-    runs.write_atomically(file, (json.dumps(record, indent=1) + "\n").encode())
+    runs.write_atomically(file, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
     return file
 
 

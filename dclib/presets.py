@@ -146,7 +146,8 @@ def experiment(
     lr, unit_rate, penalty = SHARED_RATE, METHODS[method].unit_rate, METHODS[method].penalty
     if p.grid and "lr" not in changes:
         tuned = METHODS[method].ablates or method
-        lr, unit_rate, penalty = selection.chosen(preset, tuned, underlying)
+        known = (preset, tuned, underlying, plan_of_rates(tuned, underlying))
+        lr, unit_rate, penalty = selection.chosen(*known)
     fields: dict[str, Any] = {
         "dataset": p.dataset,
         "split": "test",
@@ -207,6 +208,18 @@ def ready(preset: str, underlying: str = "resnet18", methods: Sequence[str] = ()
             )
         )
     ]
+
+
+def plan_of_rates(method: str, underlying: str) -> str | None:
+    """The plan of the runs that a method's learning rate is chosen from; None where none is."""
+    for plan, on, methods in (
+        ("rates", "resnet18", FIG3["resnet18"]),
+        ("rates-alexnet", "alexnet", FIG3["alexnet"]),
+        ("rates-relatives", "resnet18", relatives()),
+    ):
+        if method in methods and underlying == own_underlying(method, on):
+            return plan
+    return None
 
 
 def relatives(underlying: str = "resnet18") -> list[str]:

@@ -58,9 +58,15 @@ def run(
         The front page of the built book.
 
     Raises:
-        RunError: an unknown preset, notebook or parameter, before anything is executed; a notebook
-            failed; the book has warnings or lacks pages; another process is at the same build.
+        RunError: no clone of the repository; an unknown preset, notebook or parameter, before
+            anything is executed; a notebook failed; the book has warnings or lacks pages; another
+            process is at the same build.
     """
+    if not paths.cloned():
+        raise RunError(
+            "the notebooks are not part of the installed package: clone the repository, and call"
+            " `make report` there"
+        )
     if preset not in presets.PRESETS:
         raise RunError(f"preset {preset!r} is unknown; choose from {list(presets.PRESETS)}")
     chosen = [_source(name) for name in notebooks] if notebooks else sources()

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import lzma
 import os
 import uuid
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dclib import metrics, paths
-from dclib.errors import RunError
+from dclib.errors import DAMAGE, RunError
 from dclib.experiment import Experiment
 from dclib.outcomes import Outcomes
 from dclib.shelf import Shelf
@@ -64,7 +63,7 @@ class Record:
             content = path.read_bytes()
             self.check(OUTCOMES, content)
             return Outcomes.from_bytes(content)
-        except (OSError, lzma.LZMAError, ValueError, KeyError, EOFError) as error:
+        except DAMAGE as error:
             raise RunError(
                 f"{path} cannot be read ({error}): restore it, or remove its folder and run again"
             ) from error
@@ -163,8 +162,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise RunError(
-            f"{path} cannot be written ({error}): free space or change DCLIB_STORE, then"
-            " run again; finished work is kept"
+            f"{path} cannot be written ({error.strerror or error}): free space, or name another"
+            " place (DCLIB_STORE), then run again; finished work is kept"
         ) from error
 
 
@@ -185,15 +184,15 @@ def read(folder: Path) -> Record:
             )
         record = Record(
             Experiment.from_dict(text["experiment"]),
-            text["environment"],
-            text["history"] if version == 1 else _rows(text["history"]),
+            dict(text["environment"]),
+            _rows(text["history"]) if version > 1 else [dict(row) for row in text["history"]],
             folder,
             text.get("answers"),
             text.get("digests", {}),
         )
         if version > 1 and record.id == folder.name and text["digest"] != _digest(text):
             raise ValueError("its content is not what its digest says")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except DAMAGE as error:
         raise RunError(
             f"{path} is no run record of this version ({error}): restore it, or remove the folder"
             " and run again"
@@ -203,7 +202,12 @@ def read(folder: Path) -> Record:
     return record
 
 
-SHELF = Shelf("runs", RECORD, (OUTCOMES,), read, kind="run", listing="runs list")
+SHELF = Shelf(
+    *("runs", RECORD, (OUTCOMES,), read),
+    whole=lambda record: record.outcomes,
+    kind="run",
+    listing="runs list",
+)
 places, load, existing = SHELF.places, SHELF.load, SHELF.existing
 find, every, committed, publish = SHELF.find, SHELF.every, SHELF.committed, SHELF.publish
 
@@ -212,34 +216,42 @@ def table(records: Sequence[Record]) -> "pd.DataFrame":
     """One row per run: what it was, where it ran, its failure rate, mean error and accuracies.
 
     Runs without landmarks have NaN for the first two, and the main task first in the last.
+
+    Raises:
+        RunError: a record lacks some of this, or cannot be read.
     """
     import pandas as pd
 
-    rows = []
-    for record in records:
-        e, environment = record.experiment, record.environment
-        errors = record.outcomes.errors.get("bin")
-        rows.append(
-            {
-                "run": record.id,
-                "method": e.method,
-                "underlying": e.underlying,
-                "dataset": e.dataset,
-                "preset": e.preset,
-                "split": e.split,
-                "lr": e.lr,
-                "weighting": e.weighting,
-                "try": e.try_,
-                "epochs": e.epochs,
-                "parameters": environment["parameters"],
-                "failure rate": np.nan if errors is None else metrics.failure_rate(errors),
-                "mean error": np.nan if errors is None else float(errors.mean()),
-                "accuracy": _accuracies(record.outcomes),
-                "minutes": environment["seconds"] / 60,
-                "device": environment["device"],
-            }
-        )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(map(_summary, records))
+
+
+def _summary(record: Record) -> dict[str, Any]:
+    e, environment, outcomes = record.experiment, record.environment, record.outcomes
+    try:
+        errors = outcomes.errors.get("bin")
+        return {
+            "run": record.id,
+            "method": e.method,
+            "underlying": e.underlying,
+            "dataset": e.dataset,
+            "preset": e.preset,
+            "split": e.split,
+            "lr": e.lr,
+            "weighting": e.weighting,
+            "try": e.try_,
+            "epochs": e.epochs,
+            "parameters": int(environment["parameters"]),
+            "failure rate": np.nan if errors is None else metrics.failure_rate(errors),
+            "mean error": np.nan if errors is None else float(errors.mean()),
+            "accuracy": _accuracies(outcomes),
+            "minutes": environment["seconds"] / 60,
+            "device": str(environment["device"]),
+        }
+    except DAMAGE as error:
+        raise RunError(
+            f"{record.folder / RECORD} or what lies beside it is damaged ({error!r}): restore it,"
+            " or remove the folder and run again"
+        ) from error
 
 
 def _accuracies(outcomes: Outcomes) -> str:

@@ -123,7 +123,8 @@ def _rows(file: Path) -> tuple[dict[str, str], ...]:
 
 
 def _chosen(preset: str, method: str, underlying: str) -> dict[str, str] | None:
-    for row in _rows(path()):
+    own, packaged = path(), Path(__file__).with_name("selection.csv")
+    for row in _rows(own if own.exists() or paths.cloned() else packaged):
         named = (row["preset"], row["method"], row["underlying"])
         if named == (preset, method, underlying) and row["chosen"] == "True":
             return row
@@ -135,17 +136,25 @@ def is_chosen(preset: str, method: str, underlying: str) -> bool:
     return _chosen(preset, method, underlying) is not None
 
 
-def chosen(preset: str, method: str, underlying: str) -> tuple[float, float, float]:
+def chosen(
+    preset: str, method: str, underlying: str, plan: str | None = "rates"
+) -> tuple[float, float, float]:
     """The learning rate, unit rate and penalty weight chosen for a method.
+
+    Args:
+        plan: the grid that a rate of it is chosen from, if there is one.
 
     Raises:
         RunError: none has been chosen yet.
     """
     row = _chosen(preset, method, underlying)
     if row is None:
+        choose = (
+            f"run `python -m dclib train --plan {plan} --preset {preset}`, then `python -m dclib"
+            f" select --preset {preset}`, or "
+        )
         raise RunError(
-            f"no learning rate is chosen for {method} on {underlying} at preset {preset}: run"
-            f" `python -m dclib train --plan rates --preset {preset}`, then `python -m dclib"
-            " select`, or name one by --lr"
+            f"no learning rate is chosen for {method} on {underlying} at preset {preset}:"
+            f" {choose if plan else ''}name one by --lr"
         )
     return float(row["lr"]), float(row["unit_rate"]), float(row["penalty"])

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from enum import Enum
 from functools import partial
 from statistics import fmean
@@ -153,6 +153,39 @@ def _asked(workers: int | None) -> int:
     return int(named)
 
 
+@contextmanager
+def claimed(run: str) -> Iterator[None]:
+    """A run is this process's alone, for the length of a `with`; a folder left empty goes.
+
+    Raises:
+        Timeout: it is another's.
+    """
+    locks = paths.store() / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / run, timeout=0):
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # it is not there, or something is in it
+                (paths.store() / run).rmdir()
+
+
+def once_more(experiment: Experiment) -> Record:
+    """Train a run also where its record is, to have its weights.
+
+    Raises:
+        RunError: it failed, or another process trains it.
+        DataError: a data set is missing.
+    """
+    from dclib.train import train
+
+    try:
+        with claimed(experiment.id):
+            return train(experiment)
+    except Timeout:
+        raise RunError(f"run {experiment.id}: {State.BUSY.value}, wait for it") from None
+
+
 class _TimeIsUp(Exception):
     """Ends a training after an epoch, when its checkpoint is written."""
 
@@ -186,10 +219,8 @@ def attempt(
         if not ended and time.time() + row["seconds"] > until:
             raise _TimeIsUp(f"stopped after epoch {row['epoch'] + 1}, to go on from there")
 
-    locks = paths.store() / ".locks"
-    locks.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(locks / experiment.id, timeout=0):
+        with claimed(experiment.id):
             if not _is_there(experiment, weights):
                 if time.time() + seconds > until:
                     return State.LEFT, f"needs about {duration(seconds)}"

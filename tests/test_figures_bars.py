@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from fake_records import NO_RELATED, fake_record, fake_records
 
-from dclib import __main__ as cli
-from dclib import commands, figures, paper, selection
+from dclib import cli, figures, paper, selection
+from dclib.cli import training
 from dclib.figures import bars
 from dclib.figures.bars import Bar
 
@@ -155,8 +155,8 @@ class TestWhy:
             _, command = bars.why(bar, preset)
             if not command:
                 continue
-            options = cli.parser().parse_args(shlex.split(command)[3:])
-            made = commands._experiments(options)
+            options = cli.parse(shlex.split(command)[3:])
+            made = training.experiments(options)
             assert bar in [Bar(*bars.half(e), e.label) for e in made], command
             tried += 1
         assert tried > 15

@@ -136,6 +136,6 @@ def test_tables_of_the_package_are_installed_with_it():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     patterns = settings["package-data"]["dclib"]
     tables = [path for path in (ROOT / "dclib").rglob("*.csv")]
-    assert {path.name for path in tables} == {"reported.csv", "claims.csv"}
+    assert {path.name for path in tables} == {"reported.csv", "claims.csv", "selection.csv"}
     for path in tables:
         assert any(path.relative_to(ROOT / "dclib").match(pattern) for pattern in patterns)

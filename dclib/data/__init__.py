@@ -56,6 +56,14 @@ def late(module: str, name: str) -> Callable[..., Any]:
 RELATEDNESS = ("100", "0", "50", "profile", "others")  # the names of `dclib.data.synthetic.SETS`
 
 
+def _nothing_to_obtain(name: str, source: Path | None) -> str:
+    if source is not None:
+        raise DataError(
+            f"{name} is drawn by dclib itself: leave out {source}, or give it a new name"
+        )
+    return "drawn by dclib itself when first used: nothing to obtain"
+
+
 def _drawn(
     name: str, description: str, load: Callable[[int], Faces], identify: Callable[[], str]
 ) -> DataSet:
@@ -65,7 +73,7 @@ def _drawn(
         load=load,
         tasks=late("dclib.tasks", "mtfl_tasks"),
         identify=identify,
-        prepare=lambda source: "drawn by dclib itself when first used: nothing to obtain",
+        prepare=partial(_nothing_to_obtain, name),
         words=lambda: MTFL_WORDS,
     )
 

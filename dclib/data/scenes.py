@@ -100,7 +100,13 @@ def fingerprint() -> str:
 
 
 def prepare(source: Path | None = None) -> Report:
-    """Draw the scenes, if they are not in the cache, and report what there is."""
+    """Draw the scenes, if they are not in the cache, and report what there is.
+
+    Raises:
+        DataError: a source, which nothing is taken from.
+    """
+    if source is not None:
+        raise DataError(f"scenes are drawn by dclib itself: leave out {source}")
     return verified("nowhere: drawn by dclib itself", load())
 
 

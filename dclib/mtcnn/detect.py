@@ -50,8 +50,9 @@ class Settings:
     thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
 
     def __post_init__(self) -> None:
-        if not self.minimum > 0:
-            raise ValueError(f"minimum={self.minimum}: give the side of the smallest faces")
+        if not SIZES["P"] <= self.minimum < math.inf:
+            rule = f"give the side of the smallest faces, at least the {SIZES['P']} px that P sees"
+            raise ValueError(f"minimum={self.minimum}: {rule}")
         if not 0 < self.factor < 1:
             raise ValueError(f"factor={self.factor}: give a number between 0 and 1")
         if not (len(self.thresholds) == 3 and all(0 <= t <= 1 for t in self.thresholds)):

@@ -5,14 +5,13 @@ weights of the stages.
 """
 
 import json
-import lzma
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dclib import paths
-from dclib.errors import RunError
+from dclib.errors import DAMAGE, RunError
 from dclib.mtcnn.experiment import STAGES, CascadeExperiment
 from dclib.mtcnn.findings import Findings, restore
 from dclib.runs import write_atomically
@@ -101,13 +100,13 @@ def read(folder: Path) -> CascadeRecord:
             )
         record = CascadeRecord(
             CascadeExperiment.from_dict(text["experiment"]),
-            text["environment"],
-            text["history"],
-            text["mined"],
+            dict(text["environment"]),
+            dict(text["history"]),
+            dict(text["mined"]),
             restore(text["findings"], (folder / ARRAYS).read_bytes()),
             folder,
         )
-    except (OSError, ValueError, KeyError, TypeError, EOFError, lzma.LZMAError) as error:
+    except DAMAGE as error:
         raise RunError(
             f"{path} is no record of a cascade of this version ({error}): restore it, or remove"
             " the folder and train again"
@@ -117,6 +116,11 @@ def read(folder: Path) -> CascadeRecord:
     return record
 
 
-SHELF = Shelf("cascades", RECORD, (ARRAYS,), read, kind="cascade", listing="cascade --list")
+SHELF = Shelf(
+    *("cascades", RECORD, (ARRAYS,), read),
+    whole=lambda record: record.findings,
+    kind="cascade",
+    listing="cascade --list",
+)
 load, existing = SHELF.load, SHELF.existing
 find, every, committed, publish = SHELF.find, SHELF.every, SHELF.committed, SHELF.publish

@@ -9,7 +9,6 @@ So are the published weights in our own detection.
 
 import base64
 import json
-import lzma
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ import numpy as np
 from dclib import paths
 from dclib.data.photos import PhotoSet, load
 from dclib.environment import code, machine
-from dclib.errors import RunError
+from dclib.errors import DAMAGE, RunError
 from dclib.mtcnn import evaluate, public
 from dclib.mtcnn.detect import Cascade, Detections, Settings
 from dclib.mtcnn.findings import ENOUGH, Findings, restore
@@ -66,7 +65,7 @@ def score(file: Path) -> Reference:
             f"{package} {version} with its own weights, faces of {settings['minimum']} pixels or"
             f" more, thresholds {', '.join(map(str, settings['thresholds']))}"
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
+    except (*DAMAGE, StopIteration) as error:
         raise RunError(f"{file} holds no detections ({error}): {remedy}") from error
     faces, heldout = load(FACES)[1], evaluate.held_out(HELDOUT)
     for photos in (faces, heldout):
@@ -168,7 +167,7 @@ def read(file: Path) -> Reference:
             )
         findings = restore(text["findings"], base64.b64decode(text["arrays"], validate=True))
         return Reference(text["name"], text["about"], text["environment"], findings)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, lzma.LZMAError) as error:
+    except DAMAGE as error:
         raise RunError(f"{file} holds no scores of a detector ({error}): {remedy}") from error
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_bytes
@@ -32,6 +32,7 @@ from dclib.mtcnn.sources import shown_background, split
 from dclib.mtcnn.stages import SIZES, TASKS, Stage, build
 from dclib.mtcnn.training import Training, train_stage
 from dclib.runs import write_atomically
+from dclib.sweep import claimed
 
 THREADS = 1  # results depend on it in the last bits
 
@@ -221,13 +222,11 @@ def require(
     """
     wanted = list(experiments)
     waiting = [e for e in dict.fromkeys(wanted) if not _is_there(e, weights)]
-    locks = paths.store() / ".locks"
-    locks.mkdir(parents=True, exist_ok=True)
     while waiting:
         busy = []
         for experiment in waiting:
             try:
-                with FileLock(locks / experiment.id, timeout=0):
+                with claimed(experiment.id):
                     if not _is_there(experiment, weights):
                         train(experiment, _teller(experiment) if progress else _silent)
             except Timeout:

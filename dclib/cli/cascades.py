@@ -1,44 +1,40 @@
-"""What the commands of section 4.5 do, and their options; `dclib.__main__` adds them to its own.
-
-They import what they need when they run, so that --help answers at once.
-"""
+"""Cascades, section 4.5."""
 
 import argparse
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dclib.cli.options import Commands, count, path, say, try_
+from dclib.cli.records import verify_each
 from dclib.errors import RunError
 
 if TYPE_CHECKING:
     from dclib.mtcnn.experiment import CascadeExperiment
 
-# Adds a sub-command: its name, what it does, a line about it.
-Command = Callable[[str, Callable[[argparse.Namespace], None], str], argparse.ArgumentParser]
 
+def register(commands: Commands) -> None:
+    training = commands.add("cascade", "train and score a cascade of MTCNN, section 4.5", cascade)
+    training.option("run", "cascades by their ids: to have their weights", None, "ID", nargs="*")
+    training.option("--method", "DC-MTCNN, MTCNNx or MTCNN")
+    about = "mtcnn: all cascades of section 4.5 instead"
+    training.option("--plan", about, metavar="FIGURE", choices=["mtcnn"])
+    training.preset(None)
+    training.option("--try", "the try, which is its seed (default: 0)", try_, "N", dest="try_")
+    training.option("--tries", "of a plan, the first N tries (default: all)", count, "N")
+    training.switch("--publish", "copy records to results/")
+    training.switch("--list", "show the cascades that are there")
+    training.switch("--verify", "recompute errors from landmarks, of those named or of all")
 
-def register(command: Command) -> None:
-    """Add the commands `cascade` and `detectors`."""
-    training = command("cascade", cascade, "train and score a cascade of MTCNN, section 4.5")
-    training.add_argument("run", nargs="*", help="cascades by their ids: to have their weights")
-    training.add_argument("--method", help="DC-MTCNN, MTCNNx or MTCNN")
-    training.add_argument("--plan", choices=["mtcnn"], help="all cascades of section 4.5 instead")
-    training.add_argument("--preset", default="cpu", help="smoke, cpu or paper (default: cpu)")
-    training.add_argument("--try", dest="try_", type=int, default=0, metavar="N")
-    training.add_argument("--tries", type=int, metavar="N", help="of a plan, the first tries only")
-    training.add_argument("--publish", action="store_true", help="copy records to results/")
-    training.add_argument("--list", action="store_true", help="show the cascades that are there")
-    recomputing = "recompute landmark errors from landmarks, of the named cascades or of all"
-    training.add_argument("--verify", action="store_true", help=recomputing)
-
-    scoring = command("detectors", detectors, "score what public detectors found, section 4.5")
-    made = "written by data_scripts/public_detectors.py"
-    scoring.add_argument("file", nargs="*", type=Path, metavar="FILE.json", help=made)
-    unpacked = "the wheel of facenet-pytorch, unpacked: score its weights in our own detection"
-    scoring.add_argument("--package", type=Path, action="append", metavar="FOLDER", help=unpacked)
-    timing = "time our detection beside that package instead, and beside mtcnn in another --package"
-    scoring.add_argument("--time", action="store_true", help=timing)
+    about = "score what public detectors found; writes results/detectors/"
+    scoring = commands.add("detectors", about, detectors)
+    about = "written by data_scripts/public_detectors.py"
+    scoring.option("file", about, path, "FILE.json", nargs="*")
+    about = "the wheel of facenet-pytorch, unpacked: score its weights in our own detection"
+    scoring.option("--package", about, path, "FOLDER", action="append")
+    about = "time our detection beside that package instead, and beside mtcnn in another --package"
+    scoring.switch("--time", about)
 
 
 def _experiments(options: argparse.Namespace) -> "list[CascadeExperiment]":
@@ -49,8 +45,6 @@ def _experiments(options: argparse.Namespace) -> "list[CascadeExperiment]":
     if options.plan:
         planned = presets.plan(options.preset)
         return [e for e in planned if options.tries is None or e.try_ < options.tries]
-    if not options.method:
-        raise RunError("name what to train: --method METHOD, --plan mtcnn or an id")
     return [presets.experiment(options.preset, options.method, try_=options.try_)]
 
 
@@ -72,7 +66,7 @@ def cascade(options: argparse.Namespace) -> None:
 def _list() -> None:
     from dclib.mtcnn import records
 
-    made = list(records.every())
+    made = list(records.SHELF.readable(say))
     print("\n".join(f"{r.id} {r.experiment.title}" for r in made) if made else "no cascades yet")
 
 
@@ -80,14 +74,7 @@ def _verify(options: argparse.Namespace) -> None:
     from dclib.mtcnn import records
     from dclib.mtcnn.evaluate import verify
 
-    made = [records.load(run) for run in options.run] if options.run else list(records.every())
-    differing = 0
-    for record in made:
-        wrong = verify(record.findings)
-        differing += bool(wrong)
-        print(f"{record.id} {record.experiment.title}: {'; '.join(wrong) or 'verified'}")
-    if differing:
-        raise RunError(f"{differing} of {len(made)} cascades differ from their landmarks")
+    verify_each(records.SHELF, options.run, lambda record: verify(record.findings), "landmarks")
 
 
 def detectors(options: argparse.Namespace) -> None:

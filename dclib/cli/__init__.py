@@ -1,0 +1,96 @@
+"""The command line: `python -m dclib COMMAND --help`.
+
+One file a room adds its commands. They import what they need when they run, so that --help answers
+at once.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+
+from dclib import __version__
+from dclib.cli import book, cascades, data, measuring, records, training, using
+from dclib.cli.options import Commands, settle
+from dclib.errors import DataError, RunError
+
+ROOMS = (data, training, measuring, records, using, cascades, book)
+MEMORY = ("out of memory", "allocate", "size calculation overflowed")  # in torch's own words
+SYSTEM = (OSError, MemoryError, RecursionError, RuntimeError, ModuleNotFoundError)
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands with their options."""
+    top = argparse.ArgumentParser("python -m dclib", description="The companion of DCNet's paper.")
+    top.add_argument("--version", action="version", version=f"dclib {__version__}")
+    commands = Commands(top, "COMMAND")
+    for room in ROOMS:
+        room.register(commands)
+    return top
+
+
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options that some words give, with their defaults.
+
+    Raises:
+        RunError: options that do not go together.
+    """
+    return settle(parser().parse_args(words))
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; user-facing errors become one line and exit status 1."""
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    try:
+        if sys.stdout is None:
+            raise RunError("standard output is closed: nothing can be answered, open it")
+        try:
+            options = parse(words)
+            options.do(options)
+        finally:
+            sys.stdout.flush()  # now, or a full disk would be told of too late
+    except BrokenPipeError:  # the reader of our lines has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    except KeyboardInterrupt:
+        return _say("interrupted: finished work is kept, the same command goes on", 130)
+    except (DataError, RunError, ValueError, *SYSTEM) as error:
+        text = told(error)
+        for word in sys.argv[1:] if words is None else words:
+            if not word.isprintable():  # a file may be named so, but its error is one line
+                text = text.replace(word, word.encode("unicode_escape").decode())
+        return _say(f"error: {text}", 1)
+    return 0
+
+
+def told(error: BaseException) -> str:
+    """What an error says to people, in a line; what is a fault of the code is raised again."""
+    if isinstance(error, (DataError, RunError)):
+        return str(error)
+    if isinstance(error, OSError):
+        what = f"{error.filename}: {error.strerror}" if error.filename else error
+        places = "DCLIB_STORE, DCLIB_DATA and DCLIB_RESULTS move those of dclib"
+        return f"{what}: make room, or name a place that can be read and written ({places})"
+    if isinstance(error, UnicodeError):
+        return f"text that is no UTF-8 ({error}): save it as such, or set PYTHONUTF8=1"
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error}: `pip install 'dclib[book,cluster,onnx]'` has all that commands need"
+    if isinstance(error, RecursionError):
+        return f"what was read is nested too deeply ({error}): restore that file"
+    if isinstance(error, MemoryError) or any(word in str(error) for word in MEMORY):
+        return (
+            f"not enough memory ({str(error) or 'none is left'}): take a smaller --batch, --width"
+            " or --resolution, or a smaller photo"
+        )
+    if isinstance(error, ValueError):
+        return str(error)
+    raise error
+
+
+def _say(line: str, status: int) -> int:
+    """Say why a command ends, where that can be said, and its exit status."""
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+        return status
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    return status

@@ -1,0 +1,102 @@
+"""Trained networks at work."""
+
+import argparse
+import json
+from typing import Any
+
+from dclib.cli.options import Commands, number, path, say, text
+from dclib.errors import RunError
+
+
+def register(commands: Commands) -> None:
+    seeing = commands.add("predict", "landmarks and labels of the face in a photo", predict)
+    seeing.option("photo", "a JPEG or PNG", path, "PHOTO")
+    about = "whose network predicts: its id, or the start of it"
+    seeing.option("--run", about, metavar="ID", required=True)
+    where = seeing.add_mutually_exclusive_group()
+    about = "of the face, in pixels (default: the central square)"
+    sides = ("LEFT", "TOP", "RIGHT", "BOTTOM")
+    where.add_argument("--box", nargs=4, type=number(float), metavar=sides, help=about)
+    about = "all faces that this cascade finds, instead of one"
+    where.add_argument("--cascade", type=text, metavar="ID", help=about)
+    seeing.option("--draw", "write the photo with its landmarks here", path, "FILE")
+
+    finding = commands.add("detect", "find faces in photos by a cascade, section 4.5", detect)
+    finding.option("photo", "JPEG or PNG", path, "PHOTO", nargs="+")
+    about = "of the cascade that finds them, or the start of it"
+    finding.option("--run", about, metavar="ID", required=True)
+    about, side = "side of the smallest faces looked for (default: 20)", number(float, most=1e5)
+    finding.option("--minimum", about, side, "PIXELS", default=20.0)
+    finding.option("--draw", "write the photos with their faces here", path, "FOLDER")
+
+    giving = commands.add("export", "write the network of a run as an ONNX file", export)
+    giving.option("run", "its id, or the start of it", metavar="ID")
+    giving.option("file", "what is written", path, "FILE.onnx")
+
+
+def predict(options: argparse.Namespace) -> None:
+    from dclib import inference, paths, runs
+    from dclib.predict import open_photo
+    from dclib.predict import predict as run_on
+
+    photo, record = open_photo(options.photo), runs.load(options.run)
+    if record.weights and not (paths.store() / record.id / inference.FILE).exists():
+        say(f"preparing the network of run {record.id} for its first prediction: some seconds")
+    if options.cascade:
+        from dclib.mtcnn import pipeline
+
+        faces = pipeline.predict_all(record, pipeline.load(options.cascade), photo)
+        landmarks = [point for face in faces for point in face.prediction.landmarks]
+        found: dict[str, Any] = {"faces": [face.to_dict() for face in faces]}
+    else:
+        prediction = run_on(record, photo, options.box and tuple(options.box))
+        landmarks, found = list(prediction.landmarks), prediction.to_dict()
+    answer = _json(found, f"run {record.id}", f"train --run {record.id}")
+    if options.draw:
+        from PIL import ImageDraw
+
+        pen = ImageDraw.Draw(photo)
+        radius = max(2, min(photo.size) / 80)
+        for x, y in landmarks:
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill="#0072b2")
+        photo.save(options.draw)
+    print(answer)
+
+
+def detect(options: argparse.Namespace) -> None:
+    from dclib.mtcnn import pipeline
+    from dclib.mtcnn.detect import Settings
+
+    cascade, settings = pipeline.load(options.run), Settings(minimum=options.minimum)
+    for photo in options.photo:
+        found = cascade.detect(photo, settings)
+        told = {"photo": str(photo), **found.to_dict()}
+        answer = _json(told, f"cascade {options.run}", f"cascade {options.run}")
+        if options.draw:
+            pipeline.draw(photo, found, options.draw)
+        print(answer, flush=True)
+
+
+def _json(found: dict[str, Any], whose: str, again: str) -> str:
+    """JSON, which knows no NaN.
+
+    Raises:
+        RunError: there is one, which only damaged weights give.
+    """
+    try:
+        return json.dumps(found, allow_nan=False)
+    except ValueError:
+        raise RunError(
+            f"{whose} predicts what is no number, its weights are damaged: `python -m dclib"
+            f" {again}` makes them anew"
+        ) from None
+
+
+def export(options: argparse.Namespace) -> None:
+    from dclib import inference, runs
+
+    if options.file.suffix != ".onnx" or (options.file.exists() and not options.file.is_file()):
+        raise RunError(f"{options.file} cannot be written: name a file that ends in .onnx")
+    record = runs.load(options.run)
+    net, resolution = inference.network(record), record.experiment.resolution
+    print(inference.export(net, options.file, resolution, {"run": record.id}))
