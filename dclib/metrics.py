@@ -113,9 +113,6 @@ def interocular_distances(truth: Any, eyes: tuple[int, int] = (0, 1)) -> Floats:
     array([5.])
     """
     true = _points(truth, "truth")
-    for eye in eyes:
-        if not 0 <= eye < true.shape[1]:
-            raise ValueError(f"eyes={eyes}: there are {true.shape[1]} landmarks, numbered from 0")
     distances = _apart(true, eyes)
     _refuse(np.isnan(distances), f"has an eye (landmarks {eyes}) that is not visible")
     _refuse(distances == 0, f"has both eyes (landmarks {eyes}) in one place")
@@ -173,6 +170,11 @@ def face_sizes(truth: Any, eyes: tuple[int, int] | None = (0, 1)) -> Floats:
 
 def _apart(true: Floats, eyes: tuple[int, int]) -> Floats:
     """Distance (N,) between two points of each face; NaN where one is not visible."""
+    if len(set(eyes)) != 2 or len(eyes) != 2:
+        raise ValueError(f"eyes={eyes}: give the numbers of two landmarks")
+    for eye in eyes:
+        if eye not in range(true.shape[1]):
+            raise ValueError(f"eyes={eyes}: there are {true.shape[1]} landmarks, numbered from 0")
     across = true[:, eyes[1]] - true[:, eyes[0]]  # (N, 2)
     return np.hypot(across[:, 0], across[:, 1])
 
@@ -192,14 +194,14 @@ def failure_rate(errors: Any, threshold: float = THRESHOLD) -> float:
         threshold: in the unit of the errors.
 
     Raises:
-        ValueError: no error at all, or one that is NaN.
+        ValueError: no error at all, one that is NaN, or a threshold that is none.
 
     >>> round(failure_rate([0.02, 0.05, 0.12]), 4)
     0.3333
     >>> failure_rate([0.10])
     0.0
     """
-    return float(np.mean(_errors(errors) > threshold))
+    return float(np.mean(_errors(errors) > _limit(threshold, "threshold")))
 
 
 def mean_error(errors: Any) -> float:
@@ -241,7 +243,10 @@ def ced(errors: Any, at: Any) -> Floats:
     array([0.  , 0.5 , 0.75])
     """
     values = np.sort(_errors(errors), axis=None)
-    return np.asarray(np.searchsorted(values, _array(at), side="right") / values.size)
+    places = _array(at)
+    if _absent(places).any():
+        raise ValueError("at: an error at which the distribution is asked for is NaN")
+    return np.asarray(np.searchsorted(values, places, side="right") / values.size)
 
 
 def auc(errors: Any, limit: float = THRESHOLD) -> float:
@@ -250,9 +255,14 @@ def auc(errors: Any, limit: float = THRESHOLD) -> float:
     Between 0 and 1, and exact, not summed on a grid: each face adds what lies right of its error
     e, so the area is the mean of max(0, 1 - e / limit).
 
+    Raises:
+        ValueError: no error at all, one that is NaN, or a limit that is not positive.
+
     >>> round(auc([0.02, 0.05, 0.12]), 5)
     0.43333
     """
+    if not _limit(limit, "limit"):
+        raise ValueError("limit=0: there is no area below it")
     return float(np.mean(np.maximum(0.0, 1.0 - _errors(errors) / limit)))
 
 
@@ -297,6 +307,12 @@ def _errors(values: Any) -> Floats:
     if _absent(errors).any():
         raise ValueError(f"{int(_absent(errors).sum())} of {errors.size} errors are NaN")
     return errors
+
+
+def _limit(value: float, name: str) -> float:
+    if not 0 <= value < np.inf:
+        raise ValueError(f"{name}={value}: give a share of the scale, not negative and finite")
+    return value
 
 
 def _absent(values: Floats) -> NDArray[np.bool_]:

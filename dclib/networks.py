@@ -1,5 +1,6 @@
 """Networks by the paper's names of their methods."""
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -9,7 +10,7 @@ from dclib import underlying as underlying_networks
 from dclib.columns import Network, count_parameters
 from dclib.methods import METHODS
 from dclib.split import align, shapes
-from dclib.tasks import Task
+from dclib.tasks import Landmarks, Task, label_tasks
 from dclib.tracing import evaluating, first_line, on_meta
 
 CNN = underlying_networks.CNN
@@ -21,7 +22,7 @@ def build(
     *,
     tasks: Sequence[Task],
     underlying: CNNs | None = None,
-    resolution: int = 112,
+    resolution: int | None = None,
     width: float = 1.0,
     pretrained: str | bool = False,
 ) -> Network:
@@ -35,14 +36,15 @@ def build(
             last one also for all after it; names may be joined by a plus sign. As most methods have
             a column for each task, "resnet18+mobilenet_v3_small" is ResNet18 for the main task and
             MobileNet for the others. Those with more blocks are shortened by `dclib.split.align`.
-        resolution: side of the input in pixels.
+        resolution: side of the input in pixels; that of the tasks if not given, or 112.
         width: multiplies the feature maps of the underlying network; a widened method is widened
             until it has as many parameters as DCNet at this width.
         pretrained: columns start as identical copies of "imagenet" or "tiny-imagenet" weights.
 
     Raises:
-        ValueError: unknown names, a method on an underlying network that its name excludes or that
-            its columns cannot differ in, or an argument out of range.
+        ValueError: unknown names, tasks of one name or for another resolution, a method on an
+            underlying network that its name excludes or that its columns cannot differ in, or an
+            argument out of range.
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r} is unknown; choose from {list(METHODS)}")
@@ -55,13 +57,34 @@ def build(
             f"{method} is the paper's name for {chosen.title} on {chosen.underlying},"
             f" not on {_names(several)}"
         )
-    if not tasks:
-        raise ValueError("tasks is empty: a network needs at least one task")
+    _refuse_tasks(tasks)
     if chosen.widened:
         if pretrained:
             raise ValueError(f"{method} is widened, so pre-trained weights do not fit its columns")
         width, _ = matched_width(method, tuple(tasks), several, width)
-    return _assemble(method, tasks, several, width, pretrained, resolution)
+    made_for = _resolutions(tasks)
+    size = resolution if resolution is not None else next(iter(made_for), 112)
+    net = _assemble(method, tasks, several, width, pretrained, size)
+    if wrong := sorted({own for own in made_for if own != size}):
+        raise ValueError(
+            f"tasks have landmarks on images of {wrong} px, and the network is for {size} px: make"
+            " both for one resolution"
+        )
+    return net
+
+
+def _refuse_tasks(tasks: Sequence[Task]) -> None:
+    if not tasks:
+        raise ValueError("tasks is empty: a network needs at least one task")
+    names = Counter(task.name for task in tasks)
+    parts = Counter(task.name for task in label_tasks(tasks))  # angles are tasks of their own
+    if twice := [name for name, times in (names | parts).items() if times > 1]:
+        raise ValueError(f"tasks: {twice} is the name of several; give each task its own")
+
+
+def _resolutions(tasks: Sequence[Task]) -> list[int]:
+    """What images the tasks are made for, in pixels: landmarks have a bin a pixel."""
+    return [task.bins for task in tasks if isinstance(task, Landmarks)]
 
 
 def _several(underlying: CNNs) -> tuple[CNN, ...]:

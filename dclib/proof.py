@@ -1,4 +1,4 @@
-"""What is shown by running copies: that parts do what a whole does, and what a block writes into."""
+"""Shown by running copies: that parts do what a whole does, and what a block writes into."""
 
 import random
 from collections.abc import Sequence
@@ -71,7 +71,7 @@ def _named(model: nn.Module) -> list[tuple[str, Tensor]]:
 def _run(model: nn.Module, images: Tensor, training: bool, seed: int) -> Tensor:
     torch.manual_seed(seed)
     random.seed(seed)
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
     found = model.train(training)(images.clone())
     if not isinstance(found, Tensor):
         raise TypeError(f"it gives no tensor but a {type(found).__name__}")

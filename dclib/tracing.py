@@ -63,8 +63,9 @@ class _Tracer(fx.Tracer):
         return super().getattr(attr, attr_val, {})  # a step that is kept may be taken back
 
     def create_arg(self, a: Any) -> Any:
-        if isinstance(a, Tensor) and a.is_meta and not isinstance(a, fx.Proxy):
-            if not any(a is known for known in (*self.root.parameters(), *self.root.buffers())):
+        if not isinstance(a, fx.Proxy) and isinstance(a, Tensor) and a.is_meta:
+            known = (*self.root.parameters(), *self.root.buffers())
+            if all(a is not tensor for tensor in known):
                 raise fx.proxy.TraceError("it computes with weights apart from the images")
         return super().create_arg(a)
 

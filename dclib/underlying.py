@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -181,8 +182,12 @@ def title(network: CNN) -> str:
     return getattr(network, "__name__", type(network).__name__)
 
 
-def _by_name(name: str, pretrained: str | bool) -> nn.Module:
-    """A classification network of torchvision, its weights drawn anew."""
+def by_name(name: str, pretrained: str | bool = False) -> nn.Module:
+    """A classification network of torchvision, its weights drawn anew.
+
+    Raises:
+        ValueError: torchvision has none of this name.
+    """
     known = list_models(module=models)
     if name not in known:
         raise ValueError(
@@ -204,7 +209,7 @@ def _cut(model: nn.Module) -> nn.ModuleList:
 
 def _make(network: CNN, pretrained: str | bool, resolution: int) -> nn.ModuleList:
     if isinstance(network, str):  # cut at one resolution, so that weights always fit
-        return _cut(_by_name(network, pretrained))
+        return _cut(by_name(network, pretrained))
     made = private(network)[0] if isinstance(network, nn.Module) else network()
     if not isinstance(made, nn.Module):
         raise ValueError(f"{title(network)} must make an nn.Module, not {type(made).__name__}")
@@ -278,9 +283,9 @@ def columns(
         if first == len(made) or own or not isinstance(network, (str, nn.Module)):
             made.append(blocks(network, width, pretrained, resolution))
             continue
-        again = copy.deepcopy(made[first])
+        again = cast(nn.ModuleList, private(made[first])[0])
         if isinstance(network, str) and not pretrained:  # other weights, by their names in it
-            drawn = _by_name(network, False).state_dict()
+            drawn = by_name(network, False).state_dict()
             again.load_state_dict({k: drawn[k.partition(".")[2]] for k in again.state_dict()})
         made.append(again)
     return made

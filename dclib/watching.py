@@ -63,7 +63,7 @@ def generators() -> dict[str, Any]:
     """The states of the generators that everybody shares."""
     return {
         "it draws random numbers of Python": random.getstate(),
-        "it draws random numbers of numpy": pickle.dumps(np.random.get_state()),
+        "it draws random numbers of numpy": pickle.dumps(np.random.get_state()),  # noqa: NPY002
         "it draws random numbers of torch": torch.get_rng_state().numpy().tobytes(),
     }
 
@@ -90,14 +90,14 @@ def switches() -> dict[str, Any]:
 @contextmanager
 def same_chance() -> Iterator[None]:
     """Within it random numbers may be drawn; all generators are then as they were."""
-    python, numpys = random.getstate(), np.random.get_state()
+    python, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
         try:
             yield
         finally:
             random.setstate(python)
-            np.random.set_state(numpys)
+            np.random.set_state(numpys)  # noqa: NPY002
 
 
 # Attributes, and what lies outside

@@ -60,10 +60,11 @@ def run_benchmark(options: argparse.Namespace) -> None:
 
 
 def show_blocks(options: argparse.Namespace) -> None:
-    from torchvision.models import get_model, list_models
+    from torchvision import models
 
     from dclib.split import split
+    from dclib.underlying import by_name
 
-    if options.network not in list_models():
-        raise RunError(f"torchvision has no network {options.network!r}")
-    print(split(get_model(options.network, weights=None), options.resolution, every=options.every))
+    if options.network not in models.list_models(module=models):
+        raise RunError(f"torchvision has no network {options.network!r} that classifies images")
+    print(split(by_name(options.network), options.resolution, every=options.every, check=False))
