@@ -237,22 +237,24 @@ TINY = ["--preset", "smoke", "--epochs", "1", "--train-faces", "32", "--batch", 
 
 @pytest.fixture(scope="module")
 def trained_run(tmp_path_factory):
-    """A store with one run."""
+    """A store with one run, and the file of its network, which takes seconds to make."""
     folder = tmp_path_factory.mktemp("inference")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DCLIB_STORE", str(folder / "store"))
         patch.setenv("DCLIB_RESULTS", str(folder / "results"))
         assert main(["train", "--method", "RN", *TINY]) == 0
         (record,) = runs.every()
-        yield record
+        inference.predictor(record, "onnxruntime")
+        yield record, (record.folder / inference.FILE).read_bytes()
 
 
 @pytest.fixture
 def record(trained_run, monkeypatch):
-    """Its record, without any file or network from before."""
+    """Its record and that file, without any network in memory."""
     monkeypatch.setattr(inference, "_latest", {})
-    (trained_run.folder / inference.FILE).unlink(missing_ok=True)
-    return trained_run
+    record, file = trained_run
+    (record.folder / inference.FILE).write_bytes(file)
+    return record
 
 
 @pytest.fixture
@@ -308,6 +310,7 @@ def test_the_file_is_made_again_when_damaged_or_of_other_weights(record):
 
 
 def test_without_the_packages_torch_does_it(record, photo, monkeypatch, capsys):
+    (record.folder / inference.FILE).unlink()
     monkeypatch.setattr(inference, "PACKAGES", ("onnx", "no_such_package"))
     assert inference.predictor(record).road == "torch"
     assert not (record.folder / inference.FILE).exists()
@@ -321,7 +324,12 @@ def test_a_full_store_does_not_hinder(record, monkeypatch):
     def full(*_: object) -> None:
         raise RunError("no space")
 
+    file = record.folder / inference.FILE
+    made = file.read_bytes()
+    file.unlink()
+    monkeypatch.setattr(inference, "to_onnx", lambda *_: made)
     monkeypatch.setattr(inference, "write_atomically", full)
+    assert not file.exists()
     assert inference.predictor(record).road == "onnxruntime"
 
 
