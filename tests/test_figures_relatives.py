@@ -16,12 +16,13 @@ from matplotlib.patches import Circle
 from test_figures_architecture import assert_legible, words
 from torch import nn
 
-from dclib import build, count_parameters, mtfl_tasks, paths
+from dclib import build, count_parameters, mtfl_tasks, paths, runs
 from dclib.columns import Method, Network, per_task
 from dclib.comparison import Comparison
 from dclib.figures import relatives, results, sizes, structure
 from dclib.figures.wiring import Wiring
 from dclib.methods import METHODS
+from dclib.plan import experiments
 
 ALL = [[True] * 3] * 3
 OWN = [[s == t for s in range(3)] for t in range(3)]
@@ -371,6 +372,39 @@ def test_rates_of_methods_without_runs():
         assert said == [("not run", 1)]
     rows = [label.get_text() for label in fig.axes[0].get_yticklabels()]
     assert rows == ["RN", "NDDR", "DCNet"]
+
+
+def test_the_league_table_and_its_title():
+    """Rates by counting, sizes of the networks themselves, 16 steps of 33 faces by 3 epochs."""
+    changes = {"faces": 50, "width": 0.125, "epochs": 3, "batch": 2}
+    records = [
+        *fake_records({"RN": 3.0, "DCNet": 2.0}, **changes),
+        *fake_records({"L2": 1.0}, tries=1, **changes, penalty=10.0),
+        *fake_records({"Progressive": 2.5}, tries=1, **changes, revision=1),
+    ]
+    for minutes, record in enumerate(records):
+        record.environment.update(trained_on=33, seconds=60.0 * minutes)
+    frame = relatives.league(records)
+    rates = {}
+    for name in frame.index:
+        own = [r.outcomes.errors["bin"] for r in records if r.experiment.method == name]
+        rates[name] = 100 * sum((e > 0.1).mean() for e in own) / len(own)
+    assert list(frame.index) == sorted(rates, key=lambda name: rates[name])
+    assert frame["failure rate (%)"].tolist() == pytest.approx(sorted(rates.values()))
+    assert (frame["low"] <= frame["failure rate (%)"]).all()
+    assert (frame["high"] >= frame["failure rate (%)"]).all()
+    assert frame["tries"].to_dict() == {"RN": 2, "DCNet": 2, "L2": 1, "Progressive": 1}
+    assert frame.loc["DCNet", "training (min)"] == pytest.approx((1 + 3) / 2)
+    assert frame.loc["RN", "parameters (M)"] == 1.0  # as recorded
+    ratio = frame.loc["L2", "multiply-adds (M)"] / frame.loc["RN", "multiply-adds (M)"]
+    assert 4.5 < ratio < 5  # five columns, but heads of equal size
+    title = relatives.league_title(records)
+    assert title.startswith("4 ways to share after 48 training steps: MTFL, 33 faces, 3 epochs")
+
+
+def test_the_league_table_of_the_quick_look_is_after_1280_steps():
+    committed = [r for r in runs.committed() if r.experiment in set(experiments("fig3", "cpu"))]
+    assert "after 1,280 training steps" in relatives.league_title(committed)
 
 
 def test_the_page_tells_of_methods_that_exist_and_lists_those_it_does_not_know():

@@ -2,18 +2,22 @@
 
 import textwrap
 from collections.abc import Sequence
+from statistics import fmean
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from dclib import data
 from dclib.columns import count_parameters
+from dclib.comparison import Comparison
 from dclib.figures import sizes, sketch
-from dclib.figures.results import in_order
+from dclib.figures.results import data_name, in_order
 from dclib.figures.sketch import LINE, SHARED, dark, task_colour, text
 from dclib.figures.structure import structure
 from dclib.figures.wiring import NAME, Wiring
 from dclib.methods import METHODS
 from dclib.networks import build
+from dclib.runs import Record
 from dclib.tasks import Task, mtfl_tasks
 
 # Inches, on the sheet: a picture with the space beside it, the lines above it; letters in a line.
@@ -55,6 +59,46 @@ def table(tasks: Sequence[Task], cost: pd.DataFrame | None = None) -> pd.DataFra
         }
     frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
     return frame if cost is None else frame.join(cost[["step (ms)", "kept (MB)"]])
+
+
+def league(records: Sequence[Record]) -> pd.DataFrame:
+    """One row per method at one setting, from the lowest failure rate: what it gives and costs.
+
+    Failure rates are those of the paper's decoder, in %, with their 95 % intervals; minutes are the
+    mean over the tries.
+
+    Raises:
+        RunError: the runs differ in more than the method.
+    """
+    group, rows = Comparison(records), {}
+    for label, own in group.tries.items():
+        e, score = own[0].experiment, group.score(label)
+        tasks = data.find(e.dataset).tasks(e.resolution)
+        net = sizes.on_meta(e.method, tasks, e.underlying, e.resolution, e.width)
+        rows[label] = {
+            "failure rate (%)": score.value,
+            "low": score.low,
+            "high": score.high,
+            "tries": len(own),
+            "parameters (M)": own[0].environment["parameters"] / 1e6,
+            "multiply-adds (M)": sizes.multiply_adds(net, e.resolution) / 1e6,
+            "training (min)": fmean(r.environment["seconds"] for r in own) / 60,
+        }
+    frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
+    return frame.sort_values("failure rate (%)", kind="stable")
+
+
+def league_title(records: Sequence[Record]) -> str:
+    """The setting of the `league`, with its number of training steps."""
+    group = Comparison(records)
+    e = group.about
+    faces = next(r for r in records if r.experiment == e).environment["trained_on"]
+    steps = e.epochs * (faces // e.batch + (faces % e.batch > 1))  # a last face alone is left out
+    return (
+        f"{len(group.methods)} ways to share after {steps:,} training steps: {data_name(e)},"
+        f" {faces:,} faces, {e.epochs} epochs, {e.underlying} at width {e.width:g},"
+        f" {e.resolution} px"
+    )
 
 
 def differ(method: str) -> str:

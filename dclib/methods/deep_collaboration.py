@@ -1,7 +1,4 @@
-"""The paper's own method: the collaborative block of `dclib.block` after every block.
-
-Written from the paper and checked against ltrottier/deep-collaboration-network (MIT).
-"""
+"""The paper's own method, checked against ltrottier/deep-collaboration-network (MIT)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
