@@ -1,6 +1,5 @@
 """Underlying networks, each as a series of blocks (section 3 of the paper)."""
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast

@@ -3,21 +3,13 @@
 No traceback, nothing done by halves, and no option that is taken and then not used.
 """
 
-import argparse
-import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 
-import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from dclib import cli, paths, plan, runs
-from dclib.checkpoint import CHECKPOINT
+from dclib import paths, plan
 from dclib.cli import main
 from dclib.train import train
 
