@@ -56,7 +56,7 @@ def rewritten(path, change):
     ("change", "told"),
     [
         (lambda m: m | {"../../escaped": b"x"}, "it holds '../../escaped'"),
-        (lambda m: m | {"/tmp/record.json": b"x"}, "it holds '/tmp/record.json'"),
+        (lambda m: m | {"/var/record.json": b"x"}, "it holds '/var/record.json'"),
         (lambda m: m | {"0" * 12 + "/weights.safetensors": b"x"}, "weights.safetensors"),
         (lambda m: m | {"0" * 12 + "/record.json": b" " * (parcel.LARGEST + 1)}, "0000/record"),
         (lambda m: m | {"0" * 12 + "/record.json": b"{}"}, "has format None"),
