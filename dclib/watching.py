@@ -196,12 +196,17 @@ def undisturbed(models: Sequence[nn.Module]) -> Iterator[None]:
     for part in {part for model in models for part in model.modules()}:
         for owner, name, value in _outside(part):
             kept.setdefault((id(owner), name), (owner, name, value, _content(value)))
+    kinds = {kind for model in models for part in model.modules() for kind in type(part).__mro__}
+    names = {kind: set(vars(kind)) for kind in kinds if _owned(kind) and kind is not object}
     with same_chance():
         try:
             yield
         finally:
             for owner, name, value, content in kept.values():
                 _restore(owner, name, value, content)
+            for kind, known in names.items():
+                for name in set(vars(kind)) - known:
+                    delattr(kind, name)
 
 
 def _content(value: Any) -> Any:

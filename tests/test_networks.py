@@ -238,18 +238,20 @@ def test_any_network_trains_every_parameter(underlying, size, channels):
 def test_networks_of_a_strangers_have_its_blocks():
     model = Branched()
     trunk = [model.stem, model.near, model.far, model.down, model.same, model.norm]
-    net = build("DCNet", tasks=TASKS, underlying=model, resolution=28)
+    net = build("DCNet", tasks=mtfl_tasks(28), underlying=model, resolution=28)
     expected = 5 * sum(count_parameters(layer) for layer in trunk)
     assert count_parameters(net.columns) == expected
     for method in ("XS", "XS-layer"):
-        build(method, tasks=TASKS, underlying=model, resolution=28)(torch.randn(2, 3, 28, 28))
+        build(method, tasks=mtfl_tasks(28), underlying=model, resolution=28)(
+            torch.randn(2, 3, 28, 28)
+        )
 
 
 def test_columns_of_a_module_are_copies():
     """They start with its weights and share nothing, neither with it nor among each other."""
     model = Branched()
     before = copy.deepcopy(model.state_dict())
-    net = build("DCNet", tasks=TASKS, underlying=model, resolution=32)
+    net = build("DCNet", tasks=mtfl_tasks(32), underlying=model, resolution=32)
     first, *others = (dict(column.named_parameters()) for column in net.columns)
     for name, parameter in first.items():
         assert torch.equal(parameter, before[name.partition(".")[2]])
@@ -264,20 +266,22 @@ def test_columns_of_a_module_are_copies():
 @pytest.mark.parametrize("underlying", [Branched, "squeezenet1_1"])
 def test_columns_by_name_or_function_start_differently(underlying):
     torch.manual_seed(0)
-    net = build("DCNet", tasks=TASKS, underlying=underlying, resolution=64)
+    net = build("DCNet", tasks=mtfl_tasks(64), underlying=underlying, resolution=64)
     columns = [dict(column.named_parameters()) for column in net.columns]
     for name, parameter in columns[0].items():
         if parameter.dim() > 1:
             assert not any(torch.equal(parameter, other[name]) for other in columns[1:])
     torch.manual_seed(0)
-    again = build("DCNet", tasks=TASKS, underlying=underlying, resolution=64)
+    again = build("DCNet", tasks=mtfl_tasks(64), underlying=underlying, resolution=64)
     for one, other in zip(net.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
 def test_any_network_is_saved_and_loaded(tmp_path):
     def make():
-        return build("DCNet", tasks=TASKS, underlying=["alexnet", Branched], resolution=64).eval()
+        return build(
+            "DCNet", tasks=mtfl_tasks(64), underlying=["alexnet", Branched], resolution=64
+        ).eval()
 
     first, other, images = make(), make(), torch.randn(2, 3, 64, 64)
     expected = first(images)["landmarks"]
