@@ -153,7 +153,7 @@ def _outside(part: nn.Module) -> Iterator[tuple[Any, str, Any]]:
         seen.add(function)
         space = function.__globals__
         names = {name for code in _codes(function.__code__) for name in code.co_names}
-        found = [(space, name, space[name]) for name in sorted(names & space.keys())]
+        found: list[Any] = [(space, name, space[name]) for name in sorted(names & space.keys())]
         for cell in function.__closure__ or ():
             found += [(cell, "cell_contents", cell.cell_contents)] if cell != CellType() else []
         left += [value for _, _, value in found]
