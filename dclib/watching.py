@@ -22,6 +22,10 @@ from torch.nn.parameter import is_lazy
 LIBRARIES = ("torch.", "torchvision.", "numpy.", "dclib.")  # theirs lie outside of nobody's network
 PLAIN = (type(None), bool, int, float, complex, str)
 CONTAINERS = (list, dict, set, deque, bytearray)
+HOOKS = [
+    f"_forward_{hooks}"
+    for hooks in ("hooks", "hooks_with_kwargs", "pre_hooks", "pre_hooks_with_kwargs")
+]
 LARGE = 100_000  # numbers, from which an array is compared as an object, not by its content
 
 
@@ -50,10 +54,15 @@ def private(
                         moved = nn.Parameter(moved, requires_grad=tensor.requires_grad)
                     memo.setdefault(id(tensor), moved)
     try:
-        return copy.deepcopy(model, memo), memo
+        made = copy.deepcopy(model, memo)
     except Exception as error:  # parts that are not of PyTorch may raise anything
         reason = (str(error) or type(error).__name__).strip().splitlines()[0]
         raise ValueError(f"{type(model).__name__} cannot be copied: {reason}") from error
+    for part in model.modules():
+        if isinstance(part, fx.GraphModule):  # its copies are without hooks
+            for name in HOOKS:
+                getattr(memo[id(part)], name).update(getattr(part, name))
+    return made, memo
 
 
 # Random numbers and switches
