@@ -14,6 +14,7 @@ from dclib import METHODS, build, count_parameters, mtfl_tasks, underlying
 from dclib.figures.sizes import formula
 from dclib.methods.cross_stitch import CrossStitch
 from dclib.networks import matched_width
+from dclib.tasks import Angle, Orientation
 
 TASKS = mtfl_tasks(112)
 
@@ -358,6 +359,12 @@ def test_impossible_networks_are_refused(arguments, message):
         ({"method": "DCNet", "width": 0.0}, "width"),
         ({"method": "DCNet", "tasks": ()}, "tasks"),
         ({"method": "AN", "resolution": 62}, "63 px"),
+        ({"method": "RN", "resolution": 64}, r"\[112\] px, and the network is for 64 px"),
+        ({"method": "RN", "tasks": (*TASKS, TASKS[1])}, "'gender'"),
+        ({"method": "RN", "tasks": (Orientation(), Angle("yaw"))}, "'yaw'"),
+        ({"method": "RN", "width": float("inf")}, "width=inf"),
+        ({"method": "RN", "width": float("nan")}, "width=nan"),
+        ({"method": "RN", "resolution": 1_000_000}, "resolution=1000000"),
         ({"method": "RNx", "pretrained": "imagenet"}, "widened"),
         ({"method": "RN", "pretrained": "imagenet", "width": 0.5}, "width 1 only"),
         ({"method": "DCNet", "pretrained": "cifar"}, "choose False or from"),

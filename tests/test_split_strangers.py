@@ -333,3 +333,33 @@ def test_only_what_always_happens_is_folded(way):
         found = fold(net, 32)(images)
         for name, logits in expected.items():
             assert torch.allclose(found[name], logits, atol=1e-4)
+
+
+# Blocks that write into what they get
+
+
+def given(over: bool) -> nn.ModuleList:
+    """Blocks that begin with a ReLU, in place or not."""
+    return nn.ModuleList(
+        nn.Sequential(nn.ReLU(inplace=over), nn.Conv2d(before, 8, 3, 2, 1), nn.BatchNorm2d(8))
+        for before in (3, 8, 8)
+    )
+
+
+@pytest.mark.parametrize("method", ["DCNet", "Sluice", "HF", "MTAN", "Progressive"])
+def test_blocks_that_begin_in_place(method):
+    """They compute and train as if they did not, and leave the images alone."""
+    torch.manual_seed(0)
+    tasks, images = mtfl_tasks(32)[:2], torch.randn(4, 3, 32, 32)
+    one, other = (
+        build(method, tasks=tasks, underlying=lambda over=over: given(over))
+        for over in (True, False)
+    )
+    other.load_state_dict(one.state_dict())
+    before = images.clone()
+    for net in (one, other):
+        torch.stack([v.square().mean() for v in net(images).values()]).sum().backward()
+    assert torch.equal(images, before)
+    for p, q in zip(one.parameters(), other.parameters(), strict=True):
+        assert (p.grad is None) == (q.grad is None)
+        assert p.grad is None or torch.allclose(p.grad, q.grad, atol=1e-6)
