@@ -22,6 +22,10 @@ from torch.nn.parameter import is_lazy
 LIBRARIES = ("torch.", "torchvision.", "numpy.", "dclib.")  # theirs lie outside of nobody's network
 PLAIN = (type(None), bool, int, float, complex, str)
 CONTAINERS = (list, dict, set, deque, bytearray)
+HOOKS = [
+    f"_forward_{hooks}"
+    for hooks in ("hooks", "hooks_with_kwargs", "pre_hooks", "pre_hooks_with_kwargs")
+]
 LARGE = 100_000  # numbers, from which an array is compared as an object, not by its content
 
 
@@ -50,10 +54,15 @@ def private(
                         moved = nn.Parameter(moved, requires_grad=tensor.requires_grad)
                     memo.setdefault(id(tensor), moved)
     try:
-        return copy.deepcopy(model, memo), memo
+        made = copy.deepcopy(model, memo)
     except Exception as error:  # parts that are not of PyTorch may raise anything
         reason = (str(error) or type(error).__name__).strip().splitlines()[0]
         raise ValueError(f"{type(model).__name__} cannot be copied: {reason}") from error
+    for part in model.modules():
+        if isinstance(part, fx.GraphModule):  # its copies are without hooks
+            for name in HOOKS:
+                getattr(memo[id(part)], name).update(getattr(part, name))
+    return made, memo
 
 
 # Random numbers and switches
@@ -153,7 +162,7 @@ def _outside(part: nn.Module) -> Iterator[tuple[Any, str, Any]]:
         seen.add(function)
         space = function.__globals__
         names = {name for code in _codes(function.__code__) for name in code.co_names}
-        found = [(space, name, space[name]) for name in sorted(names & space.keys())]
+        found: list[Any] = [(space, name, space[name]) for name in sorted(names & space.keys())]
         for cell in function.__closure__ or ():
             found += [(cell, "cell_contents", cell.cell_contents)] if cell != CellType() else []
         left += [value for _, _, value in found]
@@ -196,12 +205,17 @@ def undisturbed(models: Sequence[nn.Module]) -> Iterator[None]:
     for part in {part for model in models for part in model.modules()}:
         for owner, name, value in _outside(part):
             kept.setdefault((id(owner), name), (owner, name, value, _content(value)))
+    kinds = {kind for model in models for part in model.modules() for kind in type(part).__mro__}
+    names = {kind: set(vars(kind)) for kind in kinds if _owned(kind) and kind is not object}
     with same_chance():
         try:
             yield
         finally:
             for owner, name, value, content in kept.values():
                 _restore(owner, name, value, content)
+            for kind, known in names.items():
+                for name in set(vars(kind)) - known:
+                    delattr(kind, name)
 
 
 def _content(value: Any) -> Any:

@@ -12,6 +12,7 @@ from dclib.metrics import (
     auc,
     box_sizes,
     ced,
+    face_sizes,
     failure_rate,
     interocular_distances,
     landmark_errors,
@@ -272,3 +273,25 @@ def test_faces_are_sized_by_their_eyes_or_else_by_their_points():
     np.testing.assert_allclose(
         dclib.metrics.face_sizes(whole, None), dclib.metrics.box_sizes(whole)
     )
+
+
+@pytest.mark.parametrize("limit", [float("nan"), -0.1, float("inf")])
+def test_limits_that_are_none_are_refused(limit):
+    pred, truth = faces()
+    for score in (failure_rate, auc):
+        with pytest.raises(ValueError, match="not negative and finite"):
+            score([0.1, 0.2], limit)
+    with pytest.raises(ValueError, match="not negative and finite"):
+        landmark_failure_rate(pred, truth, threshold=limit)
+    with pytest.raises(ValueError, match="no area"):
+        auc([0.1], 0.0)
+    with pytest.raises(ValueError, match="NaN"):
+        ced([0.1], [0.1, float("nan")])
+
+
+@pytest.mark.parametrize("eyes", [(0, 1, 2), (0,), (1, 1)])
+def test_faces_have_two_eyes(eyes):
+    pred, truth = faces()
+    for score in (lambda: landmark_errors(pred, truth, eyes), lambda: face_sizes(truth, eyes)):
+        with pytest.raises(ValueError, match="two landmarks"):
+            score()

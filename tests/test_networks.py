@@ -14,6 +14,7 @@ from dclib import METHODS, build, count_parameters, mtfl_tasks, underlying
 from dclib.figures.sizes import formula
 from dclib.methods.cross_stitch import CrossStitch
 from dclib.networks import matched_width
+from dclib.tasks import Angle, Orientation
 
 TASKS = mtfl_tasks(112)
 
@@ -238,18 +239,20 @@ def test_any_network_trains_every_parameter(underlying, size, channels):
 def test_networks_of_a_strangers_have_its_blocks():
     model = Branched()
     trunk = [model.stem, model.near, model.far, model.down, model.same, model.norm]
-    net = build("DCNet", tasks=TASKS, underlying=model, resolution=28)
+    net = build("DCNet", tasks=mtfl_tasks(28), underlying=model, resolution=28)
     expected = 5 * sum(count_parameters(layer) for layer in trunk)
     assert count_parameters(net.columns) == expected
     for method in ("XS", "XS-layer"):
-        build(method, tasks=TASKS, underlying=model, resolution=28)(torch.randn(2, 3, 28, 28))
+        build(method, tasks=mtfl_tasks(28), underlying=model, resolution=28)(
+            torch.randn(2, 3, 28, 28)
+        )
 
 
 def test_columns_of_a_module_are_copies():
     """They start with its weights and share nothing, neither with it nor among each other."""
     model = Branched()
     before = copy.deepcopy(model.state_dict())
-    net = build("DCNet", tasks=TASKS, underlying=model, resolution=32)
+    net = build("DCNet", tasks=mtfl_tasks(32), underlying=model, resolution=32)
     first, *others = (dict(column.named_parameters()) for column in net.columns)
     for name, parameter in first.items():
         assert torch.equal(parameter, before[name.partition(".")[2]])
@@ -264,20 +267,22 @@ def test_columns_of_a_module_are_copies():
 @pytest.mark.parametrize("underlying", [Branched, "squeezenet1_1"])
 def test_columns_by_name_or_function_start_differently(underlying):
     torch.manual_seed(0)
-    net = build("DCNet", tasks=TASKS, underlying=underlying, resolution=64)
+    net = build("DCNet", tasks=mtfl_tasks(64), underlying=underlying, resolution=64)
     columns = [dict(column.named_parameters()) for column in net.columns]
     for name, parameter in columns[0].items():
         if parameter.dim() > 1:
             assert not any(torch.equal(parameter, other[name]) for other in columns[1:])
     torch.manual_seed(0)
-    again = build("DCNet", tasks=TASKS, underlying=underlying, resolution=64)
+    again = build("DCNet", tasks=mtfl_tasks(64), underlying=underlying, resolution=64)
     for one, other in zip(net.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
 def test_any_network_is_saved_and_loaded(tmp_path):
     def make():
-        return build("DCNet", tasks=TASKS, underlying=["alexnet", Branched], resolution=64).eval()
+        return build(
+            "DCNet", tasks=mtfl_tasks(64), underlying=["alexnet", Branched], resolution=64
+        ).eval()
 
     first, other, images = make(), make(), torch.randn(2, 3, 64, 64)
     expected = first(images)["landmarks"]
@@ -354,6 +359,12 @@ def test_impossible_networks_are_refused(arguments, message):
         ({"method": "DCNet", "width": 0.0}, "width"),
         ({"method": "DCNet", "tasks": ()}, "tasks"),
         ({"method": "AN", "resolution": 62}, "63 px"),
+        ({"method": "RN", "resolution": 64}, r"\[112\] px, and the network is for 64 px"),
+        ({"method": "RN", "tasks": (*TASKS, TASKS[1])}, "'gender'"),
+        ({"method": "RN", "tasks": (Orientation(), Angle("yaw"))}, "'yaw'"),
+        ({"method": "RN", "width": float("inf")}, "width=inf"),
+        ({"method": "RN", "width": float("nan")}, "width=nan"),
+        ({"method": "RN", "resolution": 1_000_000}, "resolution=1000000"),
         ({"method": "RNx", "pretrained": "imagenet"}, "widened"),
         ({"method": "RN", "pretrained": "imagenet", "width": 0.5}, "width 1 only"),
         ({"method": "DCNet", "pretrained": "cifar"}, "choose False or from"),
