@@ -12,7 +12,6 @@ from own_folder import FACES, HEADER, HEIGHT, WIDTH, make, photo, rows, write
 from PIL import Image
 
 from dclib import data, paths
-from dclib.data import folder
 from dclib.errors import DataError
 from dclib.outcomes import face_sizes
 
@@ -333,4 +332,4 @@ def test_unknown_sets_are_told_what_there_is(own):
 def test_a_registered_set_wins_over_a_folder_of_its_name(own):
     shutil.copytree(own, paths.data() / "synthetic")
     assert data.find("synthetic") is data.DATASETS["synthetic"]
-    assert "synthetic" not in folder.names()
+    assert "synthetic" not in data.own()
