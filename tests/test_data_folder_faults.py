@@ -12,7 +12,6 @@ from own_folder import FACES, HEADER, HEIGHT, WIDTH, make, photo, rows, write
 from PIL import Image
 
 from dclib import data, paths
-from dclib.data import folder
 from dclib.errors import DataError
 from dclib.outcomes import face_sizes
 
@@ -72,6 +71,11 @@ def points(of):
         write(own, lines)
 
     return damage
+
+
+def about_as(own: Path, make) -> None:
+    (own / "about.toml").unlink()
+    make(own / "about.toml")
 
 
 def pipe(own: Path) -> None:
@@ -149,6 +153,8 @@ SPLIT = {at: "test" if at in (3, 4) else "train" for at in range(FACES)}
         (column("split", lambda at: "train"), r"20 training and 0 test faces in 20 groups"),
         (column("group", lambda at: "one"), r"20 training and 0 test faces in 1 groups: add"),
         (told("eyes = [1, 2]\nrolled"), r"about\.toml: cannot be read .*; mend or remove it"),
+        (lambda own: about_as(own, os.mkfifo), r"about\.toml: cannot be read \(a pipe or device"),
+        (lambda own: about_as(own, os.mkdir), r"about\.toml: cannot be read \(a folder\)"),
         (told("eye = [1, 2]"), r"about\.toml: eye means nothing here; known are tasks, eyes"),
         (told("eyes = [0, 1]"), r"about\.toml: eyes names a point that is not there; .* 1 to 3"),
         (told("eyes = [1, 1]"), r"about\.toml: eyes names something twice"),
@@ -333,4 +339,4 @@ def test_unknown_sets_are_told_what_there_is(own):
 def test_a_registered_set_wins_over_a_folder_of_its_name(own):
     shutil.copytree(own, paths.data() / "synthetic")
     assert data.find("synthetic") is data.DATASETS["synthetic"]
-    assert "synthetic" not in folder.names()
+    assert "synthetic" not in data.own()

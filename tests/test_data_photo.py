@@ -173,7 +173,9 @@ def test_photos_are_upright_as_pillow_turns_them_and_on_demand_as_stored(orienta
     content = io.BytesIO()
     ramp(60).crop((5, 7, 60, 30)).save(content, ending, exif=exif)
     wanted = ImageOps.exif_transpose(Image.open(io.BytesIO(content.getvalue()))).convert("RGB")
-    np.testing.assert_array_equal(photo.read(content.getvalue(), "x"), wanted)
+    once = photo.read(content.getvalue(), "x")
+    np.testing.assert_array_equal(once, wanted)
+    np.testing.assert_array_equal(photo.read(once, "x"), wanted)  # and not turned again
     if ending != "tiff":  # which Pillow turns itself
         stored = photo.read(content.getvalue(), "x", upright=False)
         assert stored.size == (55, 23)

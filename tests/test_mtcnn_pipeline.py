@@ -67,6 +67,20 @@ def test_every_face_is_predicted_as_if_it_were_alone(record, cascade, picture):
     assert boxes == [list(map(float, box)) for box in SQUARES]
 
 
+def test_a_photo_on_its_side_is_turned_once(record, cascade, picture, tmp_path, capsys):
+    about = Image.Exif()
+    about[0x0112] = 6  # to be turned clockwise
+    path = tmp_path / "a.png"
+    picture.transpose(Image.Transpose.ROTATE_90).save(path, exif=about)
+    assert main(["predict", str(path), "--run", record.id, "--cascade", "any"]) == 0
+    found = [face["box"] for face in json.loads(capsys.readouterr().out)["faces"]]
+    with Image.open(path) as stored:
+        found += [face.box for face in pipeline.predict_all(record, cascade, stored)]
+    assert sorted(np.round(box).tolist() for box in found) == sorted(
+        list(map(float, box)) for box in [*SQUARES, *SQUARES]
+    )
+
+
 def test_a_photo_without_faces(record, cascade):
     assert pipeline.predict_all(record, cascade, Image.new("RGB", (100, 100))) == []
 

@@ -6,52 +6,14 @@ A data set's module is imported when it is first used.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from dclib.data.faces import FaceSet
+from dclib.data.dataset import DataSet as DataSet
+from dclib.data.dataset import Faces, late
+from dclib.data.mtfl_faces import WORDS as MTFL_WORDS
 from dclib.errors import DataError
-
-if TYPE_CHECKING:
-    from dclib.tasks import Task
-
-Faces = tuple[FaceSet, FaceSet]  # training, test
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """What the rest of the library needs to know of a data set."""
-
-    name: str
-    description: str
-    load: Callable[[int], Faces]  # by resolution
-    tasks: Callable[[int], "tuple[Task, ...]"]  # by resolution
-    identify: Callable[[], str]
-    prepare: Callable[[Path | None], object]  # from an archive or folder; prints as a report
-    words: Callable[[], dict[str, tuple[str, ...]]] = dict  # of the values of each label
-
-    @property
-    def fingerprint(self) -> str:
-        """The fingerprint of the faces that `load` gives, known without loading them."""
-        return self.identify()
-
-
-# The values of MTFL's labels, from its own description.
-MTFL_WORDS = {
-    "gender": ("male", "female"),
-    "smile": ("smiling", "not smiling"),
-    "glasses": ("glasses", "no glasses"),
-    "profile": ("left profile", "left", "frontal", "right", "right profile"),
-}
-
-
-def late(module: str, name: str) -> Callable[..., Any]:
-    """A function of a module that is imported when it is first called."""
-    return lambda *arguments: getattr(import_module(module), name)(*arguments)
-
 
 RELATEDNESS = ("100", "0", "50", "profile", "others")  # the names of `dclib.data.synthetic.SETS`
 
@@ -140,12 +102,19 @@ def find(name: str) -> DataSet:
         return DATASETS[name]
     from dclib.data import folder
 
-    if name in folder.names():
+    if name in own():
         return folder.data_set(name)
     raise DataError(
-        f"data set {name!r} is unknown; choose from {[*DATASETS, *folder.names()]}, or prepare a"
-        f" folder of yours by `python -m dclib data {name} FOLDER`"
+        f"data set {name!r} is unknown; choose from {[*DATASETS, *own()]}, or prepare a folder of"
+        f" yours by `python -m dclib data {name} FOLDER`"
     )
+
+
+def own() -> list[str]:
+    """The names of folders that were prepared; a data set of the library goes before one."""
+    from dclib.data import folder
+
+    return [name for name in folder.names() if name not in DATASETS]
 
 
 def prepare(name: str, source: Path | None = None) -> object:
@@ -165,6 +134,7 @@ def prepare(name: str, source: Path | None = None) -> object:
     if source is not None and (name not in DATASETS or (source / "table.csv").is_file()):
         from dclib.data import folder
 
+        folder.refuse_taken(name, DATASETS)
         return folder.prepare(name, source)
     return find(name).prepare(source)
 

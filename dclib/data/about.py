@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 
 from dclib.data.faces import Symmetry
 from dclib.errors import DataError
+from dclib.files import content
 
 ABOUT = "about.toml"
 KEYS = ("tasks", "eyes", "rolled", "classes", "mirror")
@@ -137,7 +138,7 @@ def read(folder: Path) -> About:
     if not path.exists():
         return About(path)
     try:
-        about = About(path, tomllib.loads(path.read_text(encoding="utf-8-sig")))
+        about = About(path, tomllib.loads(content(path).decode("utf-8-sig")))
     except (OSError, ValueError) as fault:
         raise DataError(f"{path}: cannot be read ({fault}); mend or remove it") from None
     about._known(about.said, KEYS)

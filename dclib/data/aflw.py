@@ -19,11 +19,13 @@ import numpy as np
 import torch
 
 from dclib import paths
-from dclib.data import MTFL_WORDS, lists, mtfl
+from dclib.data import lists, mtfl
 from dclib.data.aflw_faces import Annotation, build, divide, groups, read
 from dclib.data.archive import searched
-from dclib.data.cache import Faces, cached
+from dclib.data.cache import cached
+from dclib.data.dataset import Faces
 from dclib.data.faces import FaceSet
+from dclib.data.mtfl_faces import WORDS
 from dclib.errors import DataError
 from dclib.tasks import Orientation
 
@@ -99,7 +101,7 @@ def fingerprint(percent: int) -> str:
 
 def words() -> dict[str, tuple[str, ...]]:
     """The words of each label, by its classes; of an angle the degrees that each bin holds."""
-    classes = {name: MTFL_WORDS[name] for name in ("gender", "glasses", "profile")}
+    classes = {name: WORDS[name] for name in ("gender", "glasses", "profile")}
     return classes | {name: angle.ranges for name, angle in ANGLES.items()}
 
 

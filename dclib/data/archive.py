@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from dclib import paths
 from dclib.data.progress import progress
 from dclib.errors import DataError
-from dclib.files import disk
+from dclib.files import below, disk
 
 LARGEST = 2 << 30  # bytes an archive may hold when decompressed
 PIECE = 1 << 20
@@ -116,8 +116,8 @@ def _refuse_dangerous(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None
 
     seen: set[PurePosixPath] = set()
     for member in members:
-        path = PurePosixPath(member.filename.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+        path = below(member.filename)
+        if path is None:
             refuse(f"member {member.filename!r} leads out of its folder")
         if stat.S_ISLNK(member.external_attr >> 16):
             refuse(f"member {member.filename!r} is a link")

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from dclib import paths
+from dclib.data.dataset import Faces
 from dclib.data.faces import FaceSet, Symmetry
 from dclib.errors import DataError
 from dclib.files import make_folder
 
 FORMAT = 1  # raise it whenever the cached pixels or their layout change
 DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
-Faces = tuple[FaceSet, FaceSet]  # training, test
 
 
 def cached(name: str, resolution: int, fingerprint: str, build: Callable[[], Faces]) -> Faces:

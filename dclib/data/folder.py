@@ -12,14 +12,16 @@ leads out of the photo repeats its edge.
 import json
 import re
 import shutil
+from collections.abc import Container
 from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from dclib import paths
-from dclib.data import DATASETS, DataSet, about, table
-from dclib.data.cache import Faces, cached
+from dclib.data import about, table
+from dclib.data.cache import cached
+from dclib.data.dataset import DataSet, Faces
 from dclib.data.folder_faces import build, content_fingerprint, digests
 from dclib.data.folder_report import Report
 from dclib.data.table import LANDMARKS, TABLE, Table
@@ -32,9 +34,22 @@ NAME = re.compile(r"[A-Za-z0-9][\w-]*")
 
 
 def names() -> list[str]:
-    """The sets of one's own that are in the data folder."""
+    """The folders with a table that are in the data folder."""
     found = {path.parent.name for path in paths.data().glob(f"*/{TABLE}")}
-    return sorted(name for name in found - DATASETS.keys() if NAME.fullmatch(name))
+    return sorted(name for name in found if NAME.fullmatch(name))
+
+
+def refuse_taken(name: str, taken: Container[str]) -> None:
+    """Refuse a name that a folder cannot have, or that other data have.
+
+    Raises:
+        DataError: it is such a name.
+    """
+    if name in taken or name == "cache" or not NAME.fullmatch(name):
+        raise DataError(
+            f"{name!r} cannot name a folder of yours: it is taken, or has more than letters,"
+            " digits, - and _ in it; choose another name"
+        )
 
 
 def data_set(name: str) -> DataSet:
@@ -63,11 +78,6 @@ def prepare(name: str, source: Path | None = None, resolution: int = 48) -> Repo
             name is taken; or the disk is full.
     """
     place = paths.data() / name
-    if name in DATASETS or name == "cache" or not NAME.fullmatch(name):
-        raise DataError(
-            f"{name!r} cannot name a folder of yours: it is taken, or has more than letters,"
-            " digits, - and _ in it; choose another name"
-        )
     source = source or place
     copied = source.resolve() != place.resolve()
     if copied and place.exists() and not _mark(name).get("copied"):

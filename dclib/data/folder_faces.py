@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from dclib.data import about, photo, table
-from dclib.data.cache import Faces
+from dclib.data.dataset import Faces
 from dclib.data.faces import FaceSet, group, hold_out
 from dclib.data.progress import progress
 from dclib.data.table import HALVES, LANDMARKS, TABLE, Table

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import NoReturn
 
 import numpy as np
 
 from dclib.data.archive import DAMAGE, Folder
 from dclib.errors import DataError
+from dclib.files import below
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,20 @@ class Line:
 
     def photo(self, field: int = 0) -> str:
         """The photo's path with forward slashes, which may not leave the data folder."""
-        name = PurePosixPath(self.fields[field].replace("\\", "/"))
-        if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
+        name = below(self.fields[field])
+        if name is None:
             self.fail(f"the path {self.fields[field]} leads out of the data folder")
         return str(name)
+
+    def content(self, file: Folder) -> bytes:
+        """The bytes of the photo."""
+        try:
+            return file.read_bytes()
+        except FileNotFoundError:
+            fault = f"there is no photo {file}; get it, and put it there"
+        except (*DAMAGE, OSError) as damage:
+            fault = f"{file} cannot be read ({damage}); get it anew"
+        raise DataError(f"{self.where}: {fault}")
 
     def numbers(self, first: int, last: int) -> np.ndarray:
         """Fields first to last - 1 as finite numbers, float64 (last - first,)."""

@@ -14,7 +14,8 @@ import numpy as np
 from dclib import paths
 from dclib.data import pack
 from dclib.data.archive import Folder, Official, searched
-from dclib.data.cache import Faces, cached
+from dclib.data.cache import cached
+from dclib.data.dataset import Faces
 from dclib.data.faces import FaceSet
 from dclib.data.mtfl_faces import LISTS, build, content_fingerprint, read_annotations
 

@@ -21,14 +21,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dclib.data import lists, photo
-from dclib.data.archive import DAMAGE, Folder
-from dclib.data.cache import Faces
+from dclib.data.archive import Folder
+from dclib.data.dataset import Faces
 from dclib.data.faces import FaceSet, Symmetry, group
 from dclib.data.progress import progress
 from dclib.errors import DataError
 
 LISTS = ("training.txt", "testing.txt")
-CLASSES = {"gender": 2, "smile": 2, "glasses": 2, "profile": 5}
+WORDS = {  # of the values of the labels, from MTFL's own description
+    "gender": ("male", "female"),
+    "smile": ("smiling", "not smiling"),
+    "glasses": ("glasses", "no glasses"),
+    "profile": ("left profile", "left", "frontal", "right", "right profile"),
+}
 SYMMETRY = Symmetry(points=(1, 0, 2, 4, 3), classes={"profile": (4, 3, 2, 1, 0)})
 SIDE = 1.65  # width of a test photo in widths of its face box (median of the 2,995)
 RIGHT, DOWN = 0.06, 0.04  # from the box's centre to the photo's, in widths of the box (medians)
@@ -60,13 +65,15 @@ def read_annotations(path: Folder) -> Annotations:
         line.expect(15)
         names.append(name)
         points.append(line.numbers(1, 11).reshape(2, 5).T - 0.5)  # (5, 2)
-        labels.append([line.label(11 + at, most) for at, most in enumerate(CLASSES.values())])
+        labels.append(
+            [line.label(11 + at, most) for at, most in enumerate(map(len, WORDS.values()))]
+        )
     columns = np.array(labels, dtype=np.int64).T  # (4, N)
     return Annotations(
         lines=tuple(lines),
         names=tuple(names),
         landmarks=np.array(points),
-        labels=dict(zip(CLASSES, columns, strict=True)),
+        labels=dict(zip(WORDS, columns, strict=True)),
         skipped=skipped,
     )
 
@@ -151,7 +158,7 @@ def content_fingerprint(folder: Folder, boxes: Folder) -> str:
     """
     lines = [line for name in LISTS for line in read_annotations(folder / name).lines]
     photos = [
-        hashlib.sha256(_content(folder, line, line.photo())).hexdigest()
+        hashlib.sha256(line.content(folder / line.photo())).hexdigest()
         for line in progress(lines, "verify photos", len(lines))
     ]
     return _fingerprint(lines, photos, read_boxes(boxes))
@@ -176,7 +183,7 @@ def _decode(
     part = "decode test photos" if boxes is None else "decode training photos"
     for at, line in enumerate(progress(told.lines, part, len(images))):
         name, points = told.names[at], told.landmarks[at]
-        content = _content(folder, line, name)
+        content = line.content(folder / name)
         picture = photo.read(content, f"{line.where}: {name}", upright=False)
         if not ((points >= 0) & (points <= picture.size)).all():
             line.fail(f"a point lies outside {name}, {picture.width} x {picture.height} pixels")
@@ -209,12 +216,3 @@ def _square(
     if not (width <= min(size) and 0 <= x <= size[0] and 0 <= y <= size[1]):
         line.fail(f"the face box of {name} does not lie in its photo")
     return training_square(boxes[name])
-
-
-def _content(folder: Folder, line: lists.Line, name: str) -> bytes:
-    try:
-        return (folder / name).read_bytes()
-    except FileNotFoundError:
-        line.fail(f"there is no photo {name}")
-    except (*DAMAGE, OSError) as fault:
-        line.fail(f"the photo {name} cannot be read ({fault})")

@@ -6,7 +6,6 @@ digest of the compressed pixels.
 """
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,11 +17,12 @@ from numpy.lib.npyio import NpzFile
 from PIL import Image
 
 from dclib.data import photo
-from dclib.data.cache import DAMAGE, Faces, describe, restore
+from dclib.data.cache import DAMAGE, describe, restore
+from dclib.data.dataset import Faces
 from dclib.data.faces import FaceSet
 from dclib.data.progress import progress
 from dclib.errors import DataError
-from dclib.files import disk
+from dclib.files import disk, whole
 
 RESOLUTION = 96
 HALVES = ("train", "test")
@@ -45,10 +45,8 @@ def write(path: Path, faces: Faces, quality: int = 80) -> str:
         arrays |= {f"{half} {name}": array for name, array in describe(of).items()}
     digest = hashlib.sha256(b"".join(arrays[f"{half} pixels"].tobytes() for half in HALVES))
     mark = f"{faces[0].fingerprint}+pack{digest.hexdigest()[:8]}"
-    part = path.with_name(path.name + ".part")
-    with disk(path), part.open("wb") as file:
+    with disk(path), whole(path) as part, part.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, fingerprint=np.array(mark), **arrays)
-    os.replace(part, path)
     return mark
 
 

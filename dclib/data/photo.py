@@ -77,7 +77,9 @@ def _over_white(photo: Image.Image) -> Image.Image:
     if photo.has_transparency_data:
         photo = photo.convert("RGBA")
         photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo)
-    return photo.convert("RGB")
+    rgb = photo.convert("RGB")
+    rgb.info.clear()  # its EXIF would turn it once more, its profile is of other colours
+    return rgb
 
 
 def spare(path: Path, photos: Sequence[Path]) -> None:

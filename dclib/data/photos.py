@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dclib.data import late, photo
-from dclib.data.archive import DAMAGE, Folder
+from dclib.data import photo
+from dclib.data.archive import Folder
+from dclib.data.dataset import late
 from dclib.data.lists import Line
 from dclib.data.progress import progress
 from dclib.errors import DataError
@@ -160,15 +161,9 @@ def _read(
     files: Sequence[Folder], lines: Sequence[Line], boxes: Sequence[np.ndarray], number: int
 ) -> np.ndarray:
     file, line = files[number], lines[number]
-    try:
-        content = file.read_bytes()
-    except FileNotFoundError:
-        raise DataError(
-            f"{line.where}: there is no photo {file}; get it, and put it there"
-        ) from None
-    except (*DAMAGE, OSError) as fault:
-        raise DataError(f"{line.where}: {file} cannot be read ({fault}); get it anew") from None
-    pixels = np.asarray(photo.read(content, f"{line.where}: {file}", upright=False))  # (H, W, 3)
+    pixels = np.asarray(
+        photo.read(line.content(file), f"{line.where}: {file}", upright=False)
+    )  # (H, W, 3)
     height, width = pixels.shape[:2]
     if len(boxes[number]):
         left, top, right, bottom = boxes[number].T

@@ -22,7 +22,8 @@ import numpy as np
 from dclib import paths
 from dclib.data import photo
 from dclib.data.archive import DAMAGE, Folder, Official, contents, searched
-from dclib.data.cache import Faces, cached
+from dclib.data.cache import cached
+from dclib.data.dataset import Faces
 from dclib.data.faces import FaceSet, Symmetry, group
 from dclib.data.progress import progress
 from dclib.errors import DataError

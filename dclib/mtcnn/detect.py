@@ -103,7 +103,12 @@ def photo(source: Photo) -> Tensor:
     """
     if isinstance(source, (np.ndarray, Tensor)):
         pixels = source if isinstance(source, Tensor) else torch.from_numpy(np.array(source))
-        if pixels.dtype != torch.uint8 or pixels.dim() != 3 or len(pixels) != 3:
+        if (
+            pixels.dtype != torch.uint8
+            or pixels.dim() != 3
+            or len(pixels) != 3
+            or not pixels.numel()
+        ):
             kind = f"{pixels.dtype} {tuple(pixels.shape)}".removeprefix("torch.")
             raise ValueError(f"a photo is uint8 (3, height, width), not {kind}")
         return pixels

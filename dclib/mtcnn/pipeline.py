@@ -68,11 +68,12 @@ def predict_all(
 
     Args:
         record: of a run of `dclib.train` on faces, whose network looks at each face.
-        picture: RGB.
+        picture: of any kind that `dclib.data.photo.read` takes, and upright as it reads it.
 
     Raises:
         RunError: the network's weights are not here.
     """
+    picture = read(picture, "the photo")
     found = cascade.detect(picture, settings)
     if not len(found):
         return []
