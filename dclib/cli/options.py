@@ -132,8 +132,8 @@ def path(word: str) -> Path:
 
 count = number(int, 1, 1e9)
 try_ = number(int, 0, 1e9)
-width = number(float, most=16)
-pixels = number(int, most=2048)
+width = number(float, 1 / 64, 16)
+pixels = number(int, 16, 2048)
 
 
 def say(line: str) -> None:
