@@ -118,6 +118,7 @@ class Claim:
         page: where in the book the evidence is shown.
         reason: why it is not judged, where it is not.
         case: which of several with the same statement it is.
+        main: one of the main claims, over which verdicts are also corrected for their number.
     """
 
     key: str
@@ -136,6 +137,7 @@ class Claim:
     page: str = ""
     reason: str = ""
     case: str = ""
+    main: bool = False
 
     @classmethod
     def from_row(cls, row: dict[str, str]) -> "Claim":
@@ -144,6 +146,7 @@ class Claim:
             "pretrained": lambda text: _STARTS.get(text, text),
             "comparisons": lambda text: tuple(_pair(part) for part in _parts(text)),
             "control": lambda text: text == "yes",
+            "main": lambda text: text == "yes",
             "detail": _parts,
         }
         return cls(**{f.name: read.get(f.name, str)(row[f.name]) for f in fields(cls)})

@@ -158,6 +158,13 @@ class TestClaims:
         assert len({claim.key for claim in CLAIMS}) == len(CLAIMS)
         assert len({(claim.case, claim.statement) for claim in CLAIMS}) == len(CLAIMS)
 
+    def test_main_claims_are_a_dozen_of_every_experiment_each_with_something_to_measure(self):
+        main = [claim for claim in CLAIMS if claim.main]
+        assert len(main) == 12
+        assert {c.section for c in main} == {"4.2", "4.3", "4.4", "4.5"}
+        assert {c.kind for c in main} <= {"lower", "draws", "ablation", "cascade"}
+        assert [c.key for c in main if c.control] == ["4.2-resnet18-control-tasks"]
+
     def test_selection(self):
         assert {claim.underlying for claim in claims("alexnet")} == {"alexnet"}
         assert claims("alexnet", "4.3") == []
