@@ -15,7 +15,7 @@ from scipy.stats import binomtest, rankdata, shapiro
 from dclib.comparison import Comparison, scores
 from dclib.errors import RunError
 from dclib.runs import Record
-from dclib.stats import DECODERS, LEVEL, RESAMPLES, WIDE, Floats, Interval, bootstrap, percentiles
+from dclib.stats import DECODERS, LEVEL, RESAMPLES, WIDE, Floats, Interval, average, percentiles
 
 OURS, THEIRS = "DCNet", "XS"
 FEWEST = 10  # draws: of fewer there is no interval over draws, it would be too narrow
@@ -56,7 +56,7 @@ class Draw:
 
     def interval(self, decoder: str) -> Interval:
         """The improvement of this draw alone, and its paired interval over faces."""
-        return bootstrap(self.gaps(decoder)[None])
+        return average(self.gaps(decoder)[None])
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def summary(draws: Sequence[Draw], decoder: str = "bin") -> Summary:
     again = _resampled(gains)
     mean = percentiles(gains.mean(), again.mean(axis=1))
     median = percentiles(float(np.median(gains)), np.median(again, axis=1))
-    over_faces = bootstrap([draw.gaps(decoder) for draw in draws])
+    over_faces = average([draw.gaps(decoder) for draw in draws])
     if len(draws) < FEWEST:
         mean, median, over_faces = (_unknown(one.value) for one in (mean, median, over_faces))
     varied = len(draws) > 2 and np.ptp(gains) > 0

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dclib import paper, verdicts
-from dclib.comparison import Comparison, reference
+from dclib.comparison import REFERENCE
 from dclib.figures import verdicts as tables
 from dclib.figures.results import in_order
 from dclib.figures.words import listed
 from dclib.presets import PRESETS
 from dclib.verdicts import Finding
+from dclib.verdicts.evidence import WEIGHTINGS, best, described, of_claim
 
 FOLDER = "_generated"
 NETWORKS = {"resnet18": "ResNet18", "alexnet": "AlexNet"}
@@ -52,10 +53,19 @@ def presets() -> list[str]:
 
 
 def claims() -> list[str]:
-    """How often each verdict was given, and every claim with its verdicts, case by case."""
+    """The main claims, then how often each verdict was given and every claim with its verdicts."""
     found = verdicts.findings()
     own = [f for f in found if not f.claim.control]
     lines = [
+        _row("main claim", "paper", "here", "setting", "trend", "verdict", "among all"),
+        "|---|---|---|---|---|---|---|",
+    ]
+    for f in (f for f in found if f.claim.main):
+        link = f"[{tables.stated(f.claim)}]({f.page}.ipynb)"
+        cells = (f.measured, f.setting or "–", f.trend or "–", f"*{f.verdict}*", f.among_all)
+        lines.append(_row(link, tables.where(f.claim), *cells))
+    lines += [
+        "",
         f"**Of the paper's {len(own)} claims: {tables.counted(own)}.**",
         "",
         _row("claim", "where", "verdict"),
@@ -96,11 +106,14 @@ def _listed(cases: Sequence[str]) -> str:
 
 
 def rates() -> list[str]:
-    """Landmark failure rates of the committed runs beside the paper's."""
-    group = Comparison(reference("fig3"))
-    if not group.methods:
+    """Landmark failure rates of the longest committed training beside the paper's."""
+    (claim,) = (c for c in paper.CLAIMS if c.key == "4.2-resnet18-lowest")
+    groups = of_claim(claim, verdicts.runs_of(REFERENCE)(claim.plan), WEIGHTINGS[0])
+    group = best(groups, claim.methods)
+    if group is None:
         return ["No reference run is there yet."]
-    lines = [_row("method", "paper", "here", "95 % interval", "tries"), "|---|---:|---:|---|---:|"]
+    lines = [f"Here: {described(group)}.", ""]
+    lines += [_row("method", "paper", "here", "95 % interval", "tries"), "|---|---:|---:|---|---:|"]
     for method in in_order(group.methods):
         here, printed = group.score(method), paper.failure_rate(method, "resnet18")
         lines.append(

@@ -96,6 +96,21 @@ def difference(first: str, second: str, underlying: str, pretrained: bool = Fals
     return None if one is None or other is None else one - other
 
 
+@lru_cache(maxsize=16)
+def training(dataset: str) -> float:
+    """How much the paper trains on a data set, or on one like it: faces times epochs.
+
+    >>> training("mtfl"), training("aflw-50")
+    (3000000.0, 316650.0)
+    """
+    if not dataset.startswith("aflw-"):
+        faces = number("protocol", section="4.2", condition="training faces")
+        return faces * number("protocol", section="4.2", condition="epochs")
+    share = int(dataset.removeprefix("aflw-")) / 100
+    faces = number("protocol", condition="faces with all landmarks visible")
+    return share * faces * number("protocol", section="4.3", condition="epochs")
+
+
 @dataclass(frozen=True)
 class Claim:
     """A statement of the paper, or a control, and what bears it out.
@@ -106,8 +121,9 @@ class Claim:
         section: where in the paper.
         underlying: the underlying network; "" where it is about none, or about several.
         pretrained: whether it starts from ImageNet weights, or the name of other weights; None
-            where that is a part of the protocol and not of the claim.
+            where it is about no start.
         comparisons: pairs of methods; the claim is that the first has the lower value.
+        margin: points by which the first may lie above the second all the same.
         metric: the value compared.
         control: not a statement of the paper, but what its explanation needs to be true.
         source: what in the section says it: its text, a table, a caption.
@@ -138,6 +154,12 @@ class Claim:
     reason: str = ""
     case: str = ""
     main: bool = False
+    margin: float = 0.0
+
+    @property
+    def methods(self) -> list[str]:
+        """Every method that it compares, each once."""
+        return list(dict.fromkeys(method for pair in self.comparisons for method in pair))
 
     @classmethod
     def from_row(cls, row: dict[str, str]) -> "Claim":
@@ -147,6 +169,7 @@ class Claim:
             "comparisons": lambda text: tuple(_pair(part) for part in _parts(text)),
             "control": lambda text: text == "yes",
             "main": lambda text: text == "yes",
+            "margin": lambda text: float(text or 0),
             "detail": _parts,
         }
         return cls(**{f.name: read.get(f.name, str)(row[f.name]) for f in fields(cls)})

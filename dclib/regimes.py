@@ -17,7 +17,7 @@ from dclib.errors import RunError
 from dclib.experiment import Experiment
 from dclib.presets import PRESETS
 from dclib.runs import Record
-from dclib.stats import DECODERS, Floats, Interval, Verdict, bootstrap, failures, side, verdict
+from dclib.stats import DECODERS, LENGTHS, Floats, Interval, average, failures, side, slope
 
 AXES = ("train_faces", "epochs", "width")  # what is varied, each alone
 ALL_FACES = 10_000  # MTFL's training faces, where a run names no number
@@ -43,16 +43,12 @@ class Trend:
     """How a difference moves with each doubling of what varies, in points.
 
     Attributes:
-        slope: by decoder, of a straight line through the differences; its interval comes from
-            drawing faces, the same for all points.
+        slope: by decoder, of a straight line by least squares through the differences.
         points: how many settings it stands on.
-        chance: the standard deviation that the slope would have, by the paper's decoder, if every
-            difference had that of single tries at the base; None with fewer than two of these.
     """
 
     slope: dict[str, Interval]
     points: int
-    chance: float | None
 
     @property
     def side(self) -> int:
@@ -135,11 +131,11 @@ class Regimes:
 
     def rate(self, point: Point, method: str, decoder: str = "bin") -> Interval:
         """Landmark failure rate of a method at a point, in %, and its interval over faces."""
-        return bootstrap([self.scores(point, method, decoder)])
+        return average([self.scores(point, method, decoder)])
 
     def gap(self, point: Point, other: str, decoder: str = "bin", last: int = 1) -> Interval:
         """Failure rate of DCNet minus another's at a point, in points, paired over faces."""
-        return bootstrap([self._gaps(point, other, decoder, last)])
+        return average([self._gaps(point, other, decoder, last)])
 
     def _gaps(self, point: Point, other: str, decoder: str, last: int = 1) -> Floats:
         """The same for each face: (faces,)."""
@@ -155,12 +151,6 @@ class Regimes:
             return None
         return side(self.gap(point, other, d, last) for d in DECODERS)
 
-    def verdict(self, point: Point, other: str) -> Verdict:
-        """On "DCNet fails less often than the other at this point"; see `dclib.stats.verdict`."""
-        if not self.has(point, METHOD, other):
-            return Verdict.NOT_RUN
-        return verdict({d: self.gap(point, other, d) for d in DECODERS}, self.preset)
-
     def turns(self, axis: str, other: str) -> list[tuple[Point, Point]]:
         """Neighbours along an axis between which the better of the two changes.
 
@@ -172,23 +162,16 @@ class Regimes:
         return [(one, two) for (one, before), (two, after) in pairs if before != after]
 
     def trend(self, axis: str, other: str) -> Trend | None:
-        """How DCNet's difference to another moves along an axis; None with fewer than two points.
+        """How DCNet's difference to another moves along an axis; None with fewer than three points.
 
-        The slope on the binary logarithm of what varies is, for each face, a fixed sum of its
-        differences at the points. Drawing faces so draws the same ones at all of them.
+        The interval is by how far the differences lie from the line, so it holds what tries add.
         """
         points = [p for p in self.axes[axis] if self.has(p, METHOD, other)]
-        if len(points) < 2:
+        if len(points) < LENGTHS:
             return None
         at = np.log2([getattr(point, axis) for point in points])
-        at -= at.mean()
-        spread = float(at @ at)
-        slopes = {
-            d: at @ np.stack([self._gaps(p, other, d) for p in points]) / spread for d in DECODERS
-        }
-        tries = self.base_gaps(other)
-        chance = float(np.std(tries, ddof=1) / np.sqrt(spread)) if len(tries) > 1 else None
-        return Trend({d: bootstrap([own]) for d, own in slopes.items()}, len(points), chance)
+        gaps = {d: [self.gap(p, other, d).value for p in points] for d in DECODERS}
+        return Trend({d: slope(at.tolist(), own) for d, own in gaps.items()}, len(points))
 
     def base_rates(self, method: str, decoder: str = "bin") -> dict[int, float]:
         """Failure rate of a method in each try at the base, in %, by try."""

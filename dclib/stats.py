@@ -1,25 +1,27 @@
-"""How sure a comparison is: intervals over faces and tries, McNemar's test, the verdict rule.
+"""How sure a comparison is: intervals over faces and tries, McNemar's and Holm's tests, verdicts.
 
 A method is described by a score matrix (tries, faces): for each try and test face the mean over
 the last five epochs of that face's failure (0 or 1), or of its error. The mean of the matrix is the
 number the paper reports: "the average over the last five epochs, averaged over three tries".
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest, linregress, norm
+from scipy.stats import t as student
 
 from dclib.metrics import THRESHOLD
 
 RESAMPLES = 10_000
 LEVEL = 0.95
 WIDE = float(norm.ppf((1 + LEVEL) / 2))  # half a normal interval, in standard errors
+LENGTHS = 3  # fewest settings that a trend is drawn through
 DECODERS = ("bin", "soft")  # the paper's decoder and the windowed soft-argmax
 
 Floats = NDArray[np.float64]
@@ -27,11 +29,25 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """A value and its percentile interval, in the units of the value."""
+    """A value and its 95 % interval, in the units of the value.
+
+    Attributes:
+        p: two-sided p-value that it is zero; NaN where it was not worked out.
+        freedom: degrees of freedom of Student's t, where the interval is by it.
+    """
 
     value: float
     low: float
     high: float
+    p: float = field(default=math.nan, compare=False, repr=False)
+    freedom: float = field(default=math.inf, compare=False, repr=False)
+
+    def moved(self, by: float) -> "Interval":
+        """The interval of the value plus a constant; its p-value by Student's t."""
+        half = (self.high - self.low) / 2
+        error = half / float(student.ppf((1 + LEVEL) / 2, self.freedom))
+        p = 2 * float(student.sf(abs(self.value + by) / error, self.freedom)) if error else 0.0
+        return Interval(self.value + by, self.low + by, self.high + by, p, self.freedom)
 
 
 def failures(errors: Any, threshold: float = THRESHOLD) -> Floats:
@@ -56,84 +72,112 @@ def failures(errors: Any, threshold: float = THRESHOLD) -> Floats:
     return np.asarray((values > threshold).mean(axis=1))
 
 
-def bootstrap(scores: Any, *, seed: int = 0, level: float = LEVEL) -> Interval:
-    """Percentile interval of a method's mean score over faces and tries.
+@dataclass(frozen=True)
+class Chance:
+    """How much tries of a method differ, pooled over the methods of one setting.
 
-    10,000 times the faces are drawn with replacement and, inside, the tries. Always show the tries
-    beside it: with one try it knows nothing of how tries differ; with two or three it is too narrow
-    where whole tries differ more than faces do (three values allow ten distinct draws), and a
-    little too wide where tries only disagree about single faces (that noise is drawn twice).
+    Attributes:
+        total: variance of the mean scores of tries around that of their method.
+        noise: what of it comes from single faces that fare differently from try to try, which
+            the spread of a difference over faces already holds.
+        freedom: degrees of freedom of both: tries less methods.
+    """
+
+    total: float
+    noise: float
+    freedom: int
+
+    @classmethod
+    def of(cls, matrices: Iterable[Any]) -> "Chance | None":
+        """That of some methods' scores, (tries, faces) each; None where none has two tries."""
+        several = [m for m in map(_matrix, matrices) if len(m) > 1]
+        freedom = sum(len(m) - 1 for m in several)
+        if not freedom:
+            return None
+        apart = [m - m.mean(axis=0) for m in several]  # from the mean of each face
+        total = sum((a.mean(axis=1) ** 2).sum() for a in apart) / freedom
+        own = sum(((a - a.mean(axis=1, keepdims=True)) ** 2).sum() for a in apart)
+        faces = several[0].shape[1]
+        return cls(float(total), float(own / freedom / max(faces - 1, 1) / faces), freedom)
+
+
+def spanned(value: float, faces: Floats, tries: Iterable[tuple[float, Chance | None]]) -> Interval:
+    """A value and its interval, by Student's t.
+
+    Its variance is that over faces, as if others had been drawn, and for each method that over
+    tries; degrees of freedom are Welch and Satterthwaite's. It is conditional on the training
+    faces and their split, which all tries share, and it takes tries of all methods to vary alike.
+
+    Args:
+        value: what was measured, the mean of `faces` plus a constant.
+        faces: what each face adds to it (N,), averaged over tries.
+        tries: for each setting how much tries differ there, and the sum over its methods of one
+            over their tries; None where nothing is known: the interval is then over faces alone.
+    """
+    known = [(share, chance) for share, chance in tries if chance]
+    over_faces = float(faces.var(ddof=1)) / len(faces) if len(faces) > 1 else 0.0
+    over_tries = [(share * max(c.total, c.noise), c.freedom) for share, c in known]
+    alone = over_faces - sum(share * c.noise for share, c in known)
+    variance = max(alone, 0.0) + sum(own for own, _ in over_tries)
+    if not variance:
+        return Interval(value, value, value, float(value == 0))
+    uncertain = sum(own**2 / freedom for own, freedom in over_tries)
+    uncertain += over_faces**2 / max(len(faces) - 1, 1)
+    freedom, error = variance**2 / uncertain, variance**0.5
+    half = float(student.ppf((1 + LEVEL) / 2, freedom)) * error
+    p = 2 * float(student.sf(abs(value) / error, freedom))
+    return Interval(value, value - half, value + half, p, freedom)
+
+
+def average(scores: Any, chance: Chance | None = None) -> Interval:
+    """A method's mean score with its interval, see `spanned`.
 
     Args:
         scores: (tries, faces).
-        seed: of the draws.
-        level: share of the resampled values that the interval holds.
+        chance: of tries, by default that of these.
 
     Raises:
         ValueError: a matrix that is empty or not finite.
 
-    >>> bootstrap([[1.0, 1.0, 1.0]])
+    >>> average([[1.0, 1.0, 1.0]])
     Interval(value=1.0, low=1.0, high=1.0)
     """
-    matrix = _matrix(scores)
-    tries = np.random.default_rng([seed, 1])
-    return percentiles(matrix.mean(), _resampled(matrix, seed, tries), level)
+    own = _matrix(scores)
+    chance = chance or Chance.of([own])
+    return spanned(float(own.mean()), own.mean(axis=0), [(1 / len(own), chance)])
 
 
-def paired_bootstrap(first: Any, second: Any, *, seed: int = 0, level: float = LEVEL) -> Interval:
-    """Percentile interval of mean(first) - mean(second) over shared faces and own tries.
-
-    Each of the 10,000 resamples draws one set of faces for both methods and, inside, the tries of
-    each method on its own; what `bootstrap` says of few tries holds here too.
+def difference(first: Any, second: Any, chance: Chance | None = None) -> Interval:
+    """mean(first) - mean(second) with its interval, faces paired, see `spanned`.
 
     Args:
         first, second: (tries, faces) of the same faces in the same order; the number of tries may
             differ.
-        seed: of the draws.
-        level: share of the resampled differences that the interval holds.
+        chance: of tries, by default that of both.
 
     Raises:
         ValueError: numbers of faces that differ, a matrix that is empty or not finite.
 
-    >>> paired_bootstrap([[1.0, 0.0, 1.0]], [[1.0, 0.0, 1.0]])
+    >>> difference([[1.0, 0.0, 1.0]], [[1.0, 0.0, 1.0]])
     Interval(value=0.0, low=0.0, high=0.0)
     """
     one, other = _matrix(first), _matrix(second)
     if one.shape[1] != other.shape[1]:
         raise ValueError(f"{one.shape[1]} faces against {other.shape[1]}: must be the same faces")
-    tries = np.random.default_rng([seed, 1])
-    resampled = _resampled(one, seed, tries) - _resampled(other, seed, tries)
-    return percentiles(one.mean() - other.mean(), resampled, level)
+    chance = chance or Chance.of([one, other])
+    gaps = one.mean(axis=0) - other.mean(axis=0)
+    share = 1 / len(one) + 1 / len(other)
+    return spanned(float(one.mean() - other.mean()), gaps, [(share, chance)])
 
 
-def resampled(scores: Any, *, seed: int = 0, stream: int = 1) -> Floats:
-    """A mean score under each of the 10,000 draws of `bootstrap`, for what is made of several.
+def relative_change(before: Any, after: Any) -> Interval:
+    """mean(after) / mean(before) - 1 in %, with its interval over shared faces and tries.
 
-    Args:
-        scores: (tries, faces).
-        seed: of the draws; the same faces are drawn whatever the scores.
-        stream: of the draws of tries; another one for another method.
-
-    Returns:
-        Means (10,000,).
-
-    Raises:
-        ValueError: a matrix that is empty or not finite.
-    """
-    return _resampled(_matrix(scores), seed, np.random.default_rng([seed, stream]))
-
-
-def relative_change(before: Any, after: Any, *, seed: int = 0, level: float = LEVEL) -> Interval:
-    """Percentile interval of mean(after) / mean(before) - 1 in %, over shared faces and tries.
-
-    For one network before and after something was done to it (§4.4): each of the 10,000 resamples
-    draws one set of faces and, inside, one set of tries, for both. Resamples without any failure
-    before, which can only occur where there are few, are left out.
+    For one network before and after something was done to it (§4.4). The ratio is linearised: what
+    a face, or a try, adds to it is its score after less the ratio times its score before.
 
     Args:
         before, after: (tries, faces) of the same networks on the same faces, in the same order.
-        seed: of the draws.
-        level: share of the resampled changes that the interval holds.
 
     Raises:
         ValueError: shapes that differ, a matrix that is empty or not finite, a mean of zero before.
@@ -146,10 +190,40 @@ def relative_change(before: Any, after: Any, *, seed: int = 0, level: float = LE
         raise ValueError(f"scores have shapes {one.shape} and {other.shape}: must be the same")
     if not one.mean() > 0:
         raise ValueError("nothing fails before: there is no relative change")
-    below, above = (_resampled(m, seed, np.random.default_rng([seed, 1])) for m in (one, other))
-    some = below > 0
-    changes = 100 * (above[some] / below[some] - 1)
-    return percentiles(100 * (other.mean() / one.mean() - 1), changes, level)
+    ratio = other.mean() / one.mean()
+    added = 100 * (other - ratio * one) / one.mean()
+    tries = [(1 / len(one), Chance.of([added]))]
+    return spanned(float(100 * (ratio - 1)), added.mean(axis=0), tries)
+
+
+def slope(x: Sequence[float], y: Sequence[float]) -> Interval:
+    """The slope of a straight line by least squares, and its interval by Student's t.
+
+    Args:
+        x, y: (n,), of at least three points.
+
+    >>> slope([0, 1, 2], [1, 3, 5]).value
+    2.0
+    """
+    line = linregress(x, y)
+    freedom = len(x) - 2
+    half = float(student.ppf((1 + LEVEL) / 2, freedom) * np.nan_to_num(line.stderr))
+    value = float(line.slope)
+    return Interval(value, value - half, value + half, float(line.pvalue), freedom)
+
+
+def holm(p_values: Iterable[float]) -> list[float]:
+    """p-values corrected for how many they are, by Holm's steps.
+
+    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
+    [0.03, 0.06, 0.06]
+    """
+    values = np.array(list(p_values))
+    order = np.argsort(values)
+    stepped = values[order] * np.arange(len(values), 0, -1)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
+    return adjusted.tolist()
 
 
 def mcnemar(first: Any, second: Any) -> float:
@@ -188,67 +262,64 @@ def side(intervals: Iterable[Interval]) -> int:
 
 
 class Verdict(StrEnum):
-    """What a run says about a claim of the paper; see `verdict` for the rule."""
+    """What runs say about a claim; see `verdict` for the rule."""
 
-    REPRODUCED = "reproduced"
-    NOT_REPRODUCED = "not reproduced"
-    SUPPORTED = "direction supported"
-    CONTRADICTED = "direction contradicted"
-    INCONCLUSIVE = "inconclusive"
-    NOT_RUN = "not run"
+    SUPPORTED = "supported"
+    CONTRADICTED = "contradicted"
+    UNCLEAR = "unclear"
+    NOT_TESTED = "not tested"
+    NOT_TESTABLE = "not testable"
 
 
-def verdict(differences: Mapping[str, Interval], preset: str) -> Verdict:
+def verdict(differences: Mapping[str, Interval]) -> Verdict:
     """The verdict rule: does a measured difference bear out "the first is lower than the second"?
 
-    - Both intervals lie below zero: the direction the paper claims. Both lie above zero: the
-      opposite direction. Anything else, also decoders that disagree: *inconclusive*.
-    - At `paper`, the paper's own protocol, the claimed direction is *reproduced* and the opposite
-      *not reproduced*. At `cpu`, a smaller protocol on the same faces, they are only *direction
-      supported* and *direction contradicted*.
-    - At `smoke` (synthetic faces, seconds of training), or with a decoder missing: *not run*.
-
-    The rule was fixed before any network was evaluated on test faces.
+    The intervals of both decoders below zero: *supported*. Both above: *contradicted*. Anything
+    else, also decoders that disagree: *unclear*. With a decoder missing: *not tested*.
 
     Args:
-        differences: by decoder ("bin", "soft") the interval of first - second in failure rate, from
-            `paired_bootstrap`.
-        preset: the preset it was measured at.
+        differences: by decoder ("bin", "soft") the interval of first - second.
 
-    >>> print(verdict({"bin": Interval(-3, -5, -1), "soft": Interval(-2, -4, -1)}, "cpu"))
-    direction supported
+    >>> print(verdict({"bin": Interval(-3, -5, -1), "soft": Interval(-2, -4, -1)}))
+    supported
     """
-    claimed_and_opposite = {
-        "cpu": (Verdict.SUPPORTED, Verdict.CONTRADICTED),
-        "paper": (Verdict.REPRODUCED, Verdict.NOT_REPRODUCED),
-    }
-    if preset not in claimed_and_opposite or any(d not in differences for d in DECODERS):
-        return Verdict.NOT_RUN
-    claimed, opposite = claimed_and_opposite[preset]
+    if any(d not in differences for d in DECODERS):
+        return Verdict.NOT_TESTED
     where = side(differences[decoder] for decoder in DECODERS)
-    return {-1: claimed, 1: opposite, 0: Verdict.INCONCLUSIVE}[where]
+    return {-1: Verdict.SUPPORTED, 1: Verdict.CONTRADICTED, 0: Verdict.UNCLEAR}[where]
 
 
 def all_of(verdicts: Iterable[Verdict]) -> Verdict:
     """Verdict on a claim that needs every one of several comparisons ("the lowest of all").
 
-    One comparison in the opposite direction refutes the claim; otherwise one that was not run
-    leaves it *not run*, one that is inconclusive leaves it *inconclusive*. No comparison at all is
-    *not run*.
+    One comparison in the opposite direction refutes the claim; otherwise one that was not tested
+    leaves it *not tested*, one that is unclear leaves it *unclear*. No comparison is *not tested*.
 
-    >>> print(all_of([Verdict.SUPPORTED, Verdict.INCONCLUSIVE]))
-    inconclusive
+    >>> print(all_of([Verdict.SUPPORTED, Verdict.UNCLEAR]))
+    unclear
     """
     strongest_first = (
-        Verdict.NOT_REPRODUCED,
         Verdict.CONTRADICTED,
-        Verdict.NOT_RUN,
-        Verdict.INCONCLUSIVE,
+        Verdict.NOT_TESTED,
+        Verdict.UNCLEAR,
         Verdict.SUPPORTED,
-        Verdict.REPRODUCED,
     )
-    present = set(verdicts) or {Verdict.NOT_RUN}
+    present = set(verdicts) or {Verdict.NOT_TESTED}
     return next(kind for kind in strongest_first if kind in present)
+
+
+def certainty(comparisons: Sequence[Mapping[str, Interval]]) -> float:
+    """p-value of the verdict on a claim that needs all of some comparisons, for `holm`.
+
+    *Supported* is as sure as the least sure comparison and decoder. *Contradicted* as the surest
+    opposite comparison, times their number. *Unclear* has 1.
+    """
+    given = [verdict(c) for c in comparisons]
+    least = [max(i.p for i in c.values()) for c in comparisons]
+    if all_of(given) == Verdict.SUPPORTED:
+        return max(least)
+    opposite = [p for p, v in zip(least, given, strict=True) if v == Verdict.CONTRADICTED]
+    return min(1.0, min(opposite) * len(given)) if opposite else 1.0
 
 
 def _matrix(scores: Any) -> Floats:
@@ -260,37 +331,8 @@ def _matrix(scores: Any) -> Floats:
     return matrix
 
 
-@lru_cache(maxsize=2)  # the draw of faces is the same for every pair of methods of a table
-def _face_counts(faces: int, seed: int) -> NDArray[np.float32]:
-    """How often each resample drew each face: (resamples, faces), each row summing to `faces`."""
-    rng = np.random.default_rng([seed, 0])
-    rows = np.arange(RESAMPLES // 100)[:, None] * faces
-    counts = [
-        np.bincount(
-            (rows + rng.integers(faces, size=(len(rows), faces))).ravel(),
-            minlength=rows.size * faces,
-        )
-        for _ in range(100)
-    ]
-    return np.concatenate(counts).reshape(RESAMPLES, faces).astype(np.float32)
-
-
-@lru_cache(maxsize=256)  # the tables and figures of a page ask for the same scores many times
-def _resampled_tries(scores: bytes, tries: int, seed: int) -> NDArray[np.float32]:
-    """Mean score of each try under every resample of faces: (resamples, tries)."""
-    matrix = np.frombuffer(scores, dtype=np.float64).reshape(tries, -1)  # (tries, faces)
-    counts = _face_counts(matrix.shape[1], seed)
-    return counts @ matrix.T.astype(np.float32) / np.float32(matrix.shape[1])
-
-
-def _resampled(matrix: Floats, seed: int, tries: np.random.Generator) -> Floats:
-    """Mean score under every resample of faces and, inside, of tries: (resamples,)."""
-    per_try = _resampled_tries(matrix.tobytes(), len(matrix), seed)
-    drawn = tries.integers(len(matrix), size=per_try.shape)  # (resamples, tries)
-    return np.take_along_axis(per_try, drawn, axis=1).mean(axis=1, dtype=np.float64)
-
-
 def percentiles(value: float, resampled: Floats, level: float = LEVEL) -> Interval:
     """A value, and the interval that holds the middle `level` of its resampled values."""
     low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(value), float(low), float(high))
+    beyond = min((resampled <= 0).mean(), (resampled >= 0).mean())
+    return Interval(float(value), float(low), float(high), min(1.0, 2 * float(beyond)))

@@ -12,7 +12,7 @@ import numpy as np
 from dclib.ablation import CONTENTS, Ablation
 from dclib.comparison import scores
 from dclib.runs import Record
-from dclib.stats import DECODERS, Floats, Interval, Verdict, paired_bootstrap, verdict
+from dclib.stats import DECODERS, Floats, Interval, Verdict, difference, verdict
 
 METHODS = ("DCNet", "XS", "RN")  # that learn the labels
 NAMES = dict(zip(CONTENTS, ("Zeros", "Another face's features"), strict=True))
@@ -74,7 +74,7 @@ class Known:
         """What should be lower minus what should be higher, by decoder; empty without the runs."""
         try:
             return {
-                d: paired_bootstrap(prediction.lower(self, d), prediction.higher(self, d))
+                d: difference(prediction.lower(self, d), prediction.higher(self, d))
                 for d in DECODERS
             }
         except KeyError:
@@ -82,7 +82,7 @@ class Known:
 
     def judge(self, prediction: "Prediction") -> Verdict:
         """Whether a prediction came true, by the rule of `dclib.stats.verdict`."""
-        return verdict(self.gaps(prediction), self.preset)
+        return verdict({} if self.preset == "smoke" else self.gaps(prediction))
 
 
 Term = Callable[[Known, str], Floats]  # a matrix (tries, faces) under a decoder

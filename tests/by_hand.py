@@ -8,6 +8,7 @@ import lzma
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import t
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTPUT = ROOT / "book" / "_static" / "output"
@@ -54,21 +55,31 @@ def rate(runs: list[Run], decoder: str) -> float:
     return 100 * float(np.mean([run.failed(decoder).mean() for run in runs]))
 
 
-def interval(one: list[Run], other: list[Run] | None, decoder: str) -> tuple[float, float]:
-    """Faces, and within them tries, drawn again 2,000 times, by a generator of its own."""
-    rng = np.random.default_rng(2026)
-    groups = [np.stack([r.failed(decoder).mean(axis=0) for r in g]) for g in (one, other) if g]
-    faces = groups[0].shape[1]
-    drawn = []
-    for _ in range(2000):
-        at = rng.integers(faces, size=faces)
-        means = [
-            np.mean([group[t][at].mean() for t in rng.integers(len(group), size=len(group))])
-            for group in groups
-        ]
-        drawn.append(means[0] - means[1] if other else means[0])
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return 100 * low, 100 * high
+def interval(
+    one: list[Run], other: list[Run] | None, decoder: str, setting: dict[str, list[Run]]
+) -> tuple[float, float]:
+    """Student's t over faces and tries; how much tries differ is pooled over the setting."""
+
+    def matrix(runs: list[Run]) -> np.ndarray:
+        return np.array([r.failed(decoder).mean(axis=0) for r in runs])  # (tries, faces)
+
+    squares, noise, freedom = 0.0, 0.0, 0
+    for runs in setting.values():
+        m = matrix(runs)
+        if len(m) > 1:
+            squares += len(m) * m.mean(axis=1).var()
+            left = m - m.mean(axis=0) - m.mean(axis=1)[:, None] + m.mean()
+            noise += (left**2).sum() / (m.shape[1] - 1) / m.shape[1]
+            freedom += len(m) - 1
+    squares, noise = squares / freedom, noise / freedom
+    share = 1 / len(one) + (1 / len(other) if other else 0)
+    gaps = matrix(one).mean(axis=0) - (matrix(other).mean(axis=0) if other else 0)
+    faces = gaps.var(ddof=1) / len(gaps)
+    tries = share * max(squares, noise)
+    variance = max(faces - share * noise, 0) + tries
+    degrees = variance**2 / (tries**2 / freedom + faces**2 / (len(gaps) - 1))
+    half = t.ppf(0.975, degrees) * variance**0.5
+    return 100 * (gaps.mean() - half), 100 * (gaps.mean() + half)
 
 
 class Evaluation:

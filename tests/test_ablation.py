@@ -316,19 +316,21 @@ class TestCommand:
 class TestRelativeChange:
     def test_second_implementation(self):
         rng = np.random.default_rng(5)
-        before = rng.random((3, 60)) < [[0.2], [0.3], [0.4]]
-        after = before | (rng.random((3, 60)) < 0.1)
-        changes = []
-        for _ in range(4000):
-            tries = [int(rng.integers(3)) for _ in range(3)]
-            faces = [int(rng.integers(60)) for _ in range(60)]
-            first = sum(before[t][f] for t in tries for f in faces)
-            second = sum(after[t][f] for t in tries for f in faces)
-            changes.append(100 * (second - first) / first)
+        before = rng.random((1, 800)) < 0.3
+        after = before | (rng.random((1, 800)) < 0.1)
+        faces = rng.integers(800, size=(4000, 800))
+        changes = 100 * (after[0][faces].sum(axis=1) / before[0][faces].sum(axis=1) - 1)
         found = relative_change(before, after)
         assert found.value == pytest.approx(100 * (after.sum() - before.sum()) / before.sum())
         low, high = np.quantile(changes, [0.025, 0.975])
         assert (found.low, found.high) == pytest.approx((low, high), rel=0.05)
+
+    def test_tries_that_differ_widen_it_by_students_t(self):
+        """Faces that all fare alike: three tries, a change of 10, 30 and 20 % of 0.2 each."""
+        before = np.full((3, 40), 0.2)
+        found = relative_change(before, before * [[1.1], [1.3], [1.2]])
+        assert found.value == pytest.approx(20)
+        assert found.high - 20 == pytest.approx(4.302653 * 10 / 3**0.5)
 
     def test_tries_and_faces_are_the_same_on_both_sides(self):
         """Where every try and face fails twice as often, there is nothing left to vary."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 from fake_records import NO_RELATED, fake_record, fake_records
 
-from dclib import comparison, fragments, paper, verdicts
+from dclib import fragments, paper, verdicts
 from dclib.figures import sizes, worth
 from dclib.figures import verdicts as tables
 from dclib.networks import build
@@ -33,12 +33,12 @@ def found():
 class TestTables:
     def test_one_row_a_claim_with_its_rule(self, found):
         frame = tables.table(found)
-        assert list(frame.columns) == ["whose", "rule", "measured", "verdict"]
+        assert list(frame.columns) == ["whose", "rule", "measured", "setting", "trend", "verdict"]
         assert len(frame) == len(found)
         own = frame.loc["ResNet18: DCNet fails less often than Cross-Stitch"]
         assert own["whose"] == "§4.2, text"
         assert own["rule"].startswith("failure rate, DCNet < XS: ")
-        assert own["verdict"] == "direction supported"
+        assert own["verdict"] == "supported"
         assert (frame[frame["whose"] == "control"]["rule"].str.len() > 0).all()
 
     def test_of_some_sections(self, found):
@@ -55,11 +55,11 @@ class TestTables:
         ends = ["all claims of the paper", "controls, ours"]
         assert frame.drop(index=ends)["all"].sum() == frame.loc[ends[0], "all"]
         assert frame.loc[ends, "all"].sum() == len(found)
-        assert "direction supported" in given
+        assert "supported" in given
 
-    def test_summary_names_inconclusive_and_not_run(self, found):
+    def test_summary_names_what_is_not_tested(self, found):
         counts = verdicts.tally(found)
-        assert f"{counts['not run']} not run" in tables.summary(found)
+        assert f"{counts['not tested']} not tested" in tables.summary(found)
         assert "checked by the code" not in tables.summary(found)
 
     def test_runs_of_each_plan(self, found):
@@ -91,21 +91,23 @@ class TestFrontPage:
         monkeypatch.setattr(verdicts, "findings", lambda: found)
         lines = fragments.claims()
         own = [f for f in found if not f.claim.control]
-        assert lines[0] == f"**Of the paper's {len(own)} claims: {tables.counted(own)}.**"
+        main = [f for f in found if f.claim.main]
+        assert len(main) == 12
+        assert lines[2].startswith("| [ResNet18: DCNet has the lowest failure rate of all methods]")
+        assert lines[3 + 12] == f"**Of the paper's {len(own)} claims: {tables.counted(own)}.**"
         lowest = "| DCNet has the lowest failure rate of all methods | §4.2 |"
-        assert f"{lowest} *direction supported*: ResNet18; *not run*: AlexNet |" in lines
+        assert f"{lowest} *supported*: ResNet18; *not tested*: AlexNet |" in lines
         scarce = "| DCNet has the lowest failure rate | §4.3 |"
-        assert f"{scarce} *not run*: 30, 50, 70 and 90 % to train on |" in lines
+        assert f"{scarce} *not tested*: 30, 50, 70 and 90 % to train on |" in lines
         assert sum(line.startswith("| control") for line in lines) == 0
         statements = {(f.claim.statement, tables.where(f.claim)) for f in found}
-        assert len(lines) == 4 + len(statements)
+        assert len(lines) == 3 + 12 + 4 + len(statements)
 
-    def test_reference_only(self, monkeypatch):
-        """What stands on the front page comes from the committed runs."""
-        asked = []
-        monkeypatch.setattr(comparison, "reference", lambda figure: asked.append(figure) or [])
-        fragments.claims()
-        assert {"fig3", "fig3-alexnet", "table1", "fig5", "fig6"} <= set(asked)
+    def test_committed_runs_only(self, monkeypatch):
+        """What stands on the front page never comes from a user's own store."""
+        monkeypatch.setattr(verdicts.runs, "every", lambda: pytest.fail("the store was asked"))
+        monkeypatch.setattr(verdicts.runs, "committed", lambda: iter(fake_records(SCALES)))
+        assert fragments.rates()[0].startswith("Here: 2,000 faces, 100 epochs")
 
 
 def small_runs():

@@ -69,29 +69,22 @@ def test_fig3_failure_rates_errors_and_areas(fig3):
 
 
 def test_fig3_intervals(fig3):
-    """By other draws: their ends scatter by some hundredths of a point."""
     for row in rows("mtfl_fig3_table"):
-        low, high = interval(fig3[row["method"]], None, "bin")
-        assert float(row["bin low"]) == pytest.approx(low, abs=0.15)
-        assert float(row["bin high"]) == pytest.approx(high, abs=0.15)
+        low, high = interval(fig3[row["method"]], None, "bin", fig3)
+        assert float(row["bin low"]) == pytest.approx(low, abs=1e-3)
+        assert float(row["bin high"]) == pytest.approx(high, abs=1e-3)
 
 
 def test_fig3_differences_and_their_verdicts(fig3):
     for row in rows("mtfl_against"):
         other = fig3[row["DCNet minus"]]
-        ends = {}
         for decoder in ("bin", "soft"):
             gap = rate(fig3["DCNet"], decoder) - rate(other, decoder)
             assert float(row[decoder]) == pytest.approx(gap, abs=1e-6)
-            low, high = ends[decoder] = interval(fig3["DCNet"], other, decoder)
-            assert float(row[f"{decoder} low"]) == pytest.approx(low, abs=0.15)
-            assert float(row[f"{decoder} high"]) == pytest.approx(high, abs=0.15)
-        near = any(abs(end) < 0.15 for pair in ends.values() for end in pair)
-        if not near:  # of zero, where other draws may decide otherwise
-            below = all(high < 0 for _, high in ends.values())
-            above = all(low > 0 for low, _ in ends.values())
-            word = "supported" if below else "contradicted" if above else "inconclusive"
-            assert word in row["verdict"]
+            low, high = interval(fig3["DCNet"], other, decoder, fig3)
+            assert float(row[f"{decoder} low"]) == pytest.approx(low, abs=1e-3)
+            assert float(row[f"{decoder} high"]) == pytest.approx(high, abs=1e-3)
+        assert row["verdict"] == "unclear"  # at a thirty-seventh of the paper's training
 
 
 def test_accuracies_of_related_tasks(fig3):

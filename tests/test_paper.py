@@ -128,7 +128,7 @@ class TestClaims:
             for first, second in claim.comparisons:
                 gap = difference(first, second, claim.underlying, bool(claim.pretrained))
                 if gap is not None:
-                    assert gap < 0, claim
+                    assert gap < claim.margin, claim
                     checked += 1
         assert checked > 30
 
@@ -148,7 +148,7 @@ class TestClaims:
         for claim in CLAIMS:
             for method in {name for pair in claim.comparisons for name in pair}:
                 if claim.kind == "cascade":
-                    assert method in stages.METHODS
+                    assert method in (*stages.METHODS, "DCNet")
                     continue
                 registered = METHODS[method.removesuffix(" (related 0)")]
                 own = "tcdcn" if method == "TCDCN" else claim.underlying
@@ -176,7 +176,7 @@ class TestClaims:
         (claim,) = (c for c in CLAIMS if c.key == "4.3-10-worse")
         assert claim.comparisons == (("RN-S", "DCNet"), ("RN", "DCNet"))
         assert (claim.dataset, claim.plan, claim.page) == ("aflw-10", "table1", "04_3_aflw")
-        assert claim.pretrained is None
+        assert claim.pretrained is True
         starts = {c.key: c.pretrained for c in CLAIMS if c.section == "4.2"}
         assert starts["4.2-resnet18-lowest"] is False
         assert starts["4.2-resnet18-pretrained"] is True

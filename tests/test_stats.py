@@ -10,13 +10,16 @@ import scipy.stats
 import dclib.stats
 from dclib.metrics import failure_rate
 from dclib.stats import (
+    Chance,
     Interval,
     Verdict,
     all_of,
-    bootstrap,
+    average,
+    certainty,
+    difference,
     failures,
+    holm,
     mcnemar,
-    paired_bootstrap,
     verdict,
 )
 
@@ -43,84 +46,117 @@ class TestFailures:
             failures([0.1, 0.2])
 
 
-class TestBootstrap:
+class TestIntervals:
     def test_one_try_is_the_binomial_standard_error(self):
         (scores,) = coins([0.15], tries=1, faces=2995)
-        interval, share = bootstrap(scores), scores.mean()
+        interval, share = average(scores), scores.mean()
         spread = 1.96 * np.sqrt(share * (1 - share) / 2995)
         assert interval.value == share
-        assert interval.high - share == pytest.approx(spread, rel=0.05)
-        assert share - interval.low == pytest.approx(spread, rel=0.05)
+        assert interval.high - share == pytest.approx(spread, rel=0.01)
+        assert share - interval.low == pytest.approx(spread, rel=0.01)
 
-    def test_one_try_is_scipys_paired_bootstrap(self):
+    def test_one_try_is_scipys_paired_test(self):
         one, other = coins([0.15, 0.20], tries=1, faces=400)
-        scipys = scipy.stats.bootstrap(
-            (one[0], other[0]),
-            lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis),
-            paired=True,
-            vectorized=True,
-            method="percentile",
-            rng=np.random.default_rng(7),
-        ).confidence_interval
-        ours = paired_bootstrap(one, other)
-        assert (ours.low, ours.high) == pytest.approx((scipys.low, scipys.high), abs=0.003)
+        scipys = scipy.stats.ttest_rel(one[0], other[0])
+        ours = difference(one, other)
+        assert (ours.low, ours.high) == pytest.approx(tuple(scipys.confidence_interval()))
+        assert ours.p == pytest.approx(scipys.pvalue)
+        assert ours.freedom == pytest.approx(399)
 
-    def test_tries_that_differ_widen_it(self):
-        # Faces that all fare alike: only the tries are left to vary, as three values drawn thrice.
-        scores = np.repeat([[0.1], [0.2], [0.3]], 50, axis=1)
-        interval = bootstrap(scores)
-        # P(all three draws are the lowest) = 1/27 > 2.5 %: the interval spans the tries.
-        assert (interval.low, interval.high) == pytest.approx((0.1, 0.3))
+    def test_tries_alone_are_the_usual_t(self):
+        """Faces that all fare alike: only the tries are left to vary."""
+        one, other = (np.repeat(means, 50, axis=1) for means in ([[1], [2], [4]], [[2], [5], [5]]))
+        scipys = scipy.stats.ttest_ind(one[:, 0], other[:, 0]).confidence_interval()
+        ours = difference(one, other)
+        assert (ours.low, ours.high) == pytest.approx(tuple(scipys))
+        assert ours.freedom == pytest.approx(4)
+
+    def test_noise_of_single_faces_is_not_counted_twice(self):
+        """Tries that differ in nothing but coins thrown face by face: as if faces were more."""
+        known = 1.96 * np.sqrt(0.3 * 0.7 / 40 / 2000)
+        found = [average(scores) for scores in coins([0.3] * 30, tries=40, faces=2000)]
+        assert np.mean([i.high - i.value for i in found]) == pytest.approx(known, rel=0.1)
 
     def test_faces_shared_by_two_methods_cancel(self):
         # The methods differ on few faces, but the faces differ among each other.
         one = coins([0.5], tries=1, faces=1000)[0]
         other = one.copy()
         other[0, :20] = 1 - other[0, :20]
-        paired, alone = paired_bootstrap(one, other), bootstrap(one)
+        paired, alone = difference(one, other), average(one)
         assert paired.high - paired.low < (alone.high - alone.low) / 3
-
-    def test_identical_methods(self):
-        scores = np.tile(coins([0.2], tries=1, faces=300)[0], (3, 1))
-        assert paired_bootstrap(scores, scores) == Interval(0.0, 0.0, 0.0)
 
     def test_swapping_the_methods_negates_it(self):
         one, other = coins([0.15, 0.25], tries=3, faces=500)
-        forth, back = paired_bootstrap(one, other), paired_bootstrap(other, one)
-        assert back.value == -forth.value
-        # Tries are drawn per method, so the swap meets other draws: equal up to their noise.
-        assert (-back.high, -back.low) == pytest.approx((forth.low, forth.high), abs=0.003)
+        forth, back = difference(one, other), difference(other, one)
+        assert (-back.value, -back.high, -back.low) == pytest.approx(
+            (forth.value, forth.low, forth.high)
+        )
 
-    def test_seeded(self):
-        one, other = coins([0.15, 0.25], tries=3, faces=500)
-        assert paired_bootstrap(one, other) == paired_bootstrap(one, other)
-        assert paired_bootstrap(one, other) != paired_bootstrap(one, other, seed=1)
+    def test_moved_has_the_p_value_of_the_moved_scores(self):
+        one, other = coins([0.2, 0.25], tries=2, faces=500)
+        moved, own = difference(one, other).moved(-0.02), difference(one - 0.02, other)
+        assert (moved.value, moved.low, moved.p) == pytest.approx((own.value, own.low, own.p))
 
-    def test_covers_a_known_difference(self):
-        # Faces of different difficulty, tries of different luck, methods half a logit apart.
-        rng = np.random.default_rng(0)
+    @pytest.mark.parametrize("tries", [1, 2, 3])
+    def test_covers_a_known_difference(self, tries):
+        """Faces of different difficulty, tries of different luck, methods half a logit apart.
+
+        Luck moves failure rates by two points, as in runs. Six methods lend each other how much
+        tries differ; a single try borrows it from two tries of them on other faces.
+        """
+        rng = np.random.default_rng(tries)
+        gaps = np.array([0.0, 0.5, 0.2, 0.1, 0.3, 0.4])[:, None, None]
 
         def rates(faces, tries):
-            difficulty = rng.normal(-3.6, 3.0, (1, faces))
-            luck = rng.normal(0.0, 0.3, (2, tries, 1))
-            gap = np.array([[[0.0]], [[0.5]]])
-            return 1 / (1 + np.exp(-(difficulty + luck + gap)))  # (2, tries, faces)
+            difficulty = rng.normal(-3.6, 3.0, (1, 1, faces))
+            own = rng.normal(0.0, 0.5, (6, 1, faces))
+            luck = rng.normal(0.0, 0.3, (6, tries, 1))
+            return 1 / (1 + np.exp(-(difficulty + own + luck + gaps)))  # (6, tries, faces)
 
-        expected = np.mean([rates(10_000, 3).mean(axis=(1, 2)) for _ in range(100)], axis=0)
-        covered = 0
-        for _ in range(200):
-            one, other = rng.random((2, 3, 300)) < rates(300, 3)
-            interval = paired_bootstrap(one, other)
-            covered += interval.low <= expected[0] - expected[1] <= interval.high
-        assert 0.90 <= covered / 200 <= 0.99
+        truth = np.mean([rates(20_000, 3).mean(axis=(1, 2)) for _ in range(60)], axis=0)
+        covered, wide = 0, 600
+        for _ in range(wide):
+            probabilities = rates(300, tries)
+            scores = (rng.random(probabilities.shape) < probabilities).astype(float)
+            lent = rates(300, 2)
+            lender = (rng.random(lent.shape) < lent).astype(float)
+            chance = Chance.of(scores if tries > 1 else lender)
+            interval = difference(scores[0], scores[1], chance)
+            covered += interval.low <= truth[0] - truth[1] <= interval.high
+        assert 0.93 <= covered / wide <= 0.98
+
+    def test_no_tries_to_compare_say_nothing_of_chance(self):
+        assert Chance.of(coins([0.1, 0.2], tries=1, faces=9)) is None
+        two, one = coins([0.1], tries=2, faces=9)[0], coins([0.1], tries=1, faces=9)[0]
+        assert Chance.of([two, one]).freedom == 1
 
     def test_bad_input(self):
         with pytest.raises(ValueError, match="same faces"):
-            paired_bootstrap(np.zeros((1, 3)), np.zeros((1, 4)))
+            difference(np.zeros((1, 3)), np.zeros((1, 4)))
         with pytest.raises(ValueError, match="not empty"):
-            bootstrap(np.zeros((0, 3)))
+            average(np.zeros((0, 3)))
         with pytest.raises(ValueError, match="finite"):
-            bootstrap([[0.1, np.inf]])
+            average([[0.1, np.inf]])
+
+
+def test_holms_steps_by_hand():
+    # 0.01 x 4, 0.02 x 3, then 0.03 x 2 is no less, then the last
+    assert holm([0.5, 0.01, 0.03, 0.02]) == pytest.approx([0.5, 0.04, 0.06, 0.06])
+
+
+class TestCertainty:
+    def gap(self, value, p):
+        return {d: Interval(value, value - 0.5, value + 0.5, p) for d in ("bin", "soft")}
+
+    def test_of_all_comparisons_the_least_sure(self):
+        assert certainty([self.gap(-1, 0.01), self.gap(-2, 0.03)]) == 0.03
+
+    def test_of_an_opposite_one_the_surest_times_their_number(self):
+        gaps = [self.gap(-1, 0.01), self.gap(1, 0.02), self.gap(1, 0.004)]
+        assert certainty(gaps) == pytest.approx(0.012)
+
+    def test_of_what_is_unclear(self):
+        assert certainty([self.gap(-1, 0.01), self.gap(0.1, 0.9)]) == 1.0
 
 
 class TestMcNemar:
@@ -151,36 +187,32 @@ TOUCHING = Interval(-1, -2, 0)
 
 class TestVerdict:
     @pytest.mark.parametrize(
-        ("bin_", "soft", "cpu", "paper"),
+        ("bin_", "soft", "expected"),
         [
-            (BELOW, BELOW, "direction supported", "reproduced"),
-            (ABOVE, ABOVE, "direction contradicted", "not reproduced"),
-            (BELOW, ABOVE, "inconclusive", "inconclusive"),
-            (BELOW, ACROSS, "inconclusive", "inconclusive"),
-            (ACROSS, BELOW, "inconclusive", "inconclusive"),
-            (ACROSS, ACROSS, "inconclusive", "inconclusive"),
-            (ABOVE, ACROSS, "inconclusive", "inconclusive"),
-            (BELOW, TOUCHING, "inconclusive", "inconclusive"),
+            (BELOW, BELOW, "supported"),
+            (ABOVE, ABOVE, "contradicted"),
+            (BELOW, ABOVE, "unclear"),
+            (BELOW, ACROSS, "unclear"),
+            (ACROSS, BELOW, "unclear"),
+            (ACROSS, ACROSS, "unclear"),
+            (ABOVE, ACROSS, "unclear"),
+            (BELOW, TOUCHING, "unclear"),
         ],
     )
-    def test_rule(self, bin_, soft, cpu, paper):
-        differences = {"bin": bin_, "soft": soft}
-        assert verdict(differences, "cpu") == cpu
-        assert verdict(differences, "paper") == paper
-        assert verdict(differences, "smoke") == "not run"
+    def test_rule(self, bin_, soft, expected):
+        assert verdict({"bin": bin_, "soft": soft}) == expected
 
     def test_decoder_missing(self):
-        assert verdict({"bin": BELOW}, "cpu") == "not run"
-        assert verdict({}, "paper") == "not run"
+        assert verdict({"bin": BELOW}) == "not tested"
+        assert verdict({}) == "not tested"
 
     def test_several_comparisons(self):
         ranked = [
             Verdict.CONTRADICTED,
-            Verdict.NOT_RUN,
-            Verdict.INCONCLUSIVE,
+            Verdict.NOT_TESTED,
+            Verdict.UNCLEAR,
             Verdict.SUPPORTED,
         ]
         for stronger, weaker in pairwise(ranked):
             assert all_of([weaker, stronger, weaker]) == stronger
-        assert all_of([Verdict.REPRODUCED, Verdict.REPRODUCED]) == "reproduced"
-        assert all_of([]) == "not run"
+        assert all_of([]) == "not tested"

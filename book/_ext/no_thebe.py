@@ -1,4 +1,4 @@
-"""Pages load no thebe: its script comes from elsewhere, and twice, which is an error in browsers."""
+"""Pages load no thebe: its script comes from elsewhere, and twice, an error in browsers."""
 
 from typing import Any
 

@@ -104,7 +104,8 @@ def turns(regimes: Regimes) -> str:
     ]
     if found:
         return "; ".join(found) + "."
-    if not any(regimes.trend(axis, other) for axis in regimes.axes for other in order(regimes)):
+    sides = [regimes.side(p, o) for p in titles(regimes) for o in order(regimes)]
+    if sum(side is not None for side in sides) < 2:
         return "No two settings of one axis were run yet, so there is no turn to tell."
     return (
         f"Along no axis does the better of {METHOD} and another method change, as far as the"
@@ -123,7 +124,6 @@ def trends(regimes: Regimes) -> str:
         found = {other: regimes.trend(axis, other) for other in order(regimes)}
         parts = [
             f"{'gains on' if t.side < 0 else 'loses ground to'} {other}, {moved(t.slope['bin'])}"
-            + _beside_chance(t.slope["bin"], t.chance)
             for other, t in found.items()
             if t and t.side
         ]
@@ -132,7 +132,7 @@ def trends(regimes: Regimes) -> str:
         if parts:
             lines.append(f"- with twice the **{NAMES[axis]}** {METHOD} " + "; it ".join(parts))
     if not lines:
-        return "No two settings of one axis were run yet, so there is no trend to tell."
+        return "No three settings of one axis were run yet, so there is no trend to tell."
     return "\n".join([*lines, *(["", SMOKE] if regimes.preset == "smoke" else [])])
 
 
@@ -143,13 +143,6 @@ def moved(slope: Interval) -> str:
     '−1.25 points (−2.00 to −0.50)'
     """
     return f"{signed(slope.value)} points ({signed(slope.low)} to {signed(slope.high)})"
-
-
-def _beside_chance(slope: Interval, chance: float | None) -> str:
-    """A warning where a slope is no more than twice what single tries would move it by."""
-    if chance is None or abs(slope.value) > 2 * chance:
-        return ""
-    return ", which is within what single tries could do"
 
 
 def chance(regimes: Regimes) -> str:

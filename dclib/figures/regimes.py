@@ -207,7 +207,7 @@ def ranking(regimes: Regimes) -> pd.DataFrame:
 
 
 def differences(regimes: Regimes) -> pd.DataFrame:
-    """One row per point and other method: DCNet's difference by decoder, in points; verdict.
+    """One row per point and other method: DCNet's difference by decoder, in points.
 
     The column "last five" is the paper's decoder averaged over the last five epochs, as in Fig. 3.
     """
@@ -220,13 +220,13 @@ def differences(regimes: Regimes) -> pd.DataFrame:
                 row |= {decoder: gap.value, f"{decoder} low": gap.low, f"{decoder} high": gap.high}
             if regimes.has(point, METHOD, other):
                 row["last five"] = regimes.gap(point, other, last=5).value
-            rows.append(row | {"verdict": str(regimes.verdict(point, other))})
+            rows.append(row)
     columns = [
         *("point", f"{METHOD} minus"),
         *(f"{d}{end}" for d in DECODERS for end in ("", " low", " high")),
-        *("last five", "verdict"),
+        "last five",
     ]
-    numbers = dict.fromkeys(columns[2:-1], float)
+    numbers = dict.fromkeys(columns[2:], float)
     return pd.DataFrame(rows, columns=columns).astype(numbers)
 
 
@@ -243,11 +243,9 @@ def trends(regimes: Regimes) -> pd.DataFrame:
                     f"{decoder} low": slope.low,
                     f"{decoder} high": slope.high,
                 }
-            chance, points = (trend.chance, trend.points) if trend else (None, 0)
-            rows.append(row | {"one try": chance, "settings": points})
+            rows.append(row | {"settings": trend.points if trend else 0})
     columns = [
         *("varied", f"{METHOD} minus", "settings"),
         *(f"{d}{end}" for d in DECODERS for end in ("", " low", " high")),
-        "one try",
     ]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[3:], float))

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from dclib.ablation import CONTENTS, effects
 from dclib.figures import BLACK, BLUE, GREEN, GREY, ORANGE, WIDTH
 from dclib.figures.ablation import CONTENT_NAMES, LOOKS, draw_map
-from dclib.stats import DECODERS, Interval, Verdict, bootstrap
+from dclib.stats import DECODERS, Interval, Verdict, average
 from dclib.truth import PREDICTIONS, SETS, Known
 
 NAMES = dict(zip(SETS, ("none", "half", "all", "profile\nonly", "all but\nprofile"), strict=True))
@@ -34,7 +34,7 @@ def rates(known: Known) -> Figure:
     for ax, decoder in zip(panels, DECODERS, strict=True):
         for (method, name), own in known.runs.items():
             scores = known.rate(method, name, decoder)
-            mean = bootstrap(scores)
+            mean = average(scores)
             if method in FLAT:
                 colour, dashes = FLAT[method]
                 ax.axhspan(mean.low, mean.high, color=colour, alpha=0.12, linewidth=0)
@@ -67,7 +67,7 @@ def rows(known: Known, decoder: str = "bin") -> Figure:
         for content, (colour, marker, offset) in LOOKS.items():
             for name in known.ablations:
                 harm = known.harm([task], name, decoder, content)
-                mean, at = bootstrap(harm), SETS.index(name) + offset
+                mean, at = average(harm), SETS.index(name) + offset
                 ax.plot([at, at], [mean.low, mean.high], color=colour, linewidth=3, alpha=0.35)
                 ax.plot([at] * len(harm), harm.mean(axis=1), "_", color=colour, markersize=6)
                 ax.plot(at, mean.value, marker, color=colour, markersize=4, zorder=3)
@@ -144,11 +144,9 @@ def words(known: Known) -> str:
     counts = table["verdict"].value_counts()
     told = {
         Verdict.SUPPORTED: "came true",
-        Verdict.REPRODUCED: "came true",
         Verdict.CONTRADICTED: "came out the other way",
-        Verdict.NOT_REPRODUCED: "came out the other way",
-        Verdict.INCONCLUSIVE: "cannot be told by these runs",
-        Verdict.NOT_RUN: "were not put to the test",
+        Verdict.UNCLEAR: "cannot be told by these runs",
+        Verdict.NOT_TESTED: "were not put to the test",
     }
     parts = [f"{counts[str(v)]} {said}" for v, said in told.items() if str(v) in counts]
     return f"Of {len(table)} predictions {', '.join(parts)}."

@@ -57,12 +57,33 @@ def table(found: Sequence[Finding], sections: Sequence[str] = tuple(SECTIONS)) -
                 "whose": whose(f.claim),
                 "rule": f.rule,
                 "measured": f.measured,
+                "setting": f.setting,
+                "trend": f.trend,
                 "verdict": f.verdict,
             }
             for f in found
             if f.claim.section in sections
         ],
-        columns=["claim", "whose", "rule", "measured", "verdict"],
+        columns=["claim", "whose", "rule", "measured", "setting", "trend", "verdict"],
+    ).set_index("claim")
+
+
+def main(found: Sequence[Finding]) -> pd.DataFrame:
+    """The main claims: the paper's setting and ours, what was measured, the verdict by itself and
+    after Holm's correction for their number."""
+    return pd.DataFrame(
+        [
+            {
+                "claim": f"{stated(f.claim)} ({where(f.claim)})",
+                "here": f.measured,
+                "setting": f.setting or "–",
+                "trend": f.trend or "–",
+                "verdict": f.verdict,
+                "among all": f.among_all,
+            }
+            for f in found
+            if f.claim.main
+        ]
     ).set_index("claim")
 
 
@@ -152,7 +173,7 @@ def shown(frame: pd.DataFrame) -> pd.DataFrame:
             "unit": frame["unit"],
             "ours": [spanned(row, "ours", "") for _, row in frame.iterrows()],
             "soft": [spanned(row, "soft", "soft ") for _, row in frame.iterrows()],
-            "verdict": frame["verdict"],
+            "in the code": frame["in the code"],
             "how it compares": frame["how it compares"],
             "runs": [len(runs.split()) for runs in frame["runs"]],
             "page": frame["page"],
@@ -163,8 +184,8 @@ def shown(frame: pd.DataFrame) -> pd.DataFrame:
 def compared(frame: pd.DataFrame) -> str:
     """How many of the printed numbers have one of ours beside them, in words."""
     ours = int(frame["ours"].notna().sum())
-    exact = int((frame["verdict"] == dclib.verdicts.numbers.SAME).sum())
-    other = int((frame["verdict"] == dclib.verdicts.numbers.OTHER).sum())
+    exact = int((frame["in the code"] == dclib.verdicts.numbers.SAME).sum())
+    other = int((frame["in the code"] == dclib.verdicts.numbers.OTHER).sum())
     parts = [
         f"{exact} are the same in the code",
         f"{other} {'is' if other == 1 else 'are'} not",

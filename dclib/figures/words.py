@@ -76,7 +76,7 @@ def verdicts(records: Sequence[Record], against: Sequence[Record], method: str =
     if not shared or not {method} <= set(one.methods) & set(other.methods):
         return "There is nothing yet to compare."
     same = [m for m in shared if one.verdict(method, m) == other.verdict(method, m)]
-    if set(one.verdict(method, m) for m in shared) == {Verdict.NOT_RUN}:
+    if set(one.verdict(method, m) for m in shared) == {Verdict.NOT_TESTED}:
         return "At this preset there are no verdicts to compare."
     if len(same) == len(shared):
         return f"The verdict on {method} is the same against each of {listed(shared)}."

@@ -17,15 +17,7 @@ from dclib.mtcnn import presets, records
 from dclib.mtcnn.experiment import METHODS, CascadeExperiment
 from dclib.mtcnn.findings import ENOUGH, Findings, Floats
 from dclib.mtcnn.records import CascadeRecord
-from dclib.stats import (
-    DECODERS,
-    Interval,
-    Verdict,
-    paired_bootstrap,
-    percentiles,
-    resampled,
-    verdict,
-)
+from dclib.stats import DECODERS, Chance, Interval, Verdict, average, difference, verdict
 
 NOWHERE = Interval(np.nan, np.nan, np.nan)  # where no face counts
 
@@ -139,19 +131,27 @@ class Cascades:
         """What each try of a method found."""
         return [record.findings for record in self.tries[method]]
 
+    def chance(self, metric: str) -> Chance | None:
+        """How much tries differ, pooled over the cascades here; None if all are single."""
+        matrices = (scores(self.findings(m), metric) for m in self.tries)
+        return Chance.of(_counted(m) for m in matrices if not np.isnan(m).all())
+
     def score(self, method: str, metric: str) -> Interval:
         """Mean score of a method over faces and tries, see `SCORES`, and its 95 % interval."""
-        return score(self.findings(method), metric)
+        return score(self.findings(method), metric, self.chance(metric))
 
     def gaps(self, first: str, second: str, metric: str) -> dict[str, Interval]:
         """Score of the first method minus the second, paired by faces: by reading."""
-        return gaps(self.findings(first), self.findings(second), metric)
+        return gaps(self.findings(first), self.findings(second), metric, self.chance)
 
     def verdict(self, first: str, second: str, metric: str) -> Verdict:
-        """Whether the first method is lower, in every reading."""
-        if not {first, second} <= self.tries.keys():
-            return Verdict.NOT_RUN
-        return judged(self.gaps(first, second, metric), self.about.preset)
+        """Whether the first method is lower, in every reading; drawn scenes test nothing."""
+        drawn = self.about.preset == "smoke" if self.tries else True
+        if drawn or not {first, second} <= self.tries.keys():
+            return Verdict.NOT_TESTED
+        if self.chance(metric) is None:
+            return Verdict.UNCLEAR
+        return verdict(paired(self.gaps(first, second, metric)))
 
 
 def scores(findings: Sequence[Findings], metric: str) -> Floats:
@@ -159,52 +159,52 @@ def scores(findings: Sequence[Findings], metric: str) -> Floats:
     return np.stack([SCORES[metric](f) for f in findings])
 
 
-def score(findings: Sequence[Findings], metric: str) -> Interval:
+def score(findings: Sequence[Findings], metric: str, chance: Chance | None = None) -> Interval:
     """Mean score over faces and tries and its 95 % interval; NaN where no face counts."""
     matrix = scores(findings, metric)
-    return NOWHERE if np.isnan(matrix).all() else _spread(matrix, _means(matrix, 1))
+    return NOWHERE if np.isnan(matrix).all() else average(_counted(matrix), chance)
 
 
-def gaps(first: Sequence[Findings], second: Sequence[Findings], metric: str) -> dict[str, Interval]:
+def gaps(
+    first: Sequence[Findings],
+    second: Sequence[Findings],
+    metric: str,
+    chance: Callable[[str], Chance | None] = lambda metric: None,
+) -> dict[str, Interval]:
     """Mean score of some findings minus that of others, over the same faces: by reading."""
     matrices = [scores(own, metric) for own in (first, second)]
-    readings = READINGS[metric]
+    each = [_difference(matrices, chance(metric))]
     if metric == "failure rate":
-        found = [scores(own, "failure rate of found faces") for own in (first, second)]
-        each = [paired_bootstrap(*matrices), _difference(*found)]
+        only = "failure rate of found faces"
+        each.append(_difference([scores(own, only) for own in (first, second)], chance(only)))
     elif metric == "mean error":
         shared = ~np.isnan(np.concatenate(matrices)).any(axis=0)  # found by all tries of both
-        both = [matrix[:, shared] for matrix in matrices]
-        each = [_difference(*matrices), paired_bootstrap(*both) if shared.any() else NOWHERE]
-    else:
-        each = [paired_bootstrap(*matrices)]
-    return dict(zip(readings, each, strict=True))
+        each.append(_difference([m[:, shared] for m in matrices], chance(metric)))
+    return dict(zip(READINGS[metric], each, strict=True))
 
 
-def judged(by_reading: Mapping[str, Interval], preset: str) -> Verdict:
-    """The verdict rule, with readings in the place of decoders; a single one stands for both."""
+def paired(by_reading: Mapping[str, Interval]) -> dict[str, Interval]:
+    """Readings in the place of decoders, for the verdict rule; a single one stands for both."""
     intervals = [*by_reading.values()] * (len(DECODERS) // len(by_reading))
-    return verdict(dict(zip(DECODERS, intervals, strict=True)), preset)
+    return dict(zip(DECODERS, intervals, strict=True))
 
 
-def _difference(one: Floats, other: Floats) -> Interval:
-    """As `paired_bootstrap`, over the faces that count in each matrix."""
-    if np.isnan(one).all() or np.isnan(other).all():
+def _difference(matrices: Sequence[Floats], chance: Chance | None) -> Interval:
+    if any(np.isnan(matrix).all() for matrix in matrices):
         return NOWHERE
-    spread = _means(one, 1) - _means(other, 2)
-    return percentiles(float(np.nanmean(one) - np.nanmean(other)), spread[np.isfinite(spread)])
+    one, other = map(_counted, matrices)
+    return difference(one, other, chance)
 
 
-def _spread(matrix: Floats, means: Floats) -> Interval:
-    return percentiles(float(np.nanmean(matrix)), means[np.isfinite(means)])
+def _counted(matrix: Floats) -> Floats:
+    """Scores whose mean over all faces is that over the faces that count, linearised.
 
-
-def _means(matrix: Floats, stream: int) -> Floats:
-    """Means of the faces that count, under every resample; NaN where it has none."""
+    What a face adds to a mean over those that count: how far it lies from that mean, times all
+    faces over those that count.
+    """
     counts = ~np.isnan(matrix)
-    total = resampled(np.where(counts, matrix, 0.0), stream=stream)
-    number = resampled(counts, stream=stream)
-    return np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)
+    mean = float(np.nanmean(matrix))
+    return np.asarray(mean + np.where(counts, matrix - mean, 0.0) / counts.mean())
 
 
 def _scored_on(findings: Findings) -> tuple[str, int, str, int]:

@@ -1,12 +1,12 @@
 """Every claim of the paper judged: the rule, what was measured, the verdict, where it stands.
 
 A claim is data (`dclib.paper`). Its kind names the evidence that judges it, by a rule of its own
-(`dclib.verdicts.rules`). Nothing is trained here: what was not run is *not run*.
+(`dclib.verdicts.rules`). Nothing is trained here: what was not run is *not tested*.
 """
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -14,19 +14,22 @@ import dclib.mtcnn.comparison
 from dclib import comparison, paper, plan, runs
 from dclib.errors import RunError
 from dclib.paper import Claim
-from dclib.stats import Verdict, all_of
+from dclib.presets import PRESETS
+from dclib.stats import LEVEL, Verdict, all_of, holm
 from dclib.verdicts import cascades, checks, evidence, removal, rules
 from dclib.verdicts.judged import Judged, Runs
 
 JUDGES: dict[str, Callable[[Claim, Runs], Judged]] = {
     "lower": evidence.lower,
     "gain": evidence.gain,
+    "overfit": evidence.overfit,
     "draws": evidence.draws,
     "ablation": removal.ablated,
     "cascade": cascades.compared,
     "code": lambda claim, found: checks.judge(claim),
     "all": lambda claim, found: _together(claim, found),
-    "none": lambda claim, found: Judged(),
+    "none": lambda claim, found: Judged(Verdict.NOT_TESTABLE),
+    "later": lambda claim, found: Judged(),
 }
 
 
@@ -40,6 +43,9 @@ class Finding:
         measured: in words; why nothing was, where nothing was.
         preset: whose runs were asked.
         records: the runs that it stands on.
+        setting: what these runs are, in words.
+        trend: how the difference moves with the length of training, in words.
+        p: of the verdict, 1 where there is none; of a main claim also after Holm's correction.
     """
 
     claim: Claim
@@ -47,6 +53,17 @@ class Finding:
     measured: str
     preset: str
     records: tuple[Any, ...] = ()
+    setting: str = ""
+    trend: str = ""
+    p: float = 1.0
+    corrected: float = 1.0
+
+    @property
+    def among_all(self) -> str:
+        """What remains of the verdict on a main claim when all of them are judged together."""
+        kept = self.verdict not in (Verdict.SUPPORTED, Verdict.CONTRADICTED)
+        kept = kept or self.corrected < 1 - LEVEL
+        return (str(self.verdict) if kept else str(Verdict.UNCLEAR)) if self.claim.main else ""
 
     @property
     def rule(self) -> str:
@@ -83,18 +100,25 @@ def train(figure: str, preset: str) -> str:
 
 
 def runs_of(preset: str) -> Runs:
-    """Finds the runs of a plan, each plan once: at `cpu` the committed ones."""
+    """Finds the runs among which those of a plan's claims are, each once.
+
+    Those of all presets, so that the best setting can be picked: the committed ones, beside them
+    at the presets that no page is published at the user's own. At `smoke` only its own.
+    """
+
+    @cache
+    def every() -> comparison.Pool:
+        own = preset != comparison.REFERENCE
+        return comparison.Pool(runs.every() if own else runs.committed())
 
     @cache
     def find(figure: str) -> Sequence[Any]:
-        if not figure:
-            return []
         if figure == cascades.PLAN:
             return dclib.mtcnn.comparison.find(preset)
-        if preset == comparison.REFERENCE:
-            return comparison.reference(figure)
+        if PRESETS[preset].dataset != "synthetic":
+            return every()
         try:
-            return runs.find(plan.experiments(figure, preset))
+            return runs.find(plan.experiments(figure, preset)) if figure else []
         except RunError:  # its learning rates are not selected yet
             return []
 
@@ -111,14 +135,27 @@ def finding(claim: Claim, found: Runs, preset: str = comparison.REFERENCE) -> Fi
     judged = JUDGES[claim.kind](claim, found)
     measured = judged.measured
     if not measured:
-        measured = claim.reason or f"no run yet: `{train(claim.plan, preset)}`"
-    return Finding(claim, judged.verdict, measured, preset, tuple(judged.records))
+        start = "from ImageNet weights " if claim.pretrained is True else ""
+        measured = claim.reason or f"no run {start}yet: `{train(claim.plan, preset)}`"
+    about = judged.setting, judged.trend, judged.p
+    return Finding(claim, judged.verdict, measured, preset, tuple(judged.records), *about)
 
 
 def findings(section: str | None = None, preset: str = comparison.REFERENCE) -> list[Finding]:
-    """All claims of a section of the paper, or of all sections, judged by the runs of a preset."""
+    """All claims of a section of the paper, or of all sections, judged by the best runs there are.
+
+    Main claims are corrected for the number of all of them, whatever the section.
+    """
     found = runs_of(preset)
-    return [finding(claim, found, preset) for claim in paper.claims(section=section)]
+    wanted = [c for c in paper.CLAIMS if c.main or section in (None, c.section)]
+    made = [finding(claim, found, preset) for claim in wanted]
+    main = [f for f in made if f.claim.main]
+    after = {f.claim.key: p for f, p in zip(main, holm(f.p for f in main), strict=True)}
+    return [
+        replace(f, corrected=after.get(f.claim.key, f.p))
+        for f in made
+        if section in (None, f.claim.section)
+    ]
 
 
 def tally(found: Sequence[Finding], control: bool = False) -> Counter[str]:

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
-from dclib.mtcnn.comparison import Cascades
+from dclib.mtcnn.comparison import Cascades, paired
 from dclib.mtcnn.records import CascadeRecord
 from dclib.paper import Claim
-from dclib.stats import Interval, Verdict
-from dclib.verdicts import evidence
-from dclib.verdicts.judged import Judged, Runs, span
+from dclib.stats import DECODERS, Interval, Verdict, all_of, certainty, student, verdict
+from dclib.verdicts.evidence import WEIGHTINGS, best, described, of_claim
+from dclib.verdicts.judged import Judged, Runs, both, count, span
 
 PLAN = "mtcnn"
 UNITS = {
@@ -24,26 +26,71 @@ def on(photos: str, made: Sequence[CascadeRecord]) -> Cascades:
     return Cascades([r for r in made if photos in (r.findings.faces, r.findings.heldout)])
 
 
+def setting(group: Cascades, methods: Sequence[str]) -> str:
+    """What cascades were trained on, and how often, in words."""
+    tries = count(min(len(group.tries[m]) for m in methods))
+    photos = " + ".join(group.about.datasets)
+    return f"width {group.about.width:g}, trained on {photos} alone; {tries}"
+
+
 def compared(claim: Claim, runs: Runs) -> Judged:
     """Cascades in pairs: `claim.detail` names the metric, `claim.dataset` what they are scored on.
 
     A metric that depends on what becomes of missed faces has two readings, and both must agree.
     """
-    group = on(claim.dataset, runs(claim.plan))
-    (metric,), ((first, second),) = claim.detail, claim.comparisons
-    missing = [method for method in (first, second) if method not in group.tries]
-    if missing:
-        words = f"no cascade yet of {' and '.join(missing)}" if group.tries else ""
-        return Judged(measured=words)
+    (metric,) = claim.detail
+    group = on(claim.dataset, runs(PLAN))
+    methods = [m for m in claim.methods if m != "DCNet"]
+    if missing := [m for m in methods if m not in group.tries]:
+        return Judged(measured=f"no cascade yet of {' and '.join(missing)}" * bool(group.tries))
+    if metric == "against":
+        return _against(claim, runs, group)
+    ((first, second),) = claim.comparisons
+    gaps = group.gaps(first, second, metric)
     lines = [
         told(gap, UNITS[metric]) + (f", {reading}" if reading else "")
-        for reading, gap in group.gaps(first, second, metric).items()
+        for reading, gap in gaps.items()
     ]
-    words = (
-        f"{first} − {second}: {'; '.join([*lines, evidence.tries(group.tries, (first, second))])}"
+    given = group.verdict(first, second, metric)
+    unclear = given not in (Verdict.SUPPORTED, Verdict.CONTRADICTED)
+    return Judged(
+        given,
+        f"{first} − {second}: {'; '.join(lines)}",
+        [*group.tries[first], *group.tries[second]],
+        setting(group, methods),
+        p=1.0 if unclear else certainty([paired(gaps)]),
     )
-    used = [*group.tries[first], *group.tries[second]]
-    return Judged(group.verdict(first, second, metric), words, used)
+
+
+def _against(claim: Claim, runs: Runs, group: Cascades) -> Judged:
+    """DCNet's failure rate less that of cascades, as if each had met its own faces."""
+    faces = replace(claim, dataset="mtfl")
+    networks = best(of_claim(faces, runs(claim.plan), WEIGHTINGS[0]), ["DCNet"])
+    if networks is None:
+        return Judged()
+    gaps, lines = [], []
+    used: list[Any] = [*networks.tries["DCNet"]]
+    for _, cascade in claim.comparisons:
+        used += group.tries[cascade]
+        for metric in ("failure rate", "failure rate of found faces"):
+            rate = group.score(cascade, metric)
+            gap = {d: _less(networks.score("DCNet", decoder=d), rate) for d in DECODERS}
+            gaps.append(gap)
+            lines.append(f"DCNet − {cascade}, {metric}: {both(gap)}")
+    limited = networks.limits or group.chance("failure rate") is None
+    given = Verdict.UNCLEAR if limited else all_of(map(verdict, gaps))
+    cascades = setting(group, [c for _, c in claim.comparisons])
+    where = f"DCNet: {described(networks)}; cascades: {cascades}"
+    return Judged(given, "; ".join(lines), used, where)
+
+
+def _less(one: Interval, other: Interval) -> Interval:
+    """The difference of two values that were measured apart."""
+    freedom, value = min(one.freedom, other.freedom), one.value - other.value
+    wide = float(student.ppf(0.975, freedom))
+    errors = [(i.high - i.low) / 2 / float(student.ppf(0.975, i.freedom)) for i in (one, other)]
+    half = wide * math.hypot(*errors)
+    return Interval(value, value - half, value + half, freedom=freedom)
 
 
 def told(interval: Interval, unit: str) -> str:
@@ -66,17 +113,16 @@ METRICS = {  # of the ledger: ours, and how many of ours make one of its units
 
 
 def beside(
-    method: str, metric: str, runs: Runs, printed: float
-) -> tuple[Interval, Verdict, list[CascadeRecord], str] | None:
+    method: str, metric: str, runs: Runs
+) -> tuple[Interval, list[CascadeRecord], str] | None:
     """What stands beside a number of section 4.5, in its unit; None where no cascade is there.
 
     Args:
         method, metric: as the ledger names them.
         runs: gives the cascades.
-        printed: the number.
 
     Returns:
-        Ours, the verdict on the comparison that it belongs to, the cascades, how it compares.
+        Ours, the cascades, how they were made.
     """
     group, ours = on(FACES, runs(PLAN)), NAMES[method]
     if ours not in group.tries:
@@ -84,18 +130,8 @@ def beside(
     name, parts = METRICS[metric]
     found = group.score(ours, name)
     value = Interval(*(part / parts for part in (found.value, found.low, found.high)))
-    how = [f"verdict on {PAIR[0]} < {PAIR[1]}"]
+    how = [setting(group, [ours])]
     if name == "failure rate":
         left_out = group.score(ours, "failure rate of found faces")
-        how.append(f"missed faces fail; {told(left_out, '%')} if they are left out")
-    used = group.tries[ours]
-    if group.about.preset == "paper":
-        inside = value.low <= printed <= value.high
-        how.append(f"the printed number lies {'inside' if inside else 'outside'} our interval")
-    else:
-        data = " + ".join(group.about.datasets)
-        how.append(
-            f"not comparable in size: preset {group.about.preset}, trained on {data} alone,"
-            f" {evidence.tries(group.tries, [ours])}"
-        )
-    return value, group.verdict(*PAIR, name), used, "; ".join(how)
+        how.insert(0, f"missed faces fail; {told(left_out, '%')} if they are left out")
+    return value, group.tries[ours], "; ".join(how)

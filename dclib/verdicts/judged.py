@@ -1,20 +1,32 @@
 """What a claim was judged to be, and the words for what was measured."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dclib.stats import DECODERS, Interval, Verdict
 
 # Of section 4.5 runs are a `dclib.mtcnn.records.CascadeRecord` each, else a `dclib.runs.Record`.
-Runs = Callable[[str], Sequence[Any]]  # plan -> its runs that are there
+Runs = Callable[[str], Sequence[Any]]  # plan -> the runs among which those of its claims are found
 
 
 class Judged(NamedTuple):
-    """A verdict, what was measured in words, and the runs that it stands on."""
+    """A verdict, and what it stands on.
 
-    verdict: str = Verdict.NOT_RUN
+    Attributes:
+        verdict: see `dclib.stats.verdict`.
+        measured: in words.
+        records: the runs.
+        setting: in words: faces, epochs, width and so on, and what limits the verdict.
+        trend: how the difference moves with the length of training, in words.
+        p: of the verdict; 1 where there is none.
+    """
+
+    verdict: str = Verdict.NOT_TESTED
     measured: str = ""
     records: Sequence[Any] = ()
+    setting: str = ""
+    trend: str = ""
+    p: float = 1.0
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -35,16 +47,16 @@ def span(interval: Interval) -> str:
     return f"{number(interval.value)} ({number(interval.low)} to {number(interval.high)})"
 
 
-def both(intervals: dict[str, Interval]) -> str:
+def both(intervals: Mapping[str, Interval]) -> str:
     """The same with both decoders."""
     return ", ".join(f"{span(intervals[d])} {d}" for d in DECODERS)
 
 
-def opposite(intervals: dict[str, Interval]) -> dict[str, Interval]:
+def opposite(intervals: Mapping[str, Interval]) -> dict[str, Interval]:
     """The intervals of minus the values: `verdict` asks whether one lies below zero."""
-    return {d: Interval(-i.value, -i.high, -i.low) for d, i in intervals.items()}
+    return {d: Interval(-i.value, -i.high, -i.low, i.p, i.freedom) for d, i in intervals.items()}
 
 
-def shifted(interval: Interval, by: float) -> Interval:
-    """An interval, moved."""
-    return Interval(interval.value + by, interval.low + by, interval.high + by)
+def count(tries: int) -> str:
+    """So many tries, in words."""
+    return "one try" if tries == 1 else f"{tries} tries"

@@ -1,66 +1,43 @@
 """Every number that the paper prints, beside ours: measured, checked by code, or why not.
 
-One row for each row of the ledger. Where a preset is smaller than the paper's protocol, sizes are
-not compared: what is judged is the direction of the comparison that a number belongs to.
+One row for each row of the ledger, which also holds what the code has where that needs no run, and
+the page. A number by itself is no claim, so none gets a verdict here.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 import dclib.draws
 from dclib import comparison, paper, verdicts
-from dclib.comparison import Comparison, fits
-from dclib.paper import Claim
+from dclib.comparison import Comparison, settings
 from dclib.runs import Record
-from dclib.stats import DECODERS, Interval, Verdict
-from dclib.verdicts import cascades, facts
+from dclib.stats import DECODERS, Interval
+from dclib.verdicts import cascades
+from dclib.verdicts.evidence import best, described
 from dclib.verdicts.judged import Runs, opposite
 from dclib.verdicts.removal import Study, evaluations
 
 Printed = Mapping[str, Any]  # a row of the ledger
+Values = Mapping[str, Interval]  # by decoder
 SAME, OTHER = "as in the paper", "not as in the paper"
-PAGES = {
-    "fig3": "04_2_mtfl",
-    "table1": "04_3_aflw",
-    "fig5": "04_3_aflw",
-    "fig6": "04_4_ablation",
-    "mtcnn": "04_5_mtcnn",
-}
 
 
-@dataclass(frozen=True)
-class Ours:
-    """What there is beside a printed number.
+class Ours(NamedTuple):
+    """What was measured beside a printed number: by decoder, by which runs, in which setting."""
 
-    Attributes:
-        values: by decoder; empty where nothing was measured.
-        verdict: on the comparison that the number belongs to, or whether code has the same number.
-        how: how the two compare, or why there is nothing to compare.
-        records: the runs.
-        page: where the book shows it.
-        exact: what code says, where it is no measurement.
-        made: the command that makes it.
-    """
-
-    values: Mapping[str, Interval] = field(default_factory=dict)
-    verdict: str = Verdict.NOT_RUN
-    how: str = ""
-    records: Sequence[Any] = ()
-    page: str = ""
-    exact: float = math.nan
-    made: str = ""
+    values: Values
+    records: Sequence[Any]
+    how: str
 
 
 def numbers(preset: str = comparison.REFERENCE) -> pd.DataFrame:
     """One row per number of the ledger, in its order, with ours beside it.
 
     "ours" is with the paper's decoder, "soft" with ours, each with the ends of its interval;
-    cascades have no decoder and only the first. The verdict is on a direction, or whether code has
-    the same number.
+    cascades have no decoder and only the first. "in the code" says whether the code has the number.
 
     Args:
         preset: whose runs are asked.
@@ -68,28 +45,35 @@ def numbers(preset: str = comparison.REFERENCE) -> pd.DataFrame:
     found = verdicts.runs_of(preset)
     rows = []
     for row in paper.reported().to_dict("records"):
-        ours = ITEMS[row["item"]](row, found, preset)
-        hard, soft = (ours.values.get(d, Interval(*[math.nan] * 3)) for d in DECODERS)
+        measured = ITEMS[row["item"]](row, found) if row["item"] in ITEMS else None
+        values, records, how = measured or Ours({}, (), str(row["how"]) or "no run yet")
+        here = float(row["here"] or math.nan)
+        hard, soft = (values.get(d, Interval(*[math.nan] * 3)) for d in DECODERS)
         rows.append(
             {
                 "section": f"§{row['section']}",
                 "number": named(row),
                 "unit": row["unit"],
                 "paper": row["value"],
-                "ours": hard.value if ours.values else ours.exact,
+                "ours": hard.value if values else here,
                 "low": hard.low,
                 "high": hard.high,
                 "soft": soft.value,
                 "soft low": soft.low,
                 "soft high": soft.high,
-                "verdict": str(ours.verdict),
-                "how it compares": ours.how,
-                "runs": " ".join(r.id for r in ours.records),
-                "page": ours.page,
-                "made by": ours.made,
+                "in the code": "" if math.isnan(here) else SAME if _same(row) else OTHER,
+                "how it compares": row["how"] if not math.isnan(here) else how,
+                "runs": " ".join(r.id for r in records),
+                "page": row["page"],
             }
         )
     return pd.DataFrame(rows)
+
+
+def _same(row: Printed) -> bool:
+    """Whether the code has a printed number; of parameters, to the nearest million."""
+    near = 5e5 if row["item"] == "params" else 0.0
+    return abs(float(row["here"]) - row["value"]) <= near
 
 
 def named(row: Printed) -> str:
@@ -100,194 +84,112 @@ def named(row: Printed) -> str:
     return ", ".join(part.replace("_", " ").replace("=", " ") for part in parts if part)
 
 
-def size(records: Sequence[Record], values: Mapping[str, Interval], printed: float) -> str:
-    """How far a measured number may be compared with the printed one."""
-    e = records[0].experiment
-    if e.preset == "paper":
-        inside = values["bin"].low <= printed <= values["bin"].high
-        return f"the printed number lies {'inside' if inside else 'outside'} our interval"
-    faces = records[0].environment["trained_on"]
-    tries = len({r.experiment.try_ for r in records})
-    counted = f"{tries} tries" if tries > 1 else "one try"
-    return (
-        f"not comparable in size: preset {e.preset}, width {e.width:g}, {faces:,} training faces,"
-        f" {e.epochs} epochs, {counted}"
-    )
+def _group(
+    runs: Sequence[Record], dataset: str, underlying: str, start: str, methods: Sequence[str]
+) -> Comparison | None:
+    """The setting with the most training that has some methods, on data, backbone and start."""
 
-
-def _missing(plan: str, preset: str, why: str = "no run yet") -> Ours:
-    made = verdicts.train(plan, preset)
-    return Ours(how=why, page=PAGES.get(plan.split("-")[0], ""), made=made)
-
-
-def _measured(
-    row: Printed,
-    plan: str,
-    values: Mapping[str, Interval],
-    verdict: str,
-    records: Sequence[Record],
-    more: str = "",
-) -> Ours:
-    how = "; ".join(part for part in (more, size(records, values, row["value"])) if part)
-    made = verdicts.train(plan, records[0].experiment.preset)
-    return Ours(values, verdict, how, records, PAGES[plan.split("-")[0]], made=made)
-
-
-def _protocol(row: Printed, found: Runs, preset: str) -> Ours:
-    fact = facts.FACTS[row["section"], row["condition"], row["metric"]]()
-    return _exact(row, fact)
-
-
-def _exact(row: Printed, fact: facts.Fact, near: float = 0) -> Ours:
-    if math.isnan(fact.value):
-        return Ours(how=fact.note, page=fact.page)
-    same = abs(fact.value - row["value"]) <= near * row["value"]
-    return Ours(
-        verdict=SAME if same else OTHER, how=fact.note, page=fact.page, exact=float(fact.value)
-    )
-
-
-def _params(row: Printed, found: Runs, preset: str) -> Ours:
-    if row["method"] != "DCNet":
-        return _exact(row, facts.cascade_parameters(), near=0.5 / 2)
-    return _exact(row, facts.parameters(), near=0.5 / 85)
-
-
-def _mtcnn(row: Printed, found: Runs, preset: str) -> Ours:
-    ours = cascades.beside(row["method"], row["metric"], found, row["value"])
-    if ours is None:
-        return _missing(cascades.PLAN, preset)
-    value, given, records, how = ours
-    made = verdicts.train(cascades.PLAN, preset)
-    return Ours({"bin": value}, given, how, records, PAGES[cascades.PLAN], made=made)
-
-
-def _fig7(row: Printed, found: Runs, preset: str) -> Ours:
-    return _exact(row, facts.picture(row["metric"]))
-
-
-def _bars(row: Printed, found: Runs, preset: str) -> Ours:
-    return Ours(how="only drawn as bars: there is no number to compare with", page="04_2_mtfl")
-
-
-def _fig3(row: Printed, found: Runs, preset: str) -> Ours:
-    underlying, method = row["underlying"].lower(), row["method"].split()[0]
-    quoted = method == "TCDCN"
-    pretrained = row["pretrained"] == "yes" and not quoted
-    plan = {"resnet18": "fig3", "alexnet": "fig3-alexnet"}[underlying]
-    plan = "fig3-pretrained" if pretrained else plan
-    about = Claim("", "", "4.2", underlying, pretrained)
-    group = Comparison([r for r in found(plan) if fits(about, r.experiment)])
-    other = "XS" if row["item"] == "improvement" else method
-    if not {method, other} <= group.tries.keys():
-        no_weights = "needs ImageNet weights, which cannot be part of a repository"
-        return _missing(plan, preset, no_weights if pretrained else "no run yet")
-    records = list({r.id: r for m in (method, other) for r in group.tries[m]}.values())
-    if row["item"] == "improvement":
-        values = {d: group.difference("XS", method, decoder=d) for d in DECODERS}
-        return _measured(row, plan, values, group.verdict(method, "XS"), records)
-    values = {d: group.score(method, decoder=d) for d in DECODERS}
-    if method != "DCNet":
-        more = "verdict on DCNet < " + method
-        more += "; quoted by the paper, trained elsewhere" if quoted else ""
-        return _measured(row, plan, values, group.verdict("DCNet", method), records, more)
-    (lowest,) = (c for c in paper.CLAIMS if c.key == f"4.2-{underlying}-lowest")
-    return _measured(row, plan, values, group.judge(lowest), records, "verdict on the lowest rate")
-
-
-def _scarce(found: Runs, ratio: float) -> Comparison:
-    dataset = f"aflw-{round(100 * ratio)}"
-    return Comparison([r for r in found("table1") if r.experiment.dataset == dataset])
-
-
-def _table1(row: Printed, found: Runs, preset: str) -> Ours:
-    group, method = _scarce(found, float(row["condition"].split("=")[1])), row["method"]
-    if method not in group.tries:
-        return _missing("table1", preset)
-    values = {d: group.score(method, decoder=d) for d in DECODERS}
-    if method != "DCNet":
-        given, more = group.verdict("DCNet", method), f"verdict on DCNet < {method}"
-        if row["condition"].endswith("=0.1") and method != "XS":
-            given, more = group.verdict(method, "DCNet"), f"verdict on {method} < DCNet"
-        return _measured(row, "table1", values, given, group.tries[method], more)
-    key = f"4.3-{group.about.dataset.removeprefix('aflw-')}"
-    (claim,) = (c for c in paper.CLAIMS if c.key in (f"{key}-lowest", f"{key}-worse"))
-    more = f"verdict on: {claim.statement}"
-    return _measured(row, "table1", values, group.judge(claim), group.tries[method], more)
-
-
-def _improvement(row: Printed, found: Runs, preset: str) -> Ours:
-    if row["section"] == "4.2":
-        return _fig3(row, found, preset)
-    if row["metric"] == "relative_change":
-        group = _scarce(found, 0.1)
-        if not {"RN-S", "DCNet"} <= group.tries.keys():
-            return _missing("table1", preset)
-        values = {d: group.difference("RN-S", "DCNet", decoder=d) for d in DECODERS}
-        records = [*group.tries["RN-S"], *group.tries["DCNet"]]
-        given = group.verdict("RN-S", "DCNet")
-        return _measured(row, "table1", values, given, records, "in points, as the paper's is")
-    groups = [_scarce(found, ratio) for ratio in (0.3, 0.5, 0.7, 0.9)]
-    others = ("RN-S", "RN", "XS")
-    if any(not {"DCNet", *others} <= group.tries.keys() for group in groups):
-        return _missing("table1", preset, "needs all methods at all four shares")
-    pick = min if row["metric"].endswith("_min") else max
-    gaps = {
-        d: pick(
-            (g.difference(other, "DCNet", decoder=d) for g in groups for other in others),
-            key=lambda gap: gap.value,
+    def like(group: Comparison) -> bool:
+        e = group.about
+        own = str(e.pretrained or "no").split("-")[0].split("_")[0]
+        return (e.dataset, e.underlying, e.weighting, own) == (
+            dataset,
+            underlying,
+            "per_output",
+            start,
         )
-        for d in DECODERS
-    }
-    claims = [c for c in paper.CLAIMS if c.section == "4.3" and c.key.endswith("-lowest")]
-    given = verdicts.all_of(g.judge(c) for g, c in zip(groups, claims, strict=True))
-    records = [r for g in groups for m in ("DCNet", *others) for r in g.tries[m]]
-    more = "of twelve, so its interval is too narrow; verdict on the lowest rate at all four"
-    return _measured(row, "table1", gaps, given, records, more)
+
+    return best([g for g in settings(runs) if like(g)], methods)
 
 
-def _fig5(row: Printed, found: Runs, preset: str) -> Ours:
-    runs = [r for r in found("fig5") if r.experiment.dataset == "aflw-50"]
+def _rates(group: Comparison | None, method: str, other: str = "") -> Ours | None:
+    """A method's failure rate, or how much lower it is than another's."""
+    if group is None:
+        return None
+    methods = [m for m in (method, other) if m]
+    if other:
+        values = {d: group.difference(other, method, decoder=d) for d in DECODERS}
+    else:
+        values = {d: group.score(method, decoder=d) for d in DECODERS}
+    return Ours(values, [r for m in methods for r in group.tries[m]], described(group))
+
+
+def _fig3(row: Printed, found: Runs) -> Ours | None:
+    underlying, method = row["underlying"].lower(), row["method"].split()[0]
+    start = "imagenet" if row["pretrained"] == "yes" and method != "TCDCN" else "no"
+    other = "XS" if row["item"] == "improvement" else ""
+    methods = [m for m in (method, other) if m]
+    return _rates(_group(found("fig3"), "mtfl", underlying, start, methods), method, other)
+
+
+def _scarce(found: Runs, ratio: float, methods: Sequence[str]) -> Comparison | None:
+    dataset = f"aflw-{round(100 * ratio)}"
+    return _group(found("table1"), dataset, "resnet18", "imagenet", methods)
+
+
+def _table1(row: Printed, found: Runs) -> Ours | None:
+    ratio, method = float(row["condition"].split("=")[1]), row["method"]
+    return _rates(_scarce(found, ratio, [method]), method)
+
+
+def _improvement(row: Printed, found: Runs) -> Ours | None:
+    if row["section"] == "4.2":
+        return _fig3(row, found)
+    if row["metric"] == "relative_change":
+        return _rates(_scarce(found, 0.1, ["RN-S", "DCNet"]), "DCNet", "RN-S")
+    others = ("RN-S", "RN", "XS")
+    groups = [_scarce(found, ratio, ["DCNet", *others]) for ratio in (0.3, 0.5, 0.7, 0.9)]
+    gaps = [_rates(group, "DCNet", other) for group in groups for other in others]
+    there = [gap for gap in gaps if gap]
+    if len(there) < len(gaps):
+        return None
+    pick = min if row["metric"].endswith("_min") else max
+    one = pick(there, key=lambda gap: gap.values["bin"].value)
+    return one._replace(how=f"of twelve, so its interval is too narrow; {one.how}")
+
+
+def _fig5(row: Printed, found: Runs) -> Ours | None:
+    runs = [
+        r
+        for r in found("fig5")
+        if r.experiment.dataset == "aflw-50"
+        and str(r.experiment.pretrained).startswith("imagenet")
+        and any(weight for _, weight in r.experiment.related)
+    ]
     draws = dclib.draws.pairs(runs)
     if not draws:
-        return _missing("fig5", preset)
+        return None
     told = {d: dclib.draws.summary(draws, d) for d in DECODERS}
-    values = {
+    values: Callable[[Any], Interval] = {
         "times_better": lambda one: one.share,
         "mean_improvement": lambda one: one.mean,
         "median_improvement": lambda one: one.median,
         "max_improvement": lambda one: Interval(one.maximum, math.nan, math.nan),
     }[row["metric"]]
-    key = "majority" if row["metric"] == "times_better" else "mean"
-    (claim,) = (c for c in paper.CLAIMS if c.key == f"4.3-draws-{key}")
-    judged = verdicts.JUDGES["draws"](claim, found)
-    more = f"{len(draws)} draws; verdict on: {claim.statement}"
-    own = {d: values(one) for d, one in told.items()}
-    return _measured(row, "fig5", own, judged.verdict, judged.records, more)
+    return Ours({d: values(one) for d, one in told.items()}, runs, f"{len(draws)} draws")
 
 
-def _fig6(row: Printed, found: Runs, preset: str) -> Ours:
-    runs = [r for r in found("fig6") if r.experiment.dataset == "mtfl"]
-    records, evaluated = evaluations(runs)
-    if not evaluated:
-        return _missing("fig6", preset)
+def _fig6(row: Printed, found: Runs) -> Ours | None:
     _, task, _, _, _, block = row["condition"].split()  # "zero landmark features at block 3"
-    study = Study(evaluated, "zeros")
-    cell = ("landmarks" if task == "landmark" else task, int(block))
-    changes = study.changes(cell)
-    (given,), _ = study.raises([cell], preset)
-    return _measured(row, "fig6", opposite(changes), given, records, "weights of the last epoch")
+    for group in settings(found("fig6")):
+        records, evaluated = evaluations(group)
+        if evaluated and group.about.dataset == "mtfl" and not group.about.pretrained:
+            cell = ("landmarks" if task == "landmark" else task, int(block))
+            changes = Study(evaluated, "zeros").changes(cell)
+            return Ours(opposite(changes), records, described(Comparison(records)))
+    return None
 
 
-ITEMS: dict[str, Callable[[Printed, Runs, str], Ours]] = {
-    "protocol": _protocol,
-    "params": _params,
+def _mtcnn(row: Printed, found: Runs) -> Ours | None:
+    ours = cascades.beside(row["method"], row["metric"], found)
+    return ours and Ours({"bin": ours[0]}, *ours[1:])
+
+
+ITEMS: dict[str, Callable[[Printed, Runs], Ours | None]] = {
     "fig3": _fig3,
     "improvement": _improvement,
     "table1": _table1,
     "fig5": _fig5,
     "fig6": _fig6,
     "mtcnn": _mtcnn,
-    "fig7": _fig7,
-    "not_printed": _bars,
 }

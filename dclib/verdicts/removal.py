@@ -1,35 +1,42 @@
 """What bears out the claims of section 4.4: failures with and without a task's features."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
 from dclib import ablation
 from dclib.ablation import Ablation
-from dclib.comparison import REFERENCE, fits
+from dclib.comparison import Comparison
 from dclib.paper import Claim
 from dclib.runs import Record
-from dclib.stats import DECODERS, LEVEL, Interval, Verdict, all_of, relative_change, verdict
+from dclib.stats import (
+    DECODERS,
+    LEVEL,
+    Interval,
+    Verdict,
+    all_of,
+    certainty,
+    holm,
+    relative_change,
+    verdict,
+)
+from dclib.verdicts.evidence import WEIGHTINGS, described, of_claim
 from dclib.verdicts.judged import Judged, Runs, both, opposite
 
 
-def evaluations(records: Sequence[Record]) -> tuple[list[Record], list[Ablation]]:
-    """The runs whose networks were ablated, and how; of the reference runs, what is committed."""
-    made = [
-        r
-        for r in records
-        if r.experiment.preset != REFERENCE or ablation.path(r.id, committed=True).exists()
-    ]
+def evaluations(group: Comparison) -> tuple[list[Record], list[Ablation]]:
+    """The runs of DCNet in a setting whose networks were ablated, and how."""
+    made = group.tries.get("DCNet", [])
     found = ablation.find(made)
     runs = {a.run for a in found}
     return [r for r in made if r.id in runs], found
 
 
 Cell = tuple[str, int]  # a task, and a block counted from 1 as the paper does
-Said = tuple[list[Verdict], list[str]]  # verdicts on all that is needed, and words on each
+Changes = Sequence[Mapping[str, Interval]]  # all below zero where a claim is borne out
+Said = tuple[Changes, list[str]]  # and words
 
 
 def cell_of(text: str) -> Cell:
@@ -44,16 +51,19 @@ def cell_of(text: str) -> Cell:
 
 def ablated(claim: Claim, runs: Runs) -> Judged:
     """Features removed before the central aggregation: what for, `claim.detail` says."""
-    records = [r for r in runs(claim.plan) if fits(claim, r.experiment)]
-    used, found = evaluations(records)
-    if not found:
-        return Judged(Verdict.NOT_RUN)
+    for group in of_claim(claim, runs(claim.plan), WEIGHTINGS[0]):
+        used, found = evaluations(group)
+        if found:
+            break
+    else:
+        return Judged()
     what, *cells, content = claim.detail
-    study = Study(found, content)
-    preset = used[0].experiment.preset
-    verdicts, words = getattr(study, what)([cell_of(text) for text in cells], preset)
-    counted = f"{len(used)} tries" if len(used) > 1 else "one try"
-    return Judged(all_of(verdicts), "; ".join([*words, counted]), used)
+    changes, words = getattr(Study(found, content), what)([cell_of(text) for text in cells])
+    given, p = all_of(map(verdict, changes)), certainty(changes)
+    where = described(Comparison(used))
+    if group.too_short or len(used) == 1:
+        given, p = Verdict.UNCLEAR, 1.0
+    return Judged(given, "; ".join(words), used, where, p=p)
 
 
 class Study:
@@ -79,55 +89,51 @@ class Study:
         intact = {d: np.stack([a.intact[d] for a in self.ablations]) for d in DECODERS}
         return {d: relative_change(intact[d], self.failed(cell, d)) for d in DECODERS}
 
-    def raises(self, cells: Sequence[Cell], preset: str) -> Said:
+    def raises(self, cells: Sequence[Cell]) -> Said:
         """The failure rate rises at each of some cells."""
-        verdicts, words = [], []
-        for cell in cells:
-            changes = self.changes(cell)
-            verdicts.append(verdict(opposite(changes), preset))
-            words.append(f"{cell[0]}, block {cell[1]}: {both(changes)} %")
-        return verdicts, words
+        changes = {cell: self.changes(cell) for cell in cells}
+        words = [f"{task}, block {at}: {both(c)} %" for (task, at), c in changes.items()]
+        return [opposite(c) for c in changes.values()], words
 
-    def highest(self, cells: Sequence[Cell], preset: str) -> Said:
+    def highest(self, cells: Sequence[Cell]) -> Said:
         """More fail without the features of a cell than without those of any other."""
         (cell,) = cells
-        return self._above(cell, [c for c in self.cells if c != cell], preset)
+        return self._above(cell, [c for c in self.cells if c != cell])
 
-    def deepest(self, cells: Sequence[Cell], preset: str) -> Said:
+    def deepest(self, cells: Sequence[Cell]) -> Said:
         """More fail without the features of a cell than without its task's at other blocks."""
         (cell,) = cells
-        others = [c for c in self.cells if c != cell and c[0] == cell[0]]
-        return self._above(cell, others, preset)
+        return self._above(cell, [c for c in self.cells if c != cell and c[0] == cell[0]])
 
-    def _above(self, cell: Cell, others: Sequence[Cell], preset: str) -> Said:
-        verdicts = []
-        for other in others:
-            gaps = {
-                d: relative_change(self.failed(other, d), self.failed(cell, d)) for d in DECODERS
-            }
-            verdicts.append(verdict(opposite(gaps), preset))
-        counted = Counter(verdicts)
-        above = counted[Verdict.SUPPORTED] + counted[Verdict.REPRODUCED]
-        below = counted[Verdict.CONTRADICTED] + counted[Verdict.NOT_REPRODUCED]
+    def _above(self, cell: Cell, others: Sequence[Cell]) -> Said:
+        gaps = [
+            opposite(
+                {d: relative_change(self.failed(o, d), self.failed(cell, d)) for d in DECODERS}
+            )
+            for o in others
+        ]
+        counted = Counter(map(verdict, gaps))
         rates = {c: 100 * self.failed(c, "bin").mean() for c in self.cells}
         top = max(rates, key=lambda c: rates[c])
-        return verdicts, [
-            f"{cell[0]}, block {cell[1]}: above {above} of {len(others)}, below {below};"
-            f" the highest of the map is {top[0]}, block {top[1]}"
+        return gaps, [
+            f"{cell[0]}, block {cell[1]}: above {counted[Verdict.SUPPORTED]} of {len(others)},"
+            f" below {counted[Verdict.CONTRADICTED]}; the highest of the map is {top[0]},"
+            f" block {top[1]}"
         ]
 
-    def mutual(self, cells: Sequence[Cell], preset: str) -> Said:
-        """Without the first cell fewer labels of the second's task are right, and the reverse."""
-        main, related = cells
-        at = self.ablations[0].tasks.index(main[0]), main[1] - 1
-        turned = [a.turned[self.content][related[0]][at] for a in self.ablations]  # lost, won
-        sure = [binomtest(int(n[0]), int(n.sum())).pvalue < 1 - LEVEL for n in turned if n.sum()]
-        lost = sum(int(n[0]) - int(n[1]) for n in turned)
-        side = Interval(0, -1, 1)
-        if len(sure) == len(turned) and all(sure):
-            signs = {int(np.sign(n[0] - n[1])) for n in turned}
-            side = Interval(*[-signs.pop()] * 3) if len(signs) == 1 else side
-        verdicts, words = self.raises([related], preset)
-        labels = f"{related[0]} without {main[0]}, block {main[1]}: {abs(lost)} "
-        labels += f"{'fewer' if lost >= 0 else 'more'} right in all"
-        return [verdict(dict.fromkeys(DECODERS, side), preset), *verdicts], [labels, *words]
+    def isolated(self, cells: Sequence[Cell]) -> Said:
+        """Of all cells of tasks other than the main one, one raises the failure rate: it is used.
+
+        The surest rise, with its intervals as they are; Holm's correction for the number of cells
+        decides whether it counts.
+        """
+        main = self.ablations[0].tasks[0]
+        changes = {c: opposite(self.changes(c)) for c in self.cells if c[0] != main}
+        least = {c: certainty([gaps]) for c, gaps in changes.items()}
+        surer = dict(zip(least, holm(least.values()), strict=True))
+        rising = [c for c in surer if surer[c] < 1 - LEVEL and verdict(changes[c]) == "supported"]
+        top = min(rising or surer, key=lambda c: changes[c]["bin"].value)
+        words = f"{len(rising)} of {len(changes)} cells raise it, by Holm's correction; most does"
+        told = f"{words} {top[0]}, block {top[1]}: {both(opposite(changes[top]))} %"
+        unclear = dict.fromkeys(DECODERS, Interval(0.0, -1.0, 1.0, 1.0))
+        return [changes[top] if rising else unclear], [told]
