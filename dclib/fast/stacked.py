@@ -8,6 +8,7 @@ columns: each is a part of a larger tensor, and gets its part of the gradient.
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -20,8 +21,9 @@ from dclib.columns import Apart, Network
 from dclib.fast import tiny
 from dclib.fast.blocks import FastBasicBlock, FastCollaborativeBlock
 from dclib.fast.tiny import FastConv2d
-from dclib.fast.ways import MeasuredConv2d, Ways, plain, usual
+from dclib.fast.ways import MeasuredConv2d, Ways, fastest, plain, seconds, usual
 
+LONG = 0.2  # seconds
 SMALL = 8  # sides of maps, in pixels, up to which single precision is computed together on a CPU
 
 Layer = Callable[[Tensor], Tensor]
@@ -303,44 +305,53 @@ def stack_columns(
 
 
 def faster_together(
-    net: StackedNetwork, images: Tensor, best: Callable[[str, dict[str, Callable[[], Any]]], str]
+    net: StackedNetwork, images: Tensor, best: Callable[[str, Callable[[], str]], str]
 ) -> list[int]:
     """The depths at which the columns of a network are trained faster together.
 
     Args:
         net: a copy to measure with.
         images: (B, 3, R, R).
-        best: what is measured, steps by name -> the fastest.
+        best: a name of what is measured, how -> what was measured before, or is now.
     """
     x, tasks, found = images, len(net.columns), list[int]()
     columns = zip(*cast(Sequence[nn.ModuleList], net.columns), strict=True)
     numbered = enumerate(zip(columns, net.mixers, net.steps, strict=True))
     for depth, (same, mixer, (blocks, mix)) in numbered:
         x = x.detach().requires_grad_(depth > 0)
-        start = x  # for the two functions below
 
-        def together(x: Tensor = start, blocks: Layer = blocks, mix: Layer = mix) -> None:
-            net.zero_grad()
-            y = mix(blocks(x))
-            y.backward(torch.ones_like(y))
+        def together(x: Tensor = x, blocks: Layer = blocks, mix: Layer = mix) -> list[Tensor]:
+            return [mix(blocks(x))]
 
         def apart(
-            x: Tensor = start, same: Sequence[nn.Module] = same, mixer: nn.Module = mixer
-        ) -> None:
-            net.zero_grad()
+            x: Tensor = x, same: Sequence[nn.Module] = same, mixer: nn.Module = mixer
+        ) -> list[Tensor]:
             parts = list(x.chunk(tasks, dim=1)) if x.requires_grad else [x] * tasks
             layout = torch.channels_last
             parts = [part.contiguous(memory_format=layout) for part in parts]
-            maps = mixer([block(part) for block, part in zip(same, parts, strict=True)])
+            return mixer([block(part) for block, part in zip(same, parts, strict=True)])
+
+        def trained(forward: Callable[[], list[Tensor]]) -> None:
+            net.zero_grad()
+            maps = forward()
             torch.autograd.backward(maps, [torch.ones_like(y) for y in maps])
 
         about = f"{same[0]} {mixer} {tuple(x.shape)}"
         what = f"depth {depth}, {hashlib.sha256(about.encode()).hexdigest()[:8]}"
-        if best(what, {"apart": apart, "together": together}) == "together":
+        steps = (partial(trained, apart), partial(trained, together))
+        if best(what, partial(_faster, *steps)) == "together":
             found.append(depth)
         with torch.no_grad():
-            x = mix(blocks(x))
+            x = torch.cat(apart(), dim=1)
     return found
+
+
+def _faster(apart: Callable[[], None], together: Callable[[], None]) -> str:
+    """Which is faster; where one step is work for long, starting fewer operations is no gain."""
+    apart()  # to get warm
+    if seconds(apart) > LONG:
+        return "apart"
+    return fastest({"apart": apart, "together": together})
 
 
 def unstack(net: nn.Module) -> None:
