@@ -15,7 +15,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from dclib import campaign, cost, data, environment, execution, paths, plan, runs
+from dclib import campaign, cost, data, environment, fast, paths, plan, runs
 from dclib.columns import count_parameters
 from dclib.errors import RunError
 from dclib.experiment import Experiment
@@ -79,13 +79,13 @@ def measure(experiment: Experiment, device: torch.device, say: Say = print) -> d
     """
     drawn = replace(experiment, **_drawn())
     differences, steps = {}, {}
-    for forms in execution.FORMS[1:]:
+    for forms in fast.FORMS[1:]:
         differences[forms] = difference(drawn, forms, device)
         say(f"{forms}: differs from plain code by {differences[forms]:.1e}")
         if not differences[forms] <= TOLERANCE:
             raise RunError(f"forms={forms} compute something else than plain code on {device.type}")
     faces = cost.batch(drawn, device.type)
-    hows = [(forms, precision) for precision in ("fp32", "bf16") for forms in execution.FORMS]
+    hows = [(forms, precision) for precision in ("fp32", "bf16") for forms in fast.FORMS]
     for forms, precision in hows:
         how = HOW | {"device": device.type, "forms": forms, "precision": precision}
         took = cost.Trainer(drawn, faces, how).seconds(0, steps=5)
@@ -111,7 +111,7 @@ def difference(experiment: Experiment, forms: str, device: torch.device) -> floa
     found = []
     for name in ("plain", forms):
         net = make_network(experiment).double().to(device)
-        execution.apply(net, name)
+        fast.apply(net, name)
         logits = net.train()(images)
         torch.stack([values.pow(2).mean() for values in logits.values()]).sum().backward()
         grads = [p.grad for p in net.parameters() if p.grad is not None]
@@ -160,10 +160,10 @@ def _memory(experiment: Experiment) -> int:
         return x
 
     net = make_network(experiment).train()
-    forms = execution.choose(torch.device("cuda"), experiment.width)["forms"]
+    forms = fast.choose(torch.device("cuda"), experiment.width)["forms"]
     size = (experiment.batch, 3, experiment.resolution, experiment.resolution)
     with FakeTensorMode(allow_non_fake_inputs=True):
-        execution.apply(net.to("cuda"), forms)
+        fast.apply(net.to("cuda"), forms)
         with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
             net(torch.empty(size, device="cuda"))
     return sum(kept.values()) + 2 * 4 * count_parameters(net)
