@@ -392,7 +392,7 @@ def commands(parser, name=()):
     yield " ".join(name), parser
 
 
-@pytest.mark.parametrize(("name", "parser"), commands(cli.parser()))
+@pytest.mark.parametrize(("name", "parser"), list(commands(cli.parser())))
 def test_every_option_has_a_line_and_what_has_a_default_says_it(name, parser):
     for action in parser._actions:
         assert action.help, (name, action.dest)
