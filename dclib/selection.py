@@ -103,7 +103,7 @@ def write(records: Sequence[Record], weights: np.ndarray | None = None) -> "pd.D
     return new
 
 
-def _is_followed(row: pd.Series) -> bool:
+def _is_followed(row: "pd.Series") -> bool:
     """Whether a committed test run has the settings of a row of the table."""
     settings = (*GROUP, "lr", "unit_rate", "penalty")
     return any(
