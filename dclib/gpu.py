@@ -117,9 +117,9 @@ def difference(experiment: Experiment, forms: str, device: torch.device) -> floa
         grads = [p.grad for p in net.parameters() if p.grad is not None]
         found.append([[values.detach() for values in logits.values()], grads])
     shares = []
-    for plain, fast in zip(*found, strict=True):
+    for plain, other in zip(*found, strict=True):
         largest = max(float(a.abs().max()) for a in plain)  # of all: some are 0 but for rounding
-        shares += [float((a - b).abs().max()) / largest for a, b in zip(plain, fast, strict=True)]
+        shares += [float((a - b).abs().max()) / largest for a, b in zip(plain, other, strict=True)]
     return max(shares)
 
 

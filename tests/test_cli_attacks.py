@@ -404,7 +404,7 @@ def test_every_option_has_a_line_and_what_has_a_default_says_it(name, parser):
 
 
 def test_every_way_of_a_command_speaks_of_its_options():
-    parsers = dict(commands(cli.parser()))
+    parsers = dict([*commands(cli.parser())])
     for name, ways in cli.options.WAYS.items():
         known = {action.dest for action in parsers[name]._actions}
         assert {*ways, *(option for way in ways.values() for option in way)} - {""} <= known
