@@ -13,8 +13,9 @@ from PIL import Image
 from test_mtcnn_evaluate import FACE, photo_set
 
 from dclib import paths
+from dclib.cli import cascades
 from dclib.errors import RunError
-from dclib.mtcnn import commands, evaluate, pace, reference
+from dclib.mtcnn import evaluate, pace, reference
 from dclib.mtcnn.detect import Detections
 
 BOX = [5, 5, 25, 25]
@@ -66,7 +67,7 @@ def test_scores_worked_by_hand(sets, tmp_path):
 
 def test_scores_are_kept_and_found(sets, tmp_path, capsys):
     assert reference.find() == {}
-    commands.detectors(Namespace(time=False, package=None, file=[written(tmp_path)]))
+    cascades.detectors(Namespace(time=False, package=None, file=[written(tmp_path)]))
     assert "66.67%, of the found faces 50.00%; mean error 0.2500; 1 of 3" in capsys.readouterr().out
     kept = reference.find()["facenet-pytorch"]
     assert kept.environment["versions"]["torch"] == "2.2.2"
@@ -122,9 +123,9 @@ def test_scores_of_another_version(sets):
 def test_nothing_to_score_and_no_package_to_time(tmp_path):
     for words in ({"package": None, "time": False}, {"package": None, "time": True}):
         with pytest.raises(RunError, match="name files with detections"):
-            commands.detectors(Namespace(file=[], **words))
+            cascades.detectors(Namespace(file=[], **words))
     with pytest.raises(RunError, match=r"no facenet-pytorch in .*nowhere: unpack its wheel"):
-        commands.detectors(Namespace(file=[], package=[tmp_path / "nowhere"], time=True))
+        cascades.detectors(Namespace(file=[], package=[tmp_path / "nowhere"], time=True))
 
 
 def test_a_package_that_lacks_what_it_needs_is_named(monkeypatch, tmp_path):
@@ -143,8 +144,8 @@ def test_published_weights_are_scored_by_our_own_detection(sets, monkeypatch, ca
     candidates = torch.tensor([BOX], dtype=torch.float32), torch.ones(1), None
     cascade = Namespace(detect=lambda *_: found, candidates=lambda *_: candidates)
     monkeypatch.setattr(reference.public, "stages", lambda folder: folder)
-    monkeypatch.setattr(reference, "Cascade", lambda stages: cascade)
-    commands.detectors(Namespace(time=False, file=[], package=[tmp_path]))
+    monkeypatch.setattr(reference, "Cascade", lambda stages, mirrored: cascade)
+    cascades.detectors(Namespace(time=False, file=[], package=[tmp_path]))
     assert "failure rate 100.00%" in capsys.readouterr().out
     kept = reference.find()["published weights"]
     assert kept.findings.stages == {"P": 1.0, "R": 1.0, "O": 1.0}
@@ -171,7 +172,7 @@ def test_times_of_all_and_what_each_found(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(pace.public, "stages", lambda folder: {})
     monkeypatch.setattr(pace, "Cascade", lambda stages: Namespace(detect=lambda pixels: []))
     before = list(sys.path)
-    commands.detectors(Namespace(time=True, package=[tmp_path / "a", tmp_path / "b"], file=[]))
+    cascades.detectors(Namespace(time=True, package=[tmp_path / "a", tmp_path / "b"], file=[]))
     told = capsys.readouterr().out
     assert "as fast as facenet-pytorch; faces in 2 photos: 0, and 4 by facenet-pytorch" in told
     assert "as fast as mtcnn; faces in 2 photos: 0, and 6 by mtcnn" in told

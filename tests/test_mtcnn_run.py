@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from dclib import cli
 from dclib.data import scenes
 from dclib.data.photos import PhotoSet, nothing
 from dclib.errors import DataError, RunError
-from dclib.mtcnn import commands, evaluate, presets, records, run, sources
+from dclib.mtcnn import evaluate, presets, records, run, sources
 
 KINDS = ["negative", "positive", "part", "landmark", "left out", "hardest"]
 
@@ -225,20 +226,8 @@ def test_samples_of_several_sets(places, photos, monkeypatch):
 
 
 def test_commands(made, places, capsys, monkeypatch):
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    kinds = parser.add_subparsers()
-
-    def command(name, do, about):
-        of = kinds.add_parser(name)
-        of.set_defaults(do=do)
-        return of
-
-    commands.register(command)
-
     def say(*words):
-        options = parser.parse_args(words)
+        options = cli.parse(words)
         options.do(options)
         return capsys.readouterr().out
 
