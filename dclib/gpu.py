@@ -6,6 +6,7 @@ training, campaign row 4 at full width, and after it rows 5, 6 and 8.
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from dclib import campaign, cost, data, environment, execution, paths, plan, runs
+from dclib import campaign, cost, data, environment, fast, paths, plan, runs
 from dclib.columns import count_parameters
 from dclib.errors import RunError
 from dclib.experiment import Experiment
@@ -23,7 +24,7 @@ from dclib.train import make_network
 
 PRESET, RESOLUTION = "paper", 64  # at 112 px, two runs would take all the time
 ROW_4 = ("DCNet", "RNx", "XS", "RN")
-LATER = ("fig3-pretrained", "table1", "fig3-alexnet")  # rows 5, 6 and 8, where there are such plans
+LATER = (("pretrained", "fig3"), ("pretrained", "table1"), (PRESET, "fig3-alexnet"))  # rows 5, 6, 8
 HOW = {"threads": 1, "layout": "channels_last", "optimiser": "fused", "compile": "no"}
 TOLERANCE = 1e-10  # of the largest value, in double precision
 MEASURED = "gpu.json"  # the file of the store with what was measured
@@ -32,16 +33,17 @@ Say = Callable[[str], None]
 
 
 def experiments() -> list[Experiment]:
-    """The runs, the most valuable first; each plan's first try."""
-    main = {e.label: e for e in _first_tries("fig3")}
+    """The runs, the most valuable first; each plan's first try, where its rates are chosen."""
+    main = {e.label: e for e in _first_tries(PRESET, "fig3")}
     made = [main[method] for method in ROW_4]
-    for figure in LATER:
-        made += _first_tries(figure) if figure in plan.FIGURES else []
+    for preset, figure in LATER:
+        with suppress(RunError):
+            made += _first_tries(preset, figure)
     return list(dict.fromkeys(made))
 
 
-def _first_tries(figure: str) -> list[Experiment]:
-    chosen = [e for e in plan.experiments(figure, PRESET) if e.try_ == 0]
+def _first_tries(preset: str, figure: str) -> list[Experiment]:
+    chosen = [e for e in plan.experiments(figure, preset) if e.try_ == 0]
     return [replace(e, resolution=RESOLUTION) for e in chosen]
 
 
@@ -77,13 +79,13 @@ def measure(experiment: Experiment, device: torch.device, say: Say = print) -> d
     """
     drawn = replace(experiment, **_drawn())
     differences, steps = {}, {}
-    for forms in execution.FORMS[1:]:
+    for forms in fast.FORMS[1:]:
         differences[forms] = difference(drawn, forms, device)
         say(f"{forms}: differs from plain code by {differences[forms]:.1e}")
         if not differences[forms] <= TOLERANCE:
             raise RunError(f"forms={forms} compute something else than plain code on {device.type}")
     faces = cost.batch(drawn, device.type)
-    hows = [(forms, precision) for precision in ("fp32", "bf16") for forms in execution.FORMS]
+    hows = [(forms, precision) for precision in ("fp32", "bf16") for forms in fast.FORMS]
     for forms, precision in hows:
         how = HOW | {"device": device.type, "forms": forms, "precision": precision}
         took = cost.Trainer(drawn, faces, how).seconds(0, steps=5)
@@ -109,15 +111,15 @@ def difference(experiment: Experiment, forms: str, device: torch.device) -> floa
     found = []
     for name in ("plain", forms):
         net = make_network(experiment).double().to(device)
-        execution.apply(net, name)
+        fast.apply(net, name)
         logits = net.train()(images)
         torch.stack([values.pow(2).mean() for values in logits.values()]).sum().backward()
         grads = [p.grad for p in net.parameters() if p.grad is not None]
         found.append([[values.detach() for values in logits.values()], grads])
     shares = []
-    for plain, fast in zip(*found, strict=True):
+    for plain, other in zip(*found, strict=True):
         largest = max(float(a.abs().max()) for a in plain)  # of all: some are 0 but for rounding
-        shares += [float((a - b).abs().max()) / largest for a, b in zip(plain, fast, strict=True)]
+        shares += [float((a - b).abs().max()) / largest for a, b in zip(plain, other, strict=True)]
     return max(shares)
 
 
@@ -158,10 +160,10 @@ def _memory(experiment: Experiment) -> int:
         return x
 
     net = make_network(experiment).train()
-    forms = execution.choose(torch.device("cuda"), experiment.width)["forms"]
+    forms = fast.choose(torch.device("cuda"), experiment.width)["forms"]
     size = (experiment.batch, 3, experiment.resolution, experiment.resolution)
     with FakeTensorMode(allow_non_fake_inputs=True):
-        execution.apply(net.to("cuda"), forms)
+        fast.apply(net.to("cuda"), forms)
         with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
             net(torch.empty(size, device="cuda"))
     return sum(kept.values()) + 2 * 4 * count_parameters(net)

@@ -1,7 +1,8 @@
 """How little a step's time could be, convolution by convolution, and where it goes.
 
-No program multiplies faster than the largest matrix products here do, nor moves bytes faster than a
-plain copy. The more of the two times that a convolution needs at these rates is its floor.
+No program multiplies faster than large matrix products do by the fastest library at hand, nor moves
+bytes faster than a plain copy. The more of the two times that a convolution needs at these rates is
+its floor.
 """
 
 import os
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from dclib import fast, measuring
+from dclib.fast import products
 from dclib.fast.ways import Measured
 from dclib.tracing import on_meta
 
@@ -37,21 +39,39 @@ def limits(
         bf16: measure that too.
 
     Returns:
-        "gemm": multiplications and additions a second, by precision; "copy": bytes a second, read
-        and written.
+        "gemm": multiplications and additions a second, by precision, of the fastest library;
+        "libraries": those of each in fp32; "copy": bytes a second, read and written.
     """
     kinds = DTYPES if bf16 else {"fp32": torch.float32}
-    products = {(name, n): _product(n, dtype) for name, dtype in kinds.items() for n in sizes}
-    found = measuring.turns(products, rounds)
-    gemm = {name: max(2 * n**3 / min(found[name, n]) for n in sizes) for name in kinds}
+    steps = {
+        (name, library, n): step
+        for name, dtype in kinds.items()
+        for n in sizes
+        for library, step in _products(n, dtype).items()
+    }
+    found = measuring.turns(steps, rounds)
+    rates = {key: 2 * key[2] ** 3 / min(seconds) for key, seconds in found.items()}
+    gemm = {name: max(rate for key, rate in rates.items() if key[0] == name) for name in kinds}
+    libraries = {
+        library: max(rate for key, rate in rates.items() if key[:2] == ("fp32", library))
+        for library in dict.fromkeys(key[1] for key in rates if key[0] == "fp32")
+    }
     source, target = torch.ones(copied), torch.ones(copied)
     copy = measuring.turns({"copy": lambda: target.copy_(source)}, rounds)["copy"]
-    return {"gemm": gemm, "copy": 2 * source.nbytes / min(copy)}
+    return {"gemm": gemm, "libraries": libraries, "copy": 2 * source.nbytes / min(copy)}
 
 
-def _product(size: int, dtype: torch.dtype) -> measuring.Step:
+def _products(size: int, dtype: torch.dtype) -> dict[str, measuring.Step]:
+    """The product of two square matrices by each library at hand."""
     a, b, c = (torch.randn(size, size).to(dtype) for _ in range(3))
-    return lambda: torch.mm(a, b, out=c)
+    steps: dict[str, measuring.Step] = {"PyTorch's BLAS": lambda: torch.mm(a, b.t(), out=c)}
+    known = dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if (linear := products.ONEDNN) and known:
+        steps["oneDNN"] = lambda: linear(a, b, None, "none", [], "")
+    if dtype == torch.float32:
+        one, other = a.numpy(), b.numpy()
+        steps["NumPy's BLAS"] = lambda: one @ other.T
+    return steps
 
 
 class Convolution(NamedTuple):
@@ -146,7 +166,7 @@ KINDS = ("convolution", "normalisation", "mixing and sums", "optimiser", "rest")
 # How the names of PyTorch's steps begin that are of a kind, together with all steps within them.
 NAMES = {
     "optimiser": r"Optimizer\.",
-    "convolution": r"aten::conv|Convolution|_\w*Convolution|_ByMatrices",
+    "convolution": r"aten::conv|Convolution|_\w*Convolution|_ByMatrices|_Few|_Rows",
     "normalisation": r"aten::batch_norm|NativeBatchNorm",
     "mixing and sums": (
         r"aten::(cat|stack|sum|add_?|mul_?)$|(Cat|Stack|Sum|Add|Mul)Backward|_Combinations"

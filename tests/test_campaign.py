@@ -71,7 +71,7 @@ def test_steps_are_timed_once_for_each_kind_and_execution(two_seconds, monkeypat
     monkeypatch.setenv("DCLIB_EXECUTION", "forms=plain")
     Estimates().seconds(tiny())
     assert len(two_seconds) == 3
-    monkeypatch.delenv("DCLIB_EXECUTION")
+    monkeypatch.setenv("DCLIB_EXECUTION", "forms=stacked")
     Estimates().seconds(tiny())
     assert len(two_seconds) == 3
     (paths.store() / campaign.STEPS).write_text("{")  # as after a fault of the disk

@@ -9,10 +9,11 @@ from torch import nn
 from torch.nn import functional
 
 from dclib import METHODS, CollaborativeBlock, build, fast, mtfl_tasks
-from dclib.columns import Network
+from dclib.columns import Apart, Network
 from dclib.errors import RunError
 from dclib.fast import winograd
 from dclib.fast.forms import PLAIN, FastCrossStitch
+from dclib.fast.stacked import StackedNetwork
 from dclib.fast.tiny import FastConv2d, convolve
 from dclib.fast.ways import Ways, fastest, possible
 from dclib.fast.winograd import WinogradConv2d
@@ -170,6 +171,92 @@ def test_what_cannot_be_stacked_is_fast():
     for method, underlying in (("RN", None), ("L2", None), ("DCNet", "resnet18+alexnet")):
         net = make(method, underlying, size=64)
         assert fast.apply(net, "stacked") == "fast"
+
+
+def column(dilation=1, first=None, **norm):
+    """Two blocks, the second of them with settings that its weights do not show."""
+    conv = nn.Conv2d(8, 8, 3, 1, dilation, dilation=dilation, bias=False)
+    return nn.ModuleList(
+        [
+            first or nn.Sequential(nn.Conv2d(3, 8, 3, 4, 1), nn.BatchNorm2d(8), nn.ReLU()),
+            nn.Sequential(conv, nn.BatchNorm2d(8, **norm), nn.ReLU()),
+        ]
+    )
+
+
+def shared():
+    one, two = column(), column()
+    two[1][0] = one[1][0]
+    return one, two
+
+
+def frozen():
+    one, two = column(), column()
+    two[1][0].weight.requires_grad_(False)
+    return one, two
+
+
+def hooked():
+    one, two = column(), column()
+    two[1][1].register_forward_hook(lambda layer, x, y: 2 * y)
+    return one, two
+
+
+def biased():
+    one, two = column(), column()
+    two[1][0] = nn.Conv2d(8, 8, 3, 1, 1)
+    return one, two
+
+
+def without_weights():
+    kinds = [nn.Sequential(nn.AvgPool2d(2), nn.BatchNorm2d(3)) for _ in range(2)]
+    columns = [column(first=kind) for kind in kinds]
+    for blocks in columns:
+        blocks[1][0] = nn.Conv2d(3, 8, 3, 1, 1, bias=False)
+    return columns
+
+
+DIFFERENT = {
+    "dilation": lambda: (column(1), column(2)),
+    "eps": lambda: (column(), column(eps=1.0)),
+    "momentum": lambda: (column(momentum=0.1), column(momentum=0.9)),
+    "cumulative": lambda: (column(momentum=None), column(momentum=None)),
+    "no scale": lambda: (column(affine=False), column(affine=False)),
+    "no statistics": lambda: [column(track_running_stats=False) for _ in range(2)],
+    **{f.__name__: f for f in (shared, frozen, hooked, biased, without_weights)},
+}
+
+
+@pytest.mark.parametrize("name", [*DIFFERENT, "equal"])
+@pytest.mark.parametrize("forms", ["stacked", "measured"])
+def test_only_columns_that_are_equal_are_stacked(name, forms):
+    """What is not stacked computes as before, and was not touched; the other is, and comes back."""
+    torch.manual_seed(0)
+    columns = DIFFERENT.get(name, lambda: (column(), column()))()
+    channels = [[3, 8] if name == "without_weights" else [8, 8]] * 2
+    mixer = Apart if name == "without_weights" else CollaborativeBlock
+    net = Network(mtfl_tasks(32)[:2], columns, channels, mixer).double()
+    twin = copy.deepcopy(net)
+    places = [p.data_ptr() for p in twin.parameters()]
+    found = fast.apply(twin, forms, {"together": "0 1"})
+    assert found == ("fast" if forms == "stacked" and name != "equal" else forms)
+    assert (type(twin) is StackedNetwork) == (name == "equal")
+    if name != "equal":
+        assert [p.data_ptr() for p in twin.parameters()] == places
+    images = torch.randn(6, 3, 32, 32, dtype=torch.double)
+    for _ in range(2):
+        for logits, expected in zip(twin(images).values(), net(images).values(), strict=True):
+            torch.testing.assert_close(logits, expected, atol=1e-10, rtol=0)
+    assert fast.apply(twin, "plain") == "plain"
+    assert type(twin) is Network
+    for one in (net, twin):
+        sum(y.sum() for y in one(images).values()).backward()
+    for p, q in zip(twin.parameters(), net.parameters(), strict=True):
+        assert (p.grad is None) == (q.grad is None)
+        if p.grad is not None:
+            torch.testing.assert_close(p.grad, q.grad, atol=1e-9, rtol=0)
+    for b, c in zip(twin.buffers(), net.buffers(), strict=True):
+        torch.testing.assert_close(b, c, atol=1e-10, rtol=0)
 
 
 @pytest.mark.parametrize("size", [32, 48])

@@ -225,6 +225,11 @@ class TestRoofline:
         assert frame["share (%)"].tolist() == pytest.approx([50, 100, 50])
         assert frame.loc[("full", "ours"), "step (ms)"] == 1000
         assert "50 % at `full`" in speed_words.near(RECORD)
+        libraries = {"PyTorch's BLAS": 1e11, "oneDNN": 2.345e11}
+        compared = RECORD | {"limits": RECORD["limits"] | {"libraries": libraries}}
+        told = speed_words.near(compared)
+        assert "PyTorch's BLAS 100 and oneDNN 234" in told
+        assert "of our step's time 29 % at `full` is no convolution" in told
 
     def test_bf16_is_compared_with_its_own_products(self):
         record = copy.deepcopy(RECORD)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 
-from dclib import execution, gpu, plan, train
+from dclib import fast, gpu, plan, train
 from dclib.__main__ import main
 from dclib.columns import count_parameters
 from dclib.data.augment import Augmentation
@@ -56,7 +56,7 @@ def rehearse(method, forms, precision="bf16", dataset=None):
     """A training step on augmented faces, and the scores of the test faces."""
     changes = {"dataset": dataset} if dataset else {}
     e = plan.experiment("smoke", method, train_faces=32, batch=16, **changes)
-    how = execution.choose(CUDA, e.width, e.resolution)
+    how = fast.choose(CUDA, e.width, e.resolution)
     run = Run(e, how | {"forms": forms, "precision": precision, "layout": "contiguous"})
     index = torch.arange(16, device=CUDA)
     draws = torch.rand(16, 6, device=CUDA)
@@ -77,13 +77,13 @@ def rehearse(method, forms, precision="bf16", dataset=None):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_runs_there(method, fake):
-    run = rehearse(method, execution.choose(CUDA)["forms"])
+    run = rehearse(method, fast.choose(CUDA)["forms"])
     on = {p.device.type for p in run.net.parameters()} | {b.device.type for b in run.net.buffers()}
     assert on == {"cuda"}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("forms", execution.FORMS)
+@pytest.mark.parametrize("forms", fast.FORMS)
 @pytest.mark.parametrize("method", ["DCNet", "XS"])
 def test_every_form_runs_there(method, forms, precision, fake):
     rehearse(method, forms, precision)
@@ -92,7 +92,7 @@ def test_every_form_runs_there(method, forms, precision, fake):
 # The plan
 
 
-@pytest.mark.parametrize("forms", execution.FORMS[1:])
+@pytest.mark.parametrize("forms", fast.FORMS[1:])
 def test_forms_are_compared_with_plain_code(forms, monkeypatch):
     e = plan.experiment("smoke", "DCNet", width=0.0625, resolution=32)
     assert gpu.difference(e, forms, torch.device("cpu")) < gpu.TOLERANCE
@@ -102,7 +102,7 @@ def test_forms_are_compared_with_plain_code(forms, monkeypatch):
             net.columns[0][0][0].weight.data *= 1 + 1e-6
         return name
 
-    monkeypatch.setattr(execution, "apply", wrong)
+    monkeypatch.setattr(fast, "apply", wrong)
     assert gpu.difference(e, forms, torch.device("cpu")) > 100 * gpu.TOLERANCE
 
 
@@ -110,9 +110,9 @@ def test_forms_are_measured_and_a_wrong_one_stops_it(monkeypatch):
     e = plan.experiment("smoke", "DCNet", width=0.0625, batch=4, train_faces=8)
     told = []
     found = gpu.measure(e, torch.device("cpu"), told.append)
-    assert list(found["differences"]) == list(execution.FORMS[1:])
-    assert len(found["steps"]) == 2 * len(execution.FORMS)
-    assert "1.00 of plain code" in told[len(execution.FORMS) - 1]
+    assert list(found["differences"]) == list(fast.FORMS[1:])
+    assert len(found["steps"]) == 2 * len(fast.FORMS)
+    assert "1.00 of plain code" in told[len(fast.FORMS) - 1]
     monkeypatch.setattr(gpu, "difference", lambda *_: float("nan"))
     with pytest.raises(RunError, match="forms=fast compute something else"):
         gpu.measure(e, torch.device("cpu"), told.append)

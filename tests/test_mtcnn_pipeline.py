@@ -122,6 +122,17 @@ def test_predict_for_all_faces_from_the_command_line(record, cascade, picture, t
     assert faces == json.loads(json.dumps(expected))
     assert {"box", "score", "landmarks", "labels"} == faces[0].keys()
     assert (tmp_path / "b.png").exists()
+    before = (tmp_path / "a.png").read_bytes()
+    for target, message, answers in (
+        ("a.png", "a.png would be overwritten", 0),
+        ("b.what", "let its name end in .png or .jpg", 0),
+        ("gone/b.png", "gone/b.png cannot be written (No such file", 1),
+    ):
+        assert main([*words, "--draw", str(tmp_path / target)]) == 1
+        told = capsys.readouterr()
+        assert message in told.err
+        assert told.out.count("\n") == answers  # what is known is told, drawn or not
+    assert (tmp_path / "a.png").read_bytes() == before
 
 
 def test_a_photo_is_not_drawn_over(tmp_path):

@@ -1,9 +1,13 @@
 """The lock, the conda environment, the package's own metadata and the commands agree."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
+import sysconfig
 import tomllib
+import venv
 from pathlib import Path
 
 import pytest
@@ -139,3 +143,52 @@ def test_tables_of_the_package_are_installed_with_it():
     assert {path.name for path in tables} == {"reported.csv", "claims.csv", "selection.csv"}
     for path in tables:
         assert any(path.relative_to(ROOT / "dclib").match(pattern) for pattern in patterns)
+
+
+@pytest.mark.slow
+def test_installed_from_a_wheel_it_works_and_writes_nothing_beside_its_code(tmp_path):
+    """In an environment of its own, from another folder, without the repository."""
+    source, wheels, own = tmp_path / "source", tmp_path / "wheels", tmp_path / "own"
+    for name in ("dclib", "results/selection.csv", "pyproject.toml", "README.md", "LICENSE"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, source / name)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    offline = ["--no-deps", "--no-index"]
+    building = ["wheel", *offline, "--no-build-isolation", "--wheel-dir", wheels, source]
+    subprocess.run([*pip, *building], check=True)
+    venv.create(own)
+    python, (site,) = own / "bin" / "python", own.glob("lib/python*/site-packages")
+    (site / "others.pth").write_text(sysconfig.get_path("purelib"))  # everything but dclib
+    (wheel,) = wheels.iterdir()
+    subprocess.run([*pip, "--python", python, "install", *offline, wheel], check=True)
+    kept = {"PYTHONPATH", "PYTHONHOME"} | {n for n in os.environ if n.startswith("DCLIB_")}
+    variables = {n: v for n, v in os.environ.items() if n not in kept | {"XDG_DATA_HOME"}}
+    variables |= {"HOME": str(tmp_path / "home"), "PYTHONDONTWRITEBYTECODE": "1"}
+    before = sorted(site.iterdir())
+
+    def say(*words: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            list(map(str, words)), cwd=tmp_path, env=variables, capture_output=True, text=True
+        )
+
+    dclib = own / "bin" / "dclib"
+    tiny = ["--train-faces", 32, "--batch", 16, "--epochs", 1, "--workers", 1]
+    trained = say(dclib, "train", "--method", "RN-S", "--preset", "smoke", *tiny)
+    assert trained.returncode == 0, trained.stderr
+    assert "RN-S" in say(dclib, "runs", "list").stdout
+    code = "from dclib import plan; print(plan.experiment('cpu', 'DCNet', fingerprint='x').lr)"
+    (rate,) = {line.split(",")[3] for line in chosen_at_cpu() if ",DCNet," in line}
+    assert say(python, "-c", code).stdout.strip() == rate
+    refused = say(dclib, "report")
+    assert refused.returncode == 1
+    assert "clone the repository" in refused.stderr
+    assert sorted(site.iterdir()) == before
+    made = {path.name for path in (tmp_path / "home" / ".local" / "share" / "dclib").iterdir()}
+    assert made == {"data", "store"}
+
+
+def chosen_at_cpu() -> list[str]:
+    """The lines of the committed table that runs at `cpu` on ResNet18 follow."""
+    lines = (ROOT / "results" / "selection.csv").read_text().splitlines()
+    return [line for line in lines if line.startswith("cpu,resnet18,") and line.endswith(",True")]

@@ -90,20 +90,36 @@ def test_a_layer_computes_all_its_gradients_each_time(monkeypatch):
 
 def test_rates_come_from_the_fastest_round_and_size(monkeypatch):
     """64 and 128 squared numbers in the times given; a copy reads and writes 4 bytes a number."""
-    seconds = {("fp32", 64): [1.0, 0.5], ("fp32", 128): [2.0, 3.0], "copy": [0.25, 0.5]}
+    blas, numpys, onednn = "PyTorch's BLAS", "NumPy's BLAS", "oneDNN"
+    monkeypatch.setattr(roofline.products, "ONEDNN", torch.mm)
+    seconds = {
+        ("fp32", blas, 64): [1.0, 0.5],
+        ("fp32", blas, 128): [3.0, 4.0],
+        ("fp32", onednn, 64): [1.0, 1.0],
+        ("fp32", onednn, 128): [2.0, 3.0],
+        ("fp32", numpys, 64): [0.25, 1.0],
+        ("fp32", numpys, 128): [4.0, 4.0],
+        "copy": [0.25, 0.5],
+    }
     monkeypatch.setattr(
         roofline.measuring, "turns", lambda steps, rounds: {key: seconds[key] for key in steps}
     )
     found = roofline.limits(2, sizes=(64, 128), copied=1000, bf16=False)
-    assert found == {"gemm": {"fp32": 2 * 128**3 / 2.0}, "copy": 8000 / 0.25}
+    each = {blas: 2 * 128**3 / 3.0, onednn: 2 * 128**3 / 2.0, numpys: 2 * 64**3 / 0.25}
+    assert found == {"gemm": {"fp32": each[onednn]}, "libraries": each, "copy": 8000 / 0.25}
 
 
 def test_products_are_products():
     """Of matrices that are as wide as they say, in either precision."""
     for dtype in roofline.DTYPES.values():
-        product = roofline._product(16, dtype)()
-        assert product.shape == (16, 16)
-        assert product.dtype == dtype
+        torch.manual_seed(0)
+        found = [torch.as_tensor(step()) for step in roofline._products(16, dtype).values()]
+        torch.manual_seed(0)
+        a, b = (torch.randn(16, 16).to(dtype) for _ in range(2))
+        assert len(found) >= (2 if dtype == torch.float32 else 1)
+        for product in found:
+            assert product.dtype == dtype
+            torch.testing.assert_close(product, a @ b.t(), atol=0.1, rtol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +141,8 @@ def test_products_are_products():
         (["aten::cat"], "mixing and sums"),
         (["aten::linear", "aten::addmm"], "rest"),
         (["_TinyConvolutionBackward", "aten::mm"], "convolution"),
+        (["_FewBackward", "aten::bmm"], "convolution"),
+        (["_Rows", "aten::mm"], "convolution"),
         (["autograd::engine::evaluate_function: AddmmBackward0", "AddmmBackward0"], "rest"),
         (["aten::relu_"], "rest"),
         (["aten::max_pool2d"], "rest"),

@@ -103,6 +103,15 @@ def test_a_resumed_run_keeps_the_execution_it_began_with(store, monkeypatch):
     assert train(experiment).environment["forms"] == "fast"
 
 
+def test_a_resumed_run_measures_nothing_again(store, monkeypatch):
+    monkeypatch.delenv("DCLIB_EXECUTION")
+    experiment = tiny("DCNet", epochs=2)
+    with pytest.raises(Interruption):
+        train(experiment, interrupt_after(1))
+    monkeypatch.setattr(Measured, "__init__", None)
+    assert train(experiment).environment["forms"] == "measured"
+
+
 def test_a_run_made_again_is_computed_as_its_record_says(store, monkeypatch):
     monkeypatch.setenv("DCLIB_EXECUTION", "forms=plain")
     first = train(tiny(epochs=1)).environment["forms"]

@@ -82,6 +82,8 @@ def _halves(told: Table, groups: np.ndarray) -> tuple[list[int], list[int]]:
     train = [at for at in range(len(groups)) if at not in test]
     if not test or len(train) < 2:
         why = "add faces, or say by a column split which is which"
+        if len(set(groups.tolist())) == 1:
+            why = "all photos are copies of each other, or of one group: add others"
         if told.halves is None and unknown.any():
             first = np.flatnonzero(unknown)[0]
             why = (

@@ -69,6 +69,8 @@ class Report:
             words = self.table.classes[name]
             if never := [word for at, word in enumerate(words) if not (column == at).any()]:
                 yield f"no training face is {' or '.join(never)}"
+            if len({word.casefold() for word in words}) < len(words):
+                yield "some values differ only in capital letters, and count as different"
         else:
             yield from _doubts_of_angle(self.table.labels[name])
 

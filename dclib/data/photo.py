@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from dclib.errors import DataError
 from dclib.files import content, whole
@@ -49,6 +49,8 @@ def read(source: bytes | Path | Image.Image, name: str, upright: bool = True) ->
             return _over_white(_turned(photo) if upright else photo)
     except FileNotFoundError:
         fault = "there is no such file"
+    except UnidentifiedImageError:
+        fault = "of no format that Pillow knows"
     except Image.DecompressionBombError:
         fault = f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels: make it smaller"
     except Exception as error:  # a damaged file may raise anything, by its format

@@ -63,7 +63,7 @@ class Row:
         if not cell:
             return np.nan
         try:
-            value = float(cell)
+            value = float(cell) if "_" not in cell else np.nan  # which Python reads over
         except ValueError:
             value = np.nan
         if not np.isfinite(value):
@@ -222,7 +222,7 @@ def _boxes(rows: Sequence[Row], header: Sequence[str]) -> np.ndarray:
     for row, (left, top, right, bottom) in zip(rows, boxes, strict=True):
         if right <= left or bottom <= top:
             row.fail("the box is empty: right must be more than left, and bottom more than top")
-        if max(right - left, bottom - top) < 1:
+        if min(right - left, bottom - top) < 1:
             row.fail(f"the box is smaller than a pixel: {SHARES}")
     return boxes
 
@@ -274,7 +274,7 @@ def _classes(rows: Sequence[Row], column: str, said: About) -> tuple[str, ...]:
     """The words of a label, each of which is a class."""
     told = said.classes.get(column)
     values = {row.cells[column] for row in rows} - {""}
-    integers = all(re.fullmatch(r"-?\d+", value) for value in values)
+    integers = all(re.fullmatch(r"-?\d{1,18}", value) for value in values)
     words = told or tuple(sorted(values, key=int if integers else str))
     known = sum(bool(row.cells[column]) for row in rows)
     where = f"{rows[0].path}:1: column {column}"

@@ -17,7 +17,7 @@ from torchvision.models.resnet import BasicBlock
 
 from dclib.block import CollaborativeBlock
 from dclib.errors import RunError
-from dclib.fast import stacked
+from dclib.fast import depths, stacked
 from dclib.fast.blocks import FastBasicBlock, FastCollaborativeBlock, FastCrossStitch
 from dclib.fast.tiny import FastConv2d
 from dclib.fast.ways import Measured, MeasuredConv2d, Ways
@@ -136,7 +136,7 @@ def _measured(net: nn.Module, batch: int, side: int) -> Ways:
         apply(twin, "measured", found)
         if stacked.stack_columns(twin, found):
             assert isinstance(twin, stacked.StackedNetwork)
-            twin.together = stacked.faster_together(twin, images, found.best)
+            twin.together = depths.faster_together(twin, images, found.best)
             found.clear()
             found["together"] = " ".join(map(str, twin.together))
         with torch.no_grad():

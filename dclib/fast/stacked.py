@@ -5,7 +5,6 @@ columns as T groups of one network start fewer by a factor of T. Parameters stay
 columns: each is a part of a larger tensor, and gets its part of the gradient.
 """
 
-import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, cast
@@ -18,59 +17,14 @@ from torchvision.models.resnet import BasicBlock
 from dclib.block import CollaborativeBlock
 from dclib.columns import Apart, Network
 from dclib.fast import tiny
-from dclib.fast.blocks import FastBasicBlock, FastCollaborativeBlock
-from dclib.fast.tiny import FastConv2d
-from dclib.fast.ways import MeasuredConv2d, Ways, plain, usual
+from dclib.fast.alike import begin_with_weights, check, used_twice, watched
+from dclib.fast.blocks import FastCollaborativeBlock
+from dclib.fast.ways import Ways, plain, usual
 
 SMALL = 8  # sides of maps, in pixels, up to which single precision is computed together on a CPU
 
 Layer = Callable[[Tensor], Tensor]
 Convolve = Callable[[Tensor, Tensor, int, int], Tensor]  # maps, weight, groups, stride
-WITHOUT_WEIGHTS = (nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.Identity)
-CONVOLUTIONS = (nn.Conv2d, FastConv2d, MeasuredConv2d)
-STACKABLE = (nn.Sequential, FastBasicBlock, nn.BatchNorm2d, *CONVOLUTIONS, *WITHOUT_WEIGHTS)
-
-
-def check(layers: Sequence[nn.Module]) -> None:
-    """Whether T layers, one of each column, differ in nothing but their numbers.
-
-    Raises:
-        ValueError: they do, or they are of a kind that cannot be stacked.
-    """
-    first = layers[0]
-    if type(first) not in STACKABLE:
-        raise ValueError(f"{type(first).__name__} cannot be stacked")
-    if any(_about(layer) != _about(first) for layer in layers):
-        raise ValueError("columns differ")
-    if any(_watched(layer) for layer in layers):
-        raise ValueError("what watches a layer would not see it")
-    if isinstance(first, nn.Conv2d) and (first.groups > 1 or first.padding_mode != "zeros"):
-        raise ValueError("convolutions of this kind cannot be stacked")
-    if isinstance(first, nn.BatchNorm2d) and (
-        not (first.affine and first.track_running_stats) or first.momentum is None
-    ):
-        raise ValueError("BatchNorms of this kind cannot be stacked")
-    if isinstance(first, BasicBlock) and type(first.relu) is not nn.ReLU:
-        raise ValueError("blocks without a ReLU cannot be stacked")
-    for same in zip(*(filter(None, layer._modules.values()) for layer in layers), strict=True):
-        check(same)
-
-
-def _about(layer: nn.Module) -> tuple[Any, ...]:
-    """All of a layer itself that its numbers do not tell."""
-    settings = {name: value for name, value in vars(layer).items() if name[0] != "_"}
-    numbers = {**layer._parameters, **layer._buffers}
-    kinds = {n: t is not None and (t.shape, t.dtype, t.device) for n, t in numbers.items()}
-    return type(layer), settings, kinds, [n for n, m in layer._modules.items() if m]
-
-
-def _watched(layer: nn.Module) -> bool:
-    """Whether somebody hooked on to a layer, or trains its parameters in another way."""
-    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    own = [p for p in layer._parameters.values() if p is not None]
-    return any(getattr(layer, kind) for kind in kinds) or any(
-        not p.requires_grad or p._backward_hooks or p._post_accumulate_grad_hooks for p in own
-    )
 
 
 class Together:
@@ -236,7 +190,7 @@ def collaborate(block: CollaborativeBlock, ways: Ways | None = None) -> Layer:
 
 def mix(mixer: nn.Module, tasks: int, ways: Ways | None = None) -> Layer:
     """Any mixer on stacked maps."""
-    if not _watched(mixer):
+    if not watched(mixer):
         if type(mixer) is Apart:
             return lambda x: x
         if type(mixer) is FastCollaborativeBlock:
@@ -290,7 +244,7 @@ def stack_columns(
             check(blocks)
     except ValueError:
         return False
-    if not _begin_with_weights(same[0][0]) or _used_twice(net):
+    if not begin_with_weights(same[0][0]) or used_twice(net):
         return False
     stacked = cast(StackedNetwork, net)
     stacked.steps = [
@@ -302,70 +256,8 @@ def stack_columns(
     return True
 
 
-def faster_together(
-    net: StackedNetwork, images: Tensor, best: Callable[[str, dict[str, Callable[[], Any]]], str]
-) -> list[int]:
-    """The depths at which the columns of a network are trained faster together.
-
-    Args:
-        net: a copy to measure with.
-        images: (B, 3, R, R).
-        best: what is measured, steps by name -> the fastest.
-    """
-    x, tasks, found = images, len(net.columns), list[int]()
-    columns = zip(*cast(Sequence[nn.ModuleList], net.columns), strict=True)
-    numbered = enumerate(zip(columns, net.mixers, net.steps, strict=True))
-    for depth, (same, mixer, (blocks, mix)) in numbered:
-        x = x.detach().requires_grad_(depth > 0)
-        start = x  # for the two functions below
-
-        def together(x: Tensor = start, blocks: Layer = blocks, mix: Layer = mix) -> None:
-            net.zero_grad()
-            y = mix(blocks(x))
-            y.backward(torch.ones_like(y))
-
-        def apart(
-            x: Tensor = start, same: Sequence[nn.Module] = same, mixer: nn.Module = mixer
-        ) -> None:
-            net.zero_grad()
-            parts = list(x.chunk(tasks, dim=1)) if x.requires_grad else [x] * tasks
-            layout = torch.channels_last
-            parts = [part.contiguous(memory_format=layout) for part in parts]
-            maps = mixer([block(part) for block, part in zip(same, parts, strict=True)])
-            torch.autograd.backward(maps, [torch.ones_like(y) for y in maps])
-
-        about = f"{same[0]} {mixer} {tuple(x.shape)}"
-        what = f"depth {depth}, {hashlib.sha256(about.encode()).hexdigest()[:8]}"
-        if best(what, {"apart": apart, "together": together}) == "together":
-            found.append(depth)
-        with torch.no_grad():
-            x = mix(blocks(x))
-    return found
-
-
 def unstack(net: nn.Module) -> None:
     """Let a network compute its columns apart again; their numbers stay what they are."""
     if type(net) is StackedNetwork:
         del net.steps, net.together
         net.__class__ = Network  # type: ignore[assignment]
-
-
-def _begin_with_weights(block: nn.Module) -> bool:
-    """Whether the first layer makes maps of each column's own of the images that all read."""
-    while type(block) in (nn.Sequential, FastBasicBlock):
-        inner = [layer for layer in block.children() if type(layer) not in WITHOUT_WEIGHTS]
-        if type(block) is FastBasicBlock and block.downsample is None:
-            return False
-        if not inner:
-            return False
-        block = inner[0]
-    return type(block) in CONVOLUTIONS
-
-
-def _used_twice(net: nn.Module) -> bool:
-    """Whether two layers share numbers, or one layer is in two places."""
-    numbers = [
-        *(t for _, t in net.named_parameters(remove_duplicate=False)),
-        *(t for _, t in net.named_buffers(remove_duplicate=False)),
-    ]
-    return len({id(t) for t in numbers}) < len(numbers)

@@ -20,6 +20,7 @@ from dclib.fast import products, tiny, winograd
 
 CACHE = ".ways.json"  # the file of the store with what was measured, by machine
 ROUNDS = 4
+ENOUGH = 0.5  # seconds, after which there is no other round
 GAIN = 0.97  # of the plain way's time; what gains less than that is not worth another name
 
 Way = Callable[[Tensor, Tensor, int, int], Tensor]  # maps, weight, groups, stride
@@ -128,15 +129,15 @@ class Measured(Ways):
             return "plain"
         about = (x, weight, groups, stride)
         steps = {name: partial(_step, WAYS[name], *about) for name in names}
-        chosen = self.best(f"{key} of {len(x)}", steps)
+        chosen = self.best(f"{key} of {len(x)}", lambda: fastest(steps))
         if chosen != "plain":
             self[key] = chosen
         return chosen
 
-    def best(self, what: str, steps: Mapping[str, Callable[[], Any]]) -> str:
-        """The fastest of some steps, the first of them unless another one gains clearly."""
-        if self.before.get(what) not in steps:
-            self.before[what] = self.new[what] = fastest(steps)
+    def best(self, what: str, measure: Callable[[], str]) -> str:
+        """What was measured before, or is now."""
+        if what not in self.before:
+            self.before[what] = self.new[what] = measure()
         return self.before[what]
 
     def keep(self) -> None:
@@ -160,15 +161,22 @@ def _step(way: Way, x: Tensor, weight: Tensor, groups: int, stride: int) -> None
 
 def fastest(steps: Mapping[str, Callable[[], Any]]) -> str:
     """The name of the step that takes least, in turn; the first one if none gains clearly."""
-    first = next(iter(steps))
+    first, least = next(iter(steps)), dict.fromkeys(steps, math.inf)
     for step in steps.values():
         step()  # to get warm
-    least = dict.fromkeys(steps, math.inf)
+    begun = time.perf_counter()
     for number in range(ROUNDS):
         for name, step in steps.items():
             if number == 0 or least[name] < 2 * least[first]:
-                start = time.perf_counter()
-                step()
-                least[name] = min(least[name], time.perf_counter() - start)
+                least[name] = min(least[name], seconds(step))
+        if time.perf_counter() - begun > ENOUGH:
+            break
     found = min(least, key=lambda name: least[name])
     return found if least[found] < GAIN * least[first] else first
+
+
+def seconds(step: Callable[[], Any]) -> float:
+    """What a step takes."""
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start

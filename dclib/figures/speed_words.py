@@ -78,9 +78,19 @@ def methods(record: dict[str, Any]) -> str:
 def near(record: dict[str, Any]) -> str:
     """How much of the rate of matrix products a step of DCNet reaches, plain and ours."""
     plain, ours = _both(rates(record)["share (%)"])
-    return (
+    told = (
         f"In plain code a step of DCNet runs at {plain} of the rate of large matrix products; in"
         f" our forms, at {ours}."
+    )
+    libraries = record["limits"].get("libraries")
+    if not libraries:  # in a record of before they were compared
+        return told
+    each = [f"{name} {rate / 1e9:,.0f}" for name, rate in libraries.items()]
+    rest = _both(100 - shares(record).loc["convolution"])[1]
+    return (
+        f"{told} The roof is the best of the libraries at hand (GFLOP/s: {listed(each)}). Where the"
+        f" rest goes: of our step's time {rest} is no convolution, and convolutions of few maps or"
+        " small ones are too short for a processor to run at its best."
     )
 
 
