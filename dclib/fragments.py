@@ -57,12 +57,13 @@ def claims() -> list[str]:
     found = verdicts.findings()
     own = [f for f in found if not f.claim.control]
     lines = [
-        _row("main claim", "paper", "here", "setting", "trend", "verdict", "among all"),
+        _row("main claim", "where", "here", "setting", "trend", "verdict", "among all"),
         "|---|---|---|---|---|---|---|",
     ]
     for f in (f for f in found if f.claim.main):
         link = f"[{tables.stated(f.claim)}]({f.page}.ipynb)"
-        cells = (f.measured, f.setting or "–", f.trend or "–", f"*{f.verdict}*", f.among_all)
+        here = f.brief[0] or (f.measured if f.records else "–")
+        cells = (here, f.setting or "–", f.brief[1] or "–", f"*{f.verdict}*", f.among_all)
         lines.append(_row(link, tables.where(f.claim), *cells))
     lines += [
         "",

@@ -46,7 +46,10 @@ def network(record: Record) -> "Network":
         (read(path.parent) if beside else record).check(WEIGHTS, content)
         net.load_state_dict(load(content))
     except Exception as error:  # safetensors and torch each raise kinds of their own
-        raise RunError(f"{path} does not fit run {record.id} ({error}): train it again") from error
+        raise RunError(
+            f"{path} does not fit run {record.id} ({error}): train it again by `python -m dclib"
+            f" train --run {record.id}`"
+        ) from error
     return net.eval()
 
 

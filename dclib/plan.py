@@ -100,5 +100,7 @@ def experiments(figure: str, preset: str) -> list[Experiment]:
     """
     if figure not in FIGURES:
         raise ValueError(f"figure {figure!r} is unknown; choose from {list(FIGURES)}")
-    only = PRESETS[preset].plans if preset in PRESETS else None
+    if preset not in PRESETS:
+        raise ValueError(f"preset {preset!r} is unknown; choose from {list(PRESETS)}")
+    only = PRESETS[preset].plans
     return FIGURES[figure](preset) if only is None or figure in only else []

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from dclib import cli, paths, plan, runs
-from dclib.checkpoint import CHECKPOINT
+from dclib.checkpoint import CHECKPOINT, read_state, write_checkpoint
 from dclib.cli import main
 from dclib.train import train
 
@@ -201,8 +201,8 @@ def test_what_cannot_be_meant_is_refused(words, there, capsys):
 
 
 def folders() -> set[str]:
-    """Of the store, apart from that of the locks."""
-    return {path.name for path in paths.store().iterdir()} - {".locks"}
+    """Of the store, apart from the locks and what was measured."""
+    return {path.name for path in paths.store().iterdir()} - {".locks", ".ways.json"}
 
 
 # Own files that are damaged
@@ -285,11 +285,11 @@ def test_a_checkpoint_of_a_gpu_goes_on_on_a_cpu(there, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         train(experiment, stop)
     file = paths.store() / experiment.id / CHECKPOINT
-    state = torch.load(file, weights_only=True)
+    state = read_state(file)
     state["how"] |= {"device": "cuda", "precision": "bf16", "compile": "yes", "optimiser": "fused"}
     for group in state["optimiser"]["param_groups"]:
         group["fused"] = True
-    torch.save(state, file)
+    write_checkpoint(file, state)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     record = train(experiment)
     assert record.environment["device"] == "cpu"

@@ -8,6 +8,7 @@ import torch
 from fake_records import NO_RELATED, fake_record, fake_records
 
 from dclib import fragments, paper, verdicts
+from dclib.comparison import Comparison
 from dclib.figures import sizes, worth
 from dclib.figures import verdicts as tables
 from dclib.networks import build
@@ -116,7 +117,7 @@ def small_runs():
     records.append(fake_record("DCNet", 1.0, related=NO_RELATED, width=0.125))
     for record in records:
         record.environment["seconds"] = 90.0
-    return records
+    return Comparison(records)
 
 
 @pytest.fixture(scope="module")
@@ -159,13 +160,15 @@ class TestWorth:
         assert worth.better(small_runs(), frame, "XSx") == ["DCNet"]
 
     def test_a_better_and_cheaper_method_is_named(self):
-        records = [r for r in small_runs() if r.experiment.method in ("RN-S", "DCNet")]
+        tries = small_runs().tries
+        records = [*tries["RN-S"], *tries["DCNet"]]
         records += [r for r in fake_records({"RN": 0.5}, tries=2, width=0.125)]
         for record in records:
             record.environment["seconds"] = 60.0
-        frame = worth.table(records)
-        assert worth.better(records, frame) == ["RN"]
-        assert "RN fails less often than DCNet" in worth.words(records, frame)
+        group = Comparison(records)
+        frame = worth.table(group)
+        assert worth.better(group, frame) == ["RN"]
+        assert "RN fails less often than DCNet" in worth.words(group, frame)
 
     def test_figure_has_a_panel_for_each_decoder_and_cost(self, frame):
         fig = worth.figure(frame)

@@ -166,4 +166,4 @@ def test_the_command_writes_the_record(record, tmp_path, monkeypatch, capsys):
     assert "speed/tiny.json" in capsys.readouterr().out
     assert json.loads((tmp_path / "speed" / "tiny.json").read_text()) == record
     assert main(["bench", "slim", "--record", "tiny"]) == 1
-    assert "name no other" in capsys.readouterr().err
+    assert "SETTING does not go with --record" in capsys.readouterr().err

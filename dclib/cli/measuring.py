@@ -15,7 +15,7 @@ def register(commands: Commands) -> None:
     costing.option("--rounds", turns, rounds, "N", default=7)
 
     racing = commands.add("bench", "time a training step against plain code", run_benchmark)
-    racing.option("settings", "full, slim or small (default: all)", nargs="*")
+    racing.option("settings", "full, slim or small (default: all)", None, "SETTING", nargs="*")
     racing.option("--method", "a method (default: DCNet)")
     racing.option("--rounds", turns, rounds, "N")
     racing.option("--authors-code", "folder of dcnet.py, for DCNet", path, "FOLDER")

@@ -37,8 +37,8 @@ def choose(
 ) -> dict[str, Any]:
     """How networks are computed on a device, unless `DCLIB_EXECUTION` says else.
 
-    On a CPU, the form of each convolution is measured once a network is there (`settle`). In bf16
-    and on a GPU this table holds: stacking columns pays where a step is spent on starting
+    On a CPU, the form of each convolution is measured once a network is there (`settle`). In bf16,
+    compiled and on a GPU this table holds: stacking columns pays where a step is spent on starting
     operations, Winograd's convolutions where it is spent on products, in wide networks.
 
     The variable holds settings like "forms=plain,optimiser=plain". Precision is none of them: it
@@ -54,7 +54,8 @@ def choose(
         slim = width <= 0.25 or (width <= 0.5 and resolution <= 32)
         forms = "stacked" if slim else "winograd"
         how |= {"device": "cpu", "precision": "fp32"}
-        how["forms"] = forms if precision == "bf16" else "measured"
+        compiled = "compile=yes" in os.environ.get("DCLIB_EXECUTION", "")
+        how["forms"] = forms if precision == "bf16" or compiled else "measured"
     for setting in filter(None, os.environ.get("DCLIB_EXECUTION", "").split(",")):
         name, _, value = setting.partition("=")
         if value not in CHOICES.get(name, ()):

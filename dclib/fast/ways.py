@@ -6,6 +6,7 @@ A way changes the order of sums, so it is part of how a run was made, and stands
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -109,10 +110,14 @@ class MeasuredConv2d(nn.Conv2d):
         return super().forward(x)
 
 
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 class Measured(Ways):
     """Ways that are measured as they are met; what was measured before is in the store."""
 
-    def __init__(self, report: Callable[[str], None] = print) -> None:
+    def __init__(self, report: Callable[[str], None] = _say) -> None:
         super().__init__()
         self.report = report
         self.machine = json.dumps(environment.machine(), sort_keys=True)

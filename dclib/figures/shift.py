@@ -11,7 +11,7 @@ from dclib.figures.results import DECODER_NAMES, in_order
 from dclib.stats import DECODERS
 from dclib.verdicts.shift import METHOD
 
-LOOKS = {"as the paper": (GREY, "o"), "without the shift": (VERMILION, "D")}
+LOOKS = {"by the paper's measure": (GREY, "o"), "without the shift": (VERMILION, "D")}
 
 
 def figure(found: dict[str, Any]) -> Figure:
@@ -24,7 +24,7 @@ def figure(found: dict[str, Any]) -> Figure:
     panels = fig.subplots(1, len(DECODERS), sharey=True, sharex=True)
     for ax, decoder in zip(panels, DECODERS, strict=True):
         rows = found[decoder]
-        methods = in_order(list(rows["as the paper"]))
+        methods = in_order(list(rows["by the paper's measure"]))
         for name, (colour, marker) in LOOKS.items():
             for y, method in enumerate(methods):
                 value, low, high = rows[name][method]["rate"]
@@ -44,7 +44,7 @@ def figure(found: dict[str, Any]) -> Figure:
 def table(found: dict[str, Any]) -> pd.DataFrame:
     """One row per other method: DCNet's failure rate minus its, in points, with and without."""
     rows = {}
-    for method in in_order(list(found["bin"]["as the paper"])):
+    for method in in_order(list(found["bin"]["by the paper's measure"])):
         if method != METHOD:
             rows[method] = {
                 f"{name}, {decoder}{end}": value

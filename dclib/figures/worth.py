@@ -1,6 +1,6 @@
 """Should I use it? What each method gains over a single task, beside what it costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -54,14 +54,14 @@ def multiply_adds(net: Network, resolution: int, alone: bool = False) -> int:
     return sum(n for layer, n in counts.items() if not alone or needed[layer] is not None)
 
 
-def costs(records: Sequence[Record]) -> pd.DataFrame:
+def costs(group: Comparison) -> pd.DataFrame:
     """One row per method: what a network of these runs costs, and what landmarks alone need of it.
 
     What landmarks do not need can be left out of a trained network without any change to them: the
     heads of the other tasks, and the last task-specific aggregations of their columns.
     """
     rows = {}
-    for method, own in methods(records).items():
+    for method, own in methods(group).items():
         e = own[0].experiment
         tasks = data.find(e.dataset).tasks(e.resolution)
         net = sizes.on_meta(e.method, tasks, e.underlying, e.resolution, e.width)
@@ -76,25 +76,24 @@ def costs(records: Sequence[Record]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
 
 
-def methods(records: Sequence[Record]) -> dict[str, list[Record]]:
+def methods(group: Comparison) -> dict[str, list[Record]]:
     """The runs of each method that somebody may want to use, in the order of figures."""
-    tries = Comparison(records).tries
-    return {m: tries[m] for m in in_order(list(tries)) if CONTROL not in m}
+    return {m: group.tries[m] for m in in_order(group.methods) if CONTROL not in m}
 
 
-def single(records: Sequence[Record]) -> str | None:
+def single(group: Comparison) -> str | None:
     """The single-task method of these runs, which the others are compared with."""
-    return next((m for m in methods(records) if m.endswith("-S")), None)
+    return next((m for m in methods(group) if m.endswith("-S")), None)
 
 
-def gains(records: Sequence[Record]) -> pd.DataFrame:
+def gains(group: Comparison) -> pd.DataFrame:
     """One row per method: failure rate, and how much lower it is than the single task's, in points.
 
     Gains are paired and have intervals; both decoders.
     """
-    group, base = Comparison(records), single(records)
+    base = single(group)
     rows = {}
-    for method in methods(records):
+    for method in methods(group):
         row: dict[str, float] = {}
         for d in DECODERS:
             row[d] = group.score(method, decoder=d).value
@@ -107,13 +106,13 @@ def gains(records: Sequence[Record]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
 
 
-def table(records: Sequence[Record], measured: Mapping[str, Any] | None = None) -> pd.DataFrame:
+def table(group: Comparison, measured: Mapping[str, Any] | None = None) -> pd.DataFrame:
     """Gains and costs together, and which methods are on the front of `front`.
 
     Args:
         measured: a record of `dclib.cost`, for the milliseconds of a training step.
     """
-    frame = gains(records).join(costs(records))
+    frame = gains(group).join(costs(group))
     if measured:
         steps = {
             m: 1e3 * sum(own.get("ours", own["seconds"])) for m, own in measured["methods"].items()
@@ -137,7 +136,7 @@ def front(frame: pd.DataFrame, decoder: str, cost: str = "multiply-adds (M)") ->
     return list(ordered.index[kept])
 
 
-def better(records: Sequence[Record], frame: pd.DataFrame, method: str = "DCNet") -> list[str]:
+def better(group: Comparison, frame: pd.DataFrame, method: str = "DCNet") -> list[str]:
     """The methods that cost no more than another one and fail less often, by both intervals.
 
     Cost is multiply-adds; and parameters, of which up to 2 % more do not count, since widened
@@ -146,7 +145,7 @@ def better(records: Sequence[Record], frame: pd.DataFrame, method: str = "DCNet"
     Args:
         frame: of `table`.
     """
-    group, own = Comparison(records), frame.loc[method]
+    own = frame.loc[method]
     found = []
     for other in frame.index:
         cheap = frame.loc[other, "multiply-adds (M)"] <= own["multiply-adds (M)"]
@@ -206,16 +205,16 @@ def _panel(ax: Any, frame: pd.DataFrame, decoder: str, cost: str) -> None:
     ax.margins(x=0.1)
 
 
-def words(records: Sequence[Record], frame: pd.DataFrame) -> str:
+def words(group: Comparison, frame: pd.DataFrame) -> str:
     """Who is best at which cost, and who is better than DCNet and no dearer."""
-    if "DCNet" not in frame.index or not single(records):
+    if "DCNet" not in frame.index or not single(group):
         return "Not all methods are there yet."
     lines = []
     for decoder in DECODERS:
         names = front(frame, decoder)
         lines.append(f"{listed(names)} (*{decoder}*)")
     told = f"On the front in multiply-adds are {' and '.join(lines)}."
-    beaten = better(records, frame)
+    beaten = better(group, frame)
     if beaten:
         told += (
             f" {listed(beaten)} {'fails' if len(beaten) == 1 else 'fail'} less often than DCNet at"
@@ -227,7 +226,7 @@ def words(records: Sequence[Record], frame: pd.DataFrame) -> str:
             " No method fails less often than DCNet at no more parameters and multiply-adds, by"
             " the intervals of both decoders."
         )
-    gain, base = frame.loc["DCNet"], single(records)
+    gain, base = frame.loc["DCNet"], single(group)
     dearer = gain["multiply-adds (M)"] / frame.loc[base, "multiply-adds (M)"]
     points = " and ".join(
         f"{number(gain[f'gain {d}'], 1)} ({number(gain[f'gain {d} low'], 1)} to"

@@ -45,6 +45,7 @@ class Finding:
         records: the runs that it stands on.
         setting: what these runs are, in words.
         trend: how the difference moves with the length of training, in words.
+        brief: the difference that decides, and how it moves, in few words; "" where there is none.
         p: of the verdict, 1 where there is none; of a main claim also after Holm's correction.
     """
 
@@ -56,6 +57,7 @@ class Finding:
     setting: str = ""
     trend: str = ""
     p: float = 1.0
+    brief: tuple[str, str] = ("", "")
     corrected: float = 1.0
 
     @property
@@ -137,7 +139,7 @@ def finding(claim: Claim, found: Runs, preset: str = comparison.REFERENCE) -> Fi
     if not measured:
         start = "from ImageNet weights " if claim.pretrained is True else ""
         measured = claim.reason or f"no run {start}yet: `{train(claim.plan, preset)}`"
-    about = judged.setting, judged.trend, judged.p
+    about = judged.setting, judged.trend, judged.p, judged.brief
     return Finding(claim, judged.verdict, measured, preset, tuple(judged.records), *about)
 
 

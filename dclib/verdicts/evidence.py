@@ -31,7 +31,7 @@ from dclib.stats import (
     spanned,
     verdict,
 )
-from dclib.verdicts.judged import Judged, Runs, both, count, opposite
+from dclib.verdicts.judged import Judged, Runs, both, count, opposite, span
 
 WEIGHTINGS = ("per_output", "per_task")  # the first is judged, the second stands beside
 MOVES = {-1: "still falling", 0: "level", 1: "still rising"}  # no word on longer training
@@ -96,6 +96,12 @@ def lower(claim: Claim, runs: Runs) -> Judged:
     used = [record for m in methods for record in group.tries[m]]
     margin = [group.gaps(*pair, claim.metric, claim.margin) for pair in claim.comparisons]
     judged = given in (Verdict.SUPPORTED, Verdict.CONTRADICTED)
+    _, at = max((gap["bin"].value, at) for at, gap in enumerate(margin))
+    (first, second), moves = (
+        claim.comparisons[at],
+        trend(groups, group, claim.comparisons[at : at + 1]),
+    )
+    brief = f"{first} − {second}: {span(gaps[at]['bin'])}", moves.rpartition(": ")[2]
     return Judged(
         given,
         "; ".join([*lines, *beside]),
@@ -103,6 +109,7 @@ def lower(claim: Claim, runs: Runs) -> Judged:
         described(group),
         trend(groups, group, claim.comparisons, claim.metric),
         certainty(margin) if judged else 1.0,
+        brief,
     )
 
 

@@ -63,7 +63,7 @@ def measure(group: Comparison) -> dict[str, Any]:
         points = np.stack([r.outcomes.points(decoder) for _, r in runs])
         moved, shifts = removed(points, truth)
         found[decoder] = {"shift": shifts.mean(axis=0).round(3).tolist()}
-        for name, own in (("as the paper", points), ("without the shift", moved)):
+        for name, own in (("by the paper's measure", points), ("without the shift", moved)):
             failed = [100.0 * (metrics.normalised_errors(p, truth, sizes) > THRESHOLD) for p in own]
             by_method = {
                 m: np.stack([f for f, (n, _) in zip(failed, runs, strict=True) if n == m])
