@@ -144,11 +144,7 @@ def test_published_weights_are_scored_by_our_own_detection(sets, monkeypatch, ca
     candidates = torch.tensor([BOX], dtype=torch.float32), torch.ones(1), None
     cascade = Namespace(detect=lambda *_: found, candidates=lambda *_: candidates)
     monkeypatch.setattr(reference.public, "stages", lambda folder: folder)
-<<<<<<< HEAD
     monkeypatch.setattr(reference, "Cascade", lambda stages, mirrored: cascade)
-=======
-    monkeypatch.setattr(reference, "Cascade", lambda stages: cascade)
->>>>>>> main
     cascades.detectors(Namespace(time=False, file=[], package=[tmp_path]))
     assert "failure rate 100.00%" in capsys.readouterr().out
     kept = reference.find()["published weights"]
