@@ -23,7 +23,7 @@ from safetensors.numpy import save_file
 
 from dclib import paths
 from dclib.data.augment import IMAGENET_MEAN, IMAGENET_STD
-from dclib.pretraining import MLNET, MLNET_FILE
+from dclib.pretrained import MLNET, MLNET_FILE
 
 GRAPH = Path("tools", "DnnImageModels", "ResNet18Onnx", "ResNet18.onnx")
 MEAN = Path("tools", "DnnImageModels", "ResNetPrepOnnx", "ResNetPreprocess.onnx")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dclib import metrics
     from dclib.block import CollaborativeBlock
-    from dclib.columns import count_parameters
+    from dclib.factory import build
     from dclib.methods import METHODS
-    from dclib.networks import build
+    from dclib.network import count_parameters
     from dclib.tasks import mtfl_tasks
 
 __all__ = [
@@ -27,15 +27,21 @@ __version__ = "0.1.0"
 _HOME = {
     "METHODS": "dclib.methods",
     "CollaborativeBlock": "dclib.block",
-    "build": "dclib.networks",
-    "count_parameters": "dclib.columns",
+    "build": "dclib.factory",
+    "count_parameters": "dclib.network",
     "mtfl_tasks": "dclib.tasks",
+}
+
+_MODULES = {
+    "metrics": "dclib.metrics",
+    "execution": "dclib.fast",
+    "plan": "dclib.study.plans",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name == "metrics":
-        return import_module("dclib.metrics")
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     if name not in _HOME:
         raise AttributeError(f"module 'dclib' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from filelock import FileLock
 
-from dclib.errors import DataError
+from dclib.errors import DataError, RunError
 
 
 def content(path: Path) -> bytes:
@@ -85,3 +85,24 @@ def make_folder(folder: Path, fill: Callable[[Path], None], usable: Callable[[],
                 os.replace(part, folder)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        RunError: it cannot be written, a full disk for instance; what was there stays.
+    """
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise RunError(
+            f"{path} cannot be written ({error.strerror or error}): free space, or name another"
+            " place (DCLIB_STORE), then run again; finished work is kept"
+        ) from error

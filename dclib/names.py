@@ -1,4 +1,4 @@
 """Names that an experiment may use, apart from the code behind them, which imports torch."""
 
 WEIGHTINGS = ("per_task", "per_output")  # of `dclib.tasks.task_weights`
-WEIGHTS = ("imagenet", "imagenet-mlnet", "tiny-imagenet")  # of `dclib.pretraining.state`
+WEIGHTS = ("imagenet", "imagenet-mlnet", "tiny-imagenet")  # of `dclib.pretrained.state`

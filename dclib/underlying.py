@@ -11,10 +11,10 @@ from torchvision import models
 from torchvision.models import AlexNet, Inception3, ResNet, get_model, list_models
 from torchvision.models.resnet import BasicBlock
 
-from dclib import pretraining
-from dclib.proof import unshared
-from dclib.split import shapes, split
-from dclib.watching import private
+from dclib.pretrained import state
+from dclib.splitting.proof import unshared
+from dclib.splitting.split import shapes, split
+from dclib.splitting.watching import private
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ def blocks(
         network: a key of `UNDERLYING`; any classification CNN of torchvision by name; a module, of
             which a copy is taken, so that columns start with its weights and thus identical; or a
             function that makes one, called for each column. All but the first are cut by
-            `dclib.split.split`, which says how.
+            `dclib.splitting.split.split`, which says how.
         width: multiplies every number of feature maps (at least 8 remain), for keys of
             `UNDERLYING` only.
         pretrained: start from "imagenet" or "tiny-imagenet" weights; by name only.
@@ -264,7 +264,7 @@ def blocks(
         if resolution is not None:
             shapes(made, resolution, title(network))
     if pretrained:
-        made.load_state_dict(pretraining.state(str(network), width, str(pretrained), cut))
+        made.load_state_dict(state(str(network), width, str(pretrained), cut))
     return made
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dclib.experiment import Experiment
-from dclib.outcomes import Outcomes
-from dclib.runs import Record
+from dclib.records.experiment import Experiment
+from dclib.records.outcomes import Outcomes
+from dclib.records.runs import Record
 
 RELATED = ("gender", "smile", "glasses", "profile")
 NO_RELATED = tuple((task, 0.0) for task in RELATED)

@@ -1,7 +1,7 @@
 """Trainings that are interrupted, and what must be the same afterwards."""
 
-from dclib import runs
-from dclib.checkpoint import CHECKPOINT
+from dclib.records import runs
+from dclib.training.checkpoint import CHECKPOINT
 
 
 class Interruption(Exception):

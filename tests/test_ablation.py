@@ -11,17 +11,20 @@ import torch
 from fake_records import fake_record
 from toy_columns import CHANNELS, SIZE, TASKS, column, network
 
-from dclib import CollaborativeBlock, ablating, ablation, metrics, paths, plan, runs
+from dclib import CollaborativeBlock, metrics, paths
 from dclib.__main__ import main
-from dclib.ablation import CONTENTS, Ablation
 from dclib.data.augment import normalise
 from dclib.errors import RunError
-from dclib.inference import network as trained_network
 from dclib.methods.deep_collaboration import METHOD
 from dclib.methods.hard_sharing import hard_sharing
-from dclib.outcomes import face_sizes, true_points
-from dclib.presets import experiment
-from dclib.stats import relative_change
+from dclib.records import runs
+from dclib.study import plans
+from dclib.study.analysis import ablating, ablation
+from dclib.study.analysis.ablation import CONTENTS, Ablation
+from dclib.study.analysis.stats import relative_change
+from dclib.study.plans.presets import experiment
+from dclib.training.judging import face_sizes, true_points
+from dclib.use.inference import network as trained_network
 
 
 def randomise(net):
@@ -146,9 +149,9 @@ def store(tmp_path_factory):
             train, order, scored = original(e)
             return train, order, scored.subset(np.arange(70))
 
-        patch.setattr("dclib.train.face_sets", few)
-        patch.setattr("dclib.ablating.face_sets", few)
-        from dclib.train import train
+        patch.setattr("dclib.training.loop.face_sets", few)
+        patch.setattr("dclib.study.analysis.ablating.face_sets", few)
+        from dclib.training.loop import train
 
         small = {"epochs": 1, "train_faces": 32, "batch": 16, "resolution": 32}
         record = train(experiment("smoke", "DCNet", **small))
@@ -225,7 +228,7 @@ def same_failures(one: Ablation, other: Ablation) -> bool:
 class TestFiles:
     def test_what_is_kept_is_found_again_committed_first(self, store, evaluated):
         assert ablation.find([store.record]) == []
-        (made,) = ablation.require([store.record])
+        (made,) = ablating.require([store.record])
         assert ablation.path(made.run).exists()
         (found,) = ablation.find([store.record])
         assert same(found, made)
@@ -249,7 +252,7 @@ class TestFiles:
             with pytest.raises(RunError, match="not the one of its record"):
                 ablation.agree(evaluated, committed)
             assert same_failures(ablating.evaluate(committed), evaluated)
-            assert same_failures(ablation.require([committed])[0], evaluated)
+            assert same_failures(ablating.require([committed])[0], evaluated)
         finally:
             shutil.rmtree(folder)
 
@@ -308,7 +311,7 @@ class TestCommand:
         assert main(["ablate", "--preset", "smoke"]) == 1
         assert "train --plan fig6 --preset smoke`" in capsys.readouterr().err
         both = [store.other.experiment, store.record.experiment]
-        monkeypatch.setitem(plan.FIGURES, "fig6", lambda preset: both)
+        monkeypatch.setitem(plans.FIGURES, "fig6", lambda preset: both)
         assert main(["ablate", "--preset", "smoke"]) == 0
         assert capsys.readouterr().out.strip() == f"{store.record.id}: evaluated"
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from fake_records import fake_records
 
-from dclib.comparison import Comparison
-from dclib.verdicts import arithmetic, chance
+from dclib.study.analysis.comparison import Comparison
+from dclib.study.verdicts import arithmetic, chance
 
 
 def test_doctests():

@@ -5,9 +5,10 @@ import pytest
 import rival_code
 import torch
 
-from dclib import bench, fast
-from dclib.bench import Setting
+from dclib import fast
 from dclib.errors import RunError
+from dclib.study.speed import bench
+from dclib.study.speed.bench import Setting
 
 TINY = Setting(0.125, 32, 4)
 

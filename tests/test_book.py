@@ -18,8 +18,9 @@ import pytest
 from PIL import Image
 
 import dclib
-from dclib import book, fragments, paths, report
+from dclib import paths
 from dclib.errors import RunError
+from dclib.study.pages import book, fragments, report
 
 ROOT = paths.root()
 NOTEBOOKS = report.sources()
@@ -37,7 +38,7 @@ def tags(cell):
 
 
 def shows(cell):
-    """What a cell shows through `dclib.book`: pairs of kind and file name."""
+    """What a cell shows through `dclib.study.pages.book`: pairs of kind and file name."""
     return [
         (node.func.attr, ast.literal_eval(node.args[1]))
         for node in ast.walk(ast.parse(cell.source))

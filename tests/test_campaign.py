@@ -9,10 +9,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from dclib import campaign, paths, plan, runs, sweep
+from dclib import paths, sweep
 from dclib.__main__ import main
-from dclib.campaign import Budget, Estimates
-from dclib.sweep import Progress, State, attempt, duration, require
+from dclib.records import runs
+from dclib.study import plans
+from dclib.study.speed import forecast
+from dclib.study.speed.forecast import Budget, Estimates
+from dclib.sweep import Progress, require
+from dclib.sweep.attempt import State, attempt, duration
 
 
 @pytest.fixture(autouse=True)
@@ -34,33 +38,33 @@ def clock(monkeypatch):
 def two_seconds(monkeypatch):
     """Every training step takes two seconds; the runs whose steps were timed."""
     timed = []
-    monkeypatch.setattr(campaign, "time_steps", lambda e, how: timed.append(e) or [2.0])
+    monkeypatch.setattr(forecast, "time_steps", lambda e, how: timed.append(e) or [2.0])
     return timed
 
 
 def tiny(method: str = "RN-S", **changes):
     settings = {"train_faces": 32, "batch": 16, "epochs": 1, "lr": 0.1} | changes
-    return plan.experiment("smoke", method, **settings)
+    return plans.experiment("smoke", method, **settings)
 
 
 def test_a_run_costs_its_steps_and_its_predictions(two_seconds):
     """Eight batches, six epochs; and 256 test faces seen five times, forward only."""
-    experiment = plan.experiment("smoke", "RN")
+    experiment = plans.experiment("smoke", "RN")
     assert Estimates().seconds(experiment) == pytest.approx(8 * 6 * 2 + 8 * 5 * 2 / 3)
 
 
 def test_the_paper_protocol_is_planned_without_its_data(two_seconds):
     """10,000 faces in batches of 32 are 313 steps; 300 epochs; 2,995 faces to predict."""
     expected = 313 * 300 * 2 + 2995 / 32 * 5 * 2 / 3
-    assert Estimates().seconds(plan.experiment("paper", "RN")) == pytest.approx(expected)
-    validation = plan.experiment("paper", "RN", split="validation", holdout=True)
+    assert Estimates().seconds(plans.experiment("paper", "RN")) == pytest.approx(expected)
+    validation = plans.experiment("paper", "RN", split="validation", holdout=True)
     expected = 282 * 300 * 2 + 1000 / 32 * 5 * 2 / 3
     assert Estimates().seconds(validation) == pytest.approx(expected)
 
 
 def test_every_stage_costs_all_epochs(monkeypatch):
-    monkeypatch.setattr(campaign, "time_steps", lambda e, how: [2.0, 3.0])
-    experiment = plan.experiment("smoke", "XS-single")
+    monkeypatch.setattr(forecast, "time_steps", lambda e, how: [2.0, 3.0])
+    experiment = plans.experiment("smoke", "XS-single")
     assert Estimates().seconds(experiment) == pytest.approx(8 * 6 * 5 + 8 * 5 * 3 / 3)
 
 
@@ -74,7 +78,7 @@ def test_steps_are_timed_once_for_each_kind_and_execution(two_seconds, monkeypat
     monkeypatch.setenv("DCLIB_EXECUTION", "forms=stacked")
     Estimates().seconds(tiny())
     assert len(two_seconds) == 3
-    (paths.store() / campaign.STEPS).write_text("{")  # as after a fault of the disk
+    (paths.store() / forecast.STEPS).write_text("{")  # as after a fault of the disk
     Estimates().seconds(tiny())
     assert len(two_seconds) == 4
 
@@ -82,7 +86,7 @@ def test_steps_are_timed_once_for_each_kind_and_execution(two_seconds, monkeypat
 def test_a_step_of_every_stage_is_timed():
     estimates = Estimates()
     for method, stages in {"RN-S": 1, "XS-single": 2}.items():
-        timed = campaign.time_steps(tiny(method), estimates.how)
+        timed = forecast.time_steps(tiny(method), estimates.how)
         assert len(timed) == stages
         assert min(timed) > 0
 
@@ -161,14 +165,14 @@ def test_the_command_stops_in_time_and_goes_on(capsys):
 
 
 def test_the_plan_counts_runs_once_and_says_where_they_are(two_seconds, capsys):
-    wanted = plan.experiments("fig3", "smoke")
+    wanted = plans.experiments("fig3", "smoke")
     for experiment, place in zip(wanted[:2], runs.places(), strict=True):
         folder = place / experiment.id
         folder.mkdir(parents=True)
         text = {"format": 1, "experiment": json.loads(experiment.to_json())}
         (folder / runs.RECORD).write_text(json.dumps(text | {"environment": {}, "history": []}))
-    table, notes = campaign.figures("smoke", Estimates())
-    assert list(table.index) == [*plan.FIGURES, "all"]
+    table, notes = forecast.figures("smoke", Estimates())
+    assert list(table.index) == [*plans.FIGURES, "all"]
     assert not notes
     row = table.loc["fig3"]
     assert row[["runs", "results", "store", "missing"]].tolist() == [
@@ -176,7 +180,7 @@ def test_the_plan_counts_runs_once_and_says_where_they_are(two_seconds, capsys):
     ]
     estimates = Estimates()
     assert row["hours left"] == pytest.approx(sum(map(estimates.seconds, wanted[2:])) / 3600)
-    every = {e for figure in plan.FIGURES for e in plan.experiments(figure, "smoke")}
+    every = {e for figure in plans.FIGURES for e in plans.experiments(figure, "smoke")}
     assert table.loc["all", "runs"] == len(every) < table["runs"][:-1].sum()
 
     assert main(["plan", "fig3", "--preset", "smoke"]) == 0

@@ -10,7 +10,7 @@ import rival_code
 from PIL import Image
 
 from dclib.__main__ import main
-from dclib.bench import Setting
+from dclib.study.speed.bench import Setting
 
 TINY = ["--preset", "smoke", "--epochs", "1", "--train-faces", "32", "--batch", "16"]
 
@@ -158,7 +158,7 @@ def test_blocks_of_a_network_are_a_table(capsys):
 
 def test_the_benchmark_prints_a_row_for_each_contender(tmp_path, capsys, monkeypatch):
     rival_code.libmtl(tmp_path)
-    monkeypatch.setattr("dclib.bench.SETTINGS", {"tiny": Setting(0.125, 32, 4)})
+    monkeypatch.setattr("dclib.study.speed.bench.SETTINGS", {"tiny": Setting(0.125, 32, 4)})
     words = ["bench", "--rounds", "1", "--method", "XS", "--libmtl", str(tmp_path)]
     assert main(words) == 0
     rows = [row.split()[0] for row in capsys.readouterr().out.splitlines()]

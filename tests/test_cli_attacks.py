@@ -17,10 +17,12 @@ import pytest
 import torch
 from PIL import Image
 
-from dclib import cli, paths, plan, runs
-from dclib.checkpoint import CHECKPOINT, read_state, write_checkpoint
+from dclib import cli, paths
 from dclib.cli import main
-from dclib.train import train
+from dclib.records import runs
+from dclib.study import plans
+from dclib.training.checkpoint import CHECKPOINT, read_state, write_checkpoint
+from dclib.training.loop import train
 
 RUN = ["train", "--method", "RN", "--preset", "smoke"]
 
@@ -37,7 +39,7 @@ def made(tmp_path_factory):
 
 
 def tiny(**changes):
-    return plan.experiment("smoke", "RN-S", train_faces=32, batch=16, epochs=2, lr=0.1, **changes)
+    return plans.experiment("smoke", "RN-S", train_faces=32, batch=16, epochs=2, lr=0.1, **changes)
 
 
 @pytest.fixture
@@ -367,7 +369,7 @@ def test_what_the_system_says_is_told_in_a_line(error, said, there, monkeypatch,
     def fail(name):
         raise error
 
-    monkeypatch.setattr("dclib.runs.load", fail)
+    monkeypatch.setattr("dclib.records.runs.load", fail)
     assert said in refused(["runs", "show", there], capsys)
 
 
@@ -375,7 +377,7 @@ def test_faults_of_the_code_are_not_hidden(there, monkeypatch):
     def fail(name):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr("dclib.runs.load", fail)
+    monkeypatch.setattr("dclib.records.runs.load", fail)
     with pytest.raises(RuntimeError, match="mat1"):
         main(["runs", "show", there])
 

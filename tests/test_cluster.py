@@ -15,13 +15,17 @@ import pytest
 from distributed import LocalCluster
 from interrupted import assert_same_bits
 
-from dclib import cluster, paths, plan, runs, sweep, train, worker
+from dclib import paths, sweep
 from dclib.__main__ import main
-from dclib.campaign import Budget
-from dclib.checkpoint import CHECKPOINT
 from dclib.errors import DataError, RunError
-from dclib.sweep import Progress, State, attempt, require
-from dclib.worker import work
+from dclib.records import runs
+from dclib.study import plans
+from dclib.study.speed.forecast import Budget
+from dclib.sweep import Progress, cluster, require, worker
+from dclib.sweep.attempt import State, attempt
+from dclib.sweep.worker import work
+from dclib.training import loop
+from dclib.training.checkpoint import CHECKPOINT
 
 RUNS, EPOCHS = 4, 3
 SUDDEN, SLOW = 0.099, 0.098  # learning rates of runs that kill whoever trains them
@@ -61,7 +65,7 @@ def start():
 
 def tiny(method: str = "RN-S", **changes):
     settings = {"train_faces": 32, "batch": 16, "epochs": 1, "lr": 0.1} | changes
-    return plan.experiment("smoke", method, **settings)
+    return plans.experiment("smoke", method, **settings)
 
 
 def at_work(process: subprocess.Popen) -> list[psutil.Process]:
@@ -120,7 +124,7 @@ def deadly(topic, key, experiment, terms):
     if experiment.lr == SUDDEN:
         os.kill(os.getpid(), signal.SIGKILL)
     if experiment.lr == SLOW:
-        whole = train.train
+        whole = loop.train
 
         def die_after_an_epoch(experiment, report):
             def told(row):
@@ -130,7 +134,7 @@ def deadly(topic, key, experiment, terms):
 
             return whole(experiment, told)
 
-        train.train = die_after_an_epoch
+        loop.train = die_after_an_epoch
     work(topic, key, experiment, terms)
 
 
@@ -163,7 +167,7 @@ def test_interrupted_workers_end_and_their_runs_go_on(start):
     assert "Traceback" not in told
     assert len(workers) == 2
     assert not any(worker.is_running() for worker in workers)
-    wanted = [e for e in plan.experiments("fig3", "smoke") if e.method in FIGURE]
+    wanted = [e for e in plans.experiments("fig3", "smoke") if e.method in FIGURE]
     begun = [e for e in wanted if (paths.store() / e.id / CHECKPOINT).exists()]
     rows = []
     assert attempt(begun[0], rows.append) == (State.DONE, "")
@@ -186,7 +190,10 @@ def test_a_scheduler_that_dies_is_one_error_and_its_workers_end(start, tmp_path)
     scheduler = start("distributed.cli.dask_scheduler", *options)
     lines = iter(scheduler.stderr.readline, "")
     address = next(filter(None, (re.search(r"tcp://[\d.]+:\d+", line) for line in lines)))[0]
-    alone, asking = start("dclib.worker", address), start("dclib", *FIGURE, "--scheduler", address)
+    alone, asking = (
+        start("dclib.sweep.worker", address),
+        start("dclib", *FIGURE, "--scheduler", address),
+    )
     while not list((tmp_path / "store").glob(f"*/{CHECKPOINT}")):
         assert alone.poll() is asking.poll() is None
         time.sleep(0.05)
@@ -244,7 +251,7 @@ def test_a_budget_is_asked_when_a_run_is_handed_out(elsewhere):
 
 
 def test_a_store_that_workers_do_not_share_is_an_error(monkeypatch, elsewhere):
-    monkeypatch.setattr("dclib.worker.attempt", lambda *_: (State.DONE, ""))
+    monkeypatch.setattr("dclib.sweep.worker.attempt", lambda *_: (State.DONE, ""))
     with pytest.raises(RunError, match="let DCLIB_STORE name the same folder"):
         require([tiny()], progress=False, scheduler=elsewhere.scheduler_address)
 
@@ -317,8 +324,8 @@ def test_each_worker_has_a_gpu_of_its_own(monkeypatch):
 
 
 def test_without_dask_runs_are_trained_in_this_process(monkeypatch):
-    monkeypatch.delattr("dclib.cluster")
-    monkeypatch.delitem(sys.modules, "dclib.cluster")
+    monkeypatch.delattr("dclib.sweep.cluster")
+    monkeypatch.delitem(sys.modules, "dclib.sweep.cluster")
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(RunError, match=r"pip install 'dclib\[cluster\]'"):
         require([tiny(), tiny("RN")], progress=False, workers=2)
@@ -330,6 +337,8 @@ def test_only_workers_and_who_hands_out_runs_import_dask():
     """And nobody imports these two before they are wanted."""
     theirs = re.compile(r"^ *(import|from) (dask|distributed)\b", re.M)
     at_once = re.compile(r"^(import|from) dclib.*\b(cluster|worker)\b", re.M)
-    sources = {path.stem: path.read_text() for path in Path(cluster.__file__).parent.rglob("*.py")}
+    sources = {
+        path.stem: path.read_text() for path in Path(cluster.__file__).parents[1].rglob("*.py")
+    }
     assert {name for name, text in sources.items() if theirs.search(text)} == {"cluster", "worker"}
     assert {name for name, text in sources.items() if at_once.search(text)} == {"cluster"}

@@ -5,9 +5,9 @@ import pytest
 import scipy.stats
 from fake_records import NO_RELATED, fake_record, fake_records
 
-from dclib.comparison import Comparison, at_shared_rate, fits, settings
 from dclib.errors import RunError
-from dclib.paper import Claim, claims
+from dclib.study.analysis.comparison import Comparison, at_shared_rate, fits, settings
+from dclib.study.paper import Claim, claims
 
 SCALES = {"DCNet": 0.8, "XS": 1.0, "RNx": 0.6, "RN": 1.0, "RN-S": 1.2}
 

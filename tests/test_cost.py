@@ -7,9 +7,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dclib import cost, paths, plan
+from dclib import paths
 from dclib.__main__ import main
 from dclib.methods import METHODS
+from dclib.study import plans
+from dclib.study.speed import cost
 
 TINY = {"lr": 0.1, "dataset": "synthetic", "train_faces": None}
 
@@ -21,7 +23,7 @@ def results(tmp_path, monkeypatch):
 
 
 def trainer(method: str, **changes) -> cost.Trainer:
-    experiment = replace(plan.experiment("smoke", method, **TINY), **changes)
+    experiment = replace(plans.experiment("smoke", method, **TINY), **changes)
     return cost.Trainer(experiment, cost.batch(experiment))
 
 

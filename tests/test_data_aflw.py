@@ -7,13 +7,13 @@ import pytest
 import torch
 from tiny_aflw import CROPS, NAMES, NO_POINTS, SAME_PHOTO, TWICE, Tiny, crop_name, other_side
 
-from dclib import campaign
 from dclib.data import aflw, find, load, mtfl, prepare
 from dclib.data.aflw_faces import EYES, MIRROR, POINTS, read
 from dclib.data.augment import DRAWS, Augmentation, augment
 from dclib.data.faces import split_validation
 from dclib.errors import DataError
-from dclib.outcomes import face_sizes
+from dclib.study.speed import forecast
+from dclib.training.judging import face_sizes
 
 RATIOS = (10, 30, 50, 70, 90)
 
@@ -413,6 +413,6 @@ class TestRealFaces:
         assert np.corrcoef(side[known], train.labels["yaw"][known])[0, 1] < -0.8
 
     def test_the_planner_knows_how_many_there_are(self):
-        for name, (training, test) in campaign.FACES.items():
+        for name, (training, test) in forecast.FACES.items():
             if name.startswith("aflw"):
                 assert tuple(map(len, load(name, 48))) == (training, test)

@@ -10,14 +10,16 @@ import torch
 from own_folder import FACES, make, number, photo, rows, write
 from PIL import Image
 
-from dclib import data, paths, plan, runs
+from dclib import data, paths
 from dclib.__main__ import main
-from dclib.batches import face_sets
 from dclib.data.augment import DRAWS, Augmentation, augment
 from dclib.errors import DataError
+from dclib.records import runs
+from dclib.study import plans
 from dclib.tasks import Angle, Classes, Landmarks
-from dclib.train import train
-from dclib.verify import verify
+from dclib.training.batches import face_sets
+from dclib.training.loop import train
+from dclib.training.verify import verify
 
 
 @pytest.fixture
@@ -269,10 +271,10 @@ def test_a_label_can_be_the_main_task(own):
     (own / "about.toml").write_text('tasks = ["side", "landmarks"]\n')
     data.prepare("mine", own)
     settings = {"resolution": 32, "train_faces": None, "batch": 4, "epochs": 1}
-    alone = train(plan.experiment("smoke", "RN-S", dataset="mine", **settings))
+    alone = train(plans.experiment("smoke", "RN-S", dataset="mine", **settings))
     assert alone.outcomes.errors == {}
     assert list(alone.outcomes.classes) == ["side"]
-    both = train(plan.experiment("smoke", "RN", dataset="mine", **settings))
+    both = train(plans.experiment("smoke", "RN", dataset="mine", **settings))
     assert both.outcomes.errors["bin"].shape == (1, 4)
     for record in (alone, both):
         assert verify(record) == []
@@ -280,7 +282,7 @@ def test_a_label_can_be_the_main_task(own):
 
 def test_validation_leaves_out_faces_whose_error_cannot_be_measured(own):
     data.prepare("mine", own)
-    experiment = plan.experiment(
+    experiment = plans.experiment(
         "smoke", "RN", dataset="mine", train_faces=None, split="validation"
     )
     held_out = {number(scored, at) for _, _, scored in [face_sets(experiment)] for at in range(2)}
@@ -291,7 +293,7 @@ def test_validation_leaves_out_faces_whose_error_cannot_be_measured(own):
     lines[kept] = rows()[kept]
     write(own, lines)
     data.prepare("mine", own)
-    experiment = plan.experiment(
+    experiment = plans.experiment(
         "smoke", "RN", dataset="mine", train_faces=None, split="validation"
     )
     _, _, scored = face_sets(experiment)

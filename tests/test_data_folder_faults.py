@@ -13,7 +13,7 @@ from PIL import Image
 
 from dclib import data, paths
 from dclib.errors import DataError
-from dclib.outcomes import face_sizes
+from dclib.training.judging import face_sizes
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 import scipy.stats
 from fake_records import fake_record
 
-from dclib import draws
-from dclib.comparison import Comparison
-from dclib.draws import Draw
 from dclib.errors import RunError
+from dclib.study.analysis import random_draws
+from dclib.study.analysis.comparison import Comparison
+from dclib.study.analysis.random_draws import Draw
 
 WEIGHTS = (("gender", 0.5), ("glasses", 0.01), ("orientation", 0.0003))
 
@@ -36,12 +36,12 @@ def made(gains, faces=1, weights=None):
 
 
 def test_doctests():
-    assert doctest.testmod(draws).failed == 0
+    assert doctest.testmod(random_draws).failed == 0
 
 
 class TestPairs:
     def test_improvement_is_cross_stitch_minus_dcnet(self):
-        (draw,) = draws.pairs([run("DCNet", 3, failing=2), run("XS", 3, failing=5)])
+        (draw,) = random_draws.pairs([run("DCNet", 3, failing=2), run("XS", 3, failing=5)])
         assert draw.number == 3
         assert draw.weights == dict(WEIGHTS)
         assert draw.rates["bin"] == pytest.approx({"DCNet": 20.0, "XS": 50.0})
@@ -49,28 +49,28 @@ class TestPairs:
         assert draw.gaps("bin").tolist() == [0, 0, 100, 100, 100, 0, 0, 0, 0, 0]
 
     def test_worse_is_negative(self):
-        (draw,) = draws.pairs([run("XS", 0, failing=1), run("DCNet", 0, failing=4)])
+        (draw,) = random_draws.pairs([run("XS", 0, failing=1), run("DCNet", 0, failing=4)])
         assert draw.improvement["soft"] == pytest.approx(-30.0)
 
     def test_decoders_are_kept_apart(self):
         ours, theirs = run("DCNet", 0, failing=2), run("XS", 0, failing=5)
         theirs.outcomes.errors["soft"][:] = 0.05
-        (draw,) = draws.pairs([ours, theirs])
+        (draw,) = random_draws.pairs([ours, theirs])
         assert draw.improvement == pytest.approx({"bin": 30.0, "soft": -20.0})
 
     def test_incomplete_pairs_are_left_out(self):
         records = [run("DCNet", 2, 1), run("XS", 1, 1), run("XS", 2, 3), run("DCNet", 0, 1)]
-        assert [draw.number for draw in draws.pairs(records)] == [2]
-        assert draws.pairs([]) == []
-        assert draws.pairs([run("DCNet", 0, 1)]) == []
+        assert [draw.number for draw in random_draws.pairs(records)] == [2]
+        assert random_draws.pairs([]) == []
+        assert random_draws.pairs([run("DCNet", 0, 1)]) == []
 
     def test_in_the_order_of_their_numbers(self):
         records = [run(method, n, 1) for n in (4, 0, 11) for method in ("XS", "DCNet")]
-        assert [draw.number for draw in draws.pairs(records)] == [0, 4, 11]
+        assert [draw.number for draw in random_draws.pairs(records)] == [0, 4, 11]
 
     def test_interval_is_the_paired_one(self):
         pair = [fake_record(m, s, dataset="aflw-50") for m, s in (("DCNet", 1.0), ("XS", 1.2))]
-        (draw,) = draws.pairs(pair)
+        (draw,) = random_draws.pairs(pair)
         expected = Comparison(pair).difference("XS", "DCNet", decoder="bin")
         mine = draw.interval("bin")
         assert (mine.value, mine.low, mine.high) == pytest.approx(
@@ -80,40 +80,40 @@ class TestPairs:
     def test_other_weights_are_refused(self):
         other = run("XS", 0, 1, related=(("gender", 0.4), *WEIGHTS[1:]))
         with pytest.raises(RunError, match=r"draw 0: .* other weights"):
-            draws.pairs([run("DCNet", 0, 1), other])
+            random_draws.pairs([run("DCNet", 0, 1), other])
 
     def test_another_protocol_is_refused(self):
         with pytest.raises(RunError, match="cannot be compared"):
-            draws.pairs([run("DCNet", 0, 1), run("XS", 0, 1, epochs=7)])
+            random_draws.pairs([run("DCNet", 0, 1), run("XS", 0, 1, epochs=7)])
 
     def test_a_run_twice_is_refused(self):
         with pytest.raises(RunError, match="there twice"):
-            draws.pairs([run("DCNet", 0, 1), run("DCNet", 0, 1, lr=0.3), run("XS", 0, 1)])
+            random_draws.pairs([run("DCNet", 0, 1), run("DCNet", 0, 1, lr=0.3), run("XS", 0, 1)])
 
 
 class TestSummary:
     def test_the_papers_count(self):
         """86 of 100: Clopper and Pearson's interval by the quantiles of beta distributions."""
-        one = draws.summary(made([1.0] * 86 + [-1.0] * 14))
+        one = random_draws.summary(made([1.0] * 86 + [-1.0] * 14))
         assert (one.draws, one.better, one.share.value) == (100, 86, 86.0)
         assert one.share.low == pytest.approx(100 * scipy.stats.beta.ppf(0.025, 86, 15))
         assert one.share.high == pytest.approx(100 * scipy.stats.beta.ppf(0.975, 87, 14))
         assert one.p_value == pytest.approx(2 * scipy.stats.binom.sf(85, 100, 0.5))
 
     def test_five_of_five(self):
-        one = draws.summary(made([1.0, 2.0, 3.0, 4.0, 10.0]))
+        one = random_draws.summary(made([1.0, 2.0, 3.0, 4.0, 10.0]))
         assert one.p_value == pytest.approx(2 * 0.5**5)
         assert (one.mean.value, one.median.value, one.maximum) == pytest.approx((4.0, 3.0, 10.0))
 
     def test_equal_is_not_better_and_no_evidence_either(self):
-        one = draws.summary(made([1.0, 2.0, 3.0, 4.0, 10.0, 0.0]))
+        one = random_draws.summary(made([1.0, 2.0, 3.0, 4.0, 10.0, 0.0]))
         assert (one.better, one.draws) == (5, 6)
         assert one.p_value == pytest.approx(2 * 0.5**5)
-        assert draws.summary(made([0.0, 0.0])).p_value == 1
+        assert random_draws.summary(made([0.0, 0.0])).p_value == 1
 
     def test_intervals_over_draws_are_scipys(self):
         gains = np.random.default_rng(3).normal(2.8, 4.0, 100)
-        one = draws.summary(made(gains))
+        one = random_draws.summary(made(gains))
         for mine, statistic in ((one.mean, np.mean), (one.median, np.median)):
             scipys = scipy.stats.bootstrap((gains,), statistic, method="percentile", rng=1)
             low, high = scipys.confidence_interval
@@ -124,7 +124,7 @@ class TestSummary:
         """Every draw gains 100 points on the same half of the faces: only faces can vary."""
         gaps = np.repeat([0.0, 100.0], 200)
         scores = {d: {"DCNet": np.zeros(400), "XS": gaps} for d in ("bin", "soft")}
-        one = draws.summary([Draw(n, {}, scores) for n in range(20)])
+        one = random_draws.summary([Draw(n, {}, scores) for n in range(20)])
         assert (one.mean.low, one.mean.value, one.mean.high) == (50, 50, 50)
         half = 1.96 * 50 / np.sqrt(400)
         assert one.mean_over_faces.high - 50 == pytest.approx(half, rel=0.05)
@@ -137,32 +137,34 @@ class TestSummary:
             Draw(n, {}, {"bin": {"DCNet": 100.0 * (faces < ours), "XS": 100.0 * (faces < theirs)}})
             for n, (ours, theirs) in enumerate([(20, 30), (30, 20), (30, 20), (20, 21), (5, 5)])
         ]
-        one = draws.summary(alone)
+        one = random_draws.summary(alone)
         assert (one.better, one.clearly_better, one.clearly_worse) == (2, 1, 2)
 
     def test_normality(self):
         at = (np.arange(100) + 0.5) / 100
-        assert draws.summary(made(scipy.stats.norm.ppf(at))).normality > 0.9
-        assert draws.summary(made(scipy.stats.expon.ppf(at))).normality < 1e-3
-        assert np.isnan(draws.summary(made([1.0, 2.0])).normality)
-        assert np.isnan(draws.summary(made([1.0, 1.0, 1.0])).normality)
+        assert random_draws.summary(made(scipy.stats.norm.ppf(at))).normality > 0.9
+        assert random_draws.summary(made(scipy.stats.expon.ppf(at))).normality < 1e-3
+        assert np.isnan(random_draws.summary(made([1.0, 2.0])).normality)
+        assert np.isnan(random_draws.summary(made([1.0, 1.0, 1.0])).normality)
 
     def test_few_draws_have_no_interval(self):
-        few, enough = (draws.summary(made([3.0, 5.0] * n)) for n in (4, 5))
+        few, enough = (random_draws.summary(made([3.0, 5.0] * n)) for n in (4, 5))
         for interval in (few.mean, few.median, few.mean_over_faces):
             assert interval.value == 4
             assert np.isnan([interval.low, interval.high]).all()
         assert 3 < enough.mean.low < 4 < enough.mean.high < 5
-        assert draws.summary(made([3.0])).share.low == pytest.approx(2.5)
+        assert random_draws.summary(made([3.0])).share.low == pytest.approx(2.5)
 
     def test_no_draw(self):
         with pytest.raises(ValueError, match="no draw"):
-            draws.summary([])
+            random_draws.summary([])
 
 
 class TestDependence:
     def weighed(self, weights, gains):
-        return draws.dependence(made(gains, weights=[{"gender": w} for w in weights]))["gender"]
+        return random_draws.dependence(made(gains, weights=[{"gender": w} for w in weights]))[
+            "gender"
+        ]
 
     def test_is_spearmans(self):
         rng = np.random.default_rng(0)
@@ -190,10 +192,10 @@ class TestDependence:
         assert 0.92 < held / 400 < 0.98
 
     def test_too_few(self):
-        few = draws.dependence(made([1.0, 2.0, 3.0] * 3))
+        few = random_draws.dependence(made([1.0, 2.0, 3.0] * 3))
         assert list(few) == ["gender"]
         assert np.isnan([few["gender"].value, few["gender"].low]).all()
-        assert draws.dependence([]) == {}
+        assert random_draws.dependence([]) == {}
 
 
 class TestSpread:
@@ -204,15 +206,15 @@ class TestSpread:
             Draw(n, {}, {"bin": {"DCNet": np.full(4, rate), "XS": np.full(4, 30.0)}})
             for n, rate in enumerate(rates)
         ]
-        found = draws.spread(own)
+        found = random_draws.spread(own)
         assert found["DCNet"].value == pytest.approx(np.sqrt(2000 / 29))
         assert found["DCNet"].low < found["DCNet"].value < found["DCNet"].high
         assert found["XS"].value == found["XS"].high == 0
         assert found["DCNet minus XS"] == found["DCNet"]
 
     def test_too_few(self):
-        few = draws.spread(made([1.0, 3.0]))  # rates of Cross-Stitch: 51 and 53
+        few = random_draws.spread(made([1.0, 3.0]))  # rates of Cross-Stitch: 51 and 53
         assert few["XS"].value == pytest.approx(np.sqrt(2))
         assert few["DCNet minus XS"].value == pytest.approx(-np.sqrt(2))
         assert np.isnan([one.low for one in few.values()]).all()
-        assert np.isnan([one.value for one in draws.spread(made([1.0])).values()]).all()
+        assert np.isnan([one.value for one in random_draws.spread(made([1.0])).values()]).all()

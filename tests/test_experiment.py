@@ -8,17 +8,22 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from dclib import beyond, campaign, inference, paths, plan, presets, runs, section4
+from dclib import paths
 from dclib.data import synthetic
 from dclib.errors import RunError
-from dclib.experiment import Experiment
 from dclib.methods import METHODS
-from dclib.train import train
+from dclib.records import runs
+from dclib.records.experiment import Experiment
+from dclib.study import plans
+from dclib.study.plans import extensions, presets, section4
+from dclib.study.speed import forecast
+from dclib.training.loop import train
+from dclib.use import inference
 
 
 @pytest.fixture
 def experiment() -> Experiment:
-    return plan.experiment("smoke", "DCNet")
+    return plans.experiment("smoke", "DCNet")
 
 
 def test_id_is_the_hash_of_the_canonical_json():
@@ -109,7 +114,7 @@ def test_fields_of_another_version_are_refused(experiment):
 
 
 def test_paper_preset_is_the_papers_protocol():
-    runs = plan.experiments("fig3", "paper")
+    runs = plans.experiments("fig3", "paper")
     assert {(e.epochs, e.width, e.dataset, e.train_faces, e.holdout) for e in runs} == {
         (300, 1.0, "mtfl", None, False)
     }
@@ -121,7 +126,7 @@ def test_a_figure_differs_between_methods_by_nothing_but_the_method():
     same = ("dataset", "split", "train_faces", "epochs", "batch", "augmentation", "weighting")
     for preset in ("smoke", "paper"):
         for figure in ("fig3", "fig3-alexnet"):
-            runs = plan.experiments(figure, preset)
+            runs = plans.experiments(figure, preset)
             assert len({tuple(getattr(e, f) for f in same) for e in runs}) == 1
 
 
@@ -147,16 +152,16 @@ def test_equal_values_are_one_experiment_and_other_types_none(experiment):
 def test_what_validation_chose_is_never_what_is_tested():
     """Grids of later presets are tries of their own; nothing in them is a run of the figures."""
     for preset in ("long", "pretrained"):
-        grid = plan.experiments("rates", preset)
+        grid = plans.experiments("rates", preset)
         assert {e.try_ for e in grid} == {100}
         assert {e.split for e in grid} == {"validation"}
         assert {e.lr for e in grid} == set(presets.PRESETS[preset].grid.rates)
-    starts = {e.pretrained for e in plan.experiments("rates", "pretrained")}
+    starts = {e.pretrained for e in plans.experiments("rates", "pretrained")}
     assert starts == {"imagenet-mlnet"}
 
 
 def test_rate_grid_is_the_same_for_every_method_and_never_sees_the_test_faces():
-    grid = plan.experiments("rates", "cpu")
+    grid = plans.experiments("rates", "cpu")
     assert {e.split for e in grid} == {"validation"}
     by_method: dict[str, set[float]] = {}
     for e in grid:
@@ -166,20 +171,20 @@ def test_rate_grid_is_the_same_for_every_method_and_never_sees_the_test_faces():
 
 def test_smoke_stays_affordable():
     figures = ("fig3", "table1", "fig5", "fig6", "regimes", "truth", "bf16", "relatives")
-    assert len({e for f in figures for e in plan.experiments(f, "smoke")}) <= 60
+    assert len({e for f in figures for e in plans.experiments(f, "smoke")}) <= 60
 
 
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="preset 'gpu' is unknown"):
-        plan.experiment("gpu", "DCNet")
+        plans.experiment("gpu", "DCNet")
     with pytest.raises(ValueError, match="figure 'fig9' is unknown"):
-        plan.experiments("fig9", "smoke")
+        plans.experiments("fig9", "smoke")
     with pytest.raises(ValueError, match="no fields"):
-        plan.experiment("smoke", "DCNet", dropout=0.5)
+        plans.experiment("smoke", "DCNet", dropout=0.5)
 
 
 def test_control_without_related_tasks_has_a_label_of_its_own():
-    labels = [e.label for e in plan.experiments("fig3", "smoke")]
+    labels = [e.label for e in plans.experiments("fig3", "smoke")]
     assert labels.count("DCNet") == labels.count("DCNet (related 0)") == 1
 
 
@@ -197,7 +202,7 @@ def test_every_run_of_table_1_has_1500_steps_at_least():
     runs = [e for e in section4.table1("cpu") if e.method == "RN"]
     assert len(runs) == 2 * len(section4.RATIOS)
     for e in runs:
-        faces, _ = campaign.FACES[e.dataset]
+        faces, _ = forecast.FACES[e.dataset]
         steps = faces // e.batch + (faces % e.batch > 1)
         assert e.epochs * steps >= 1500 > (e.epochs - 1) * steps
 
@@ -231,7 +236,7 @@ def test_draws_of_fig5_are_log_uniform_and_shared_by_both_methods():
 
 def test_regimes_vary_one_thing_at_a_time_and_keep_the_steps_when_faces_vary():
     base = presets.experiment("cpu", "RN")
-    for e in beyond.regimes("cpu"):
+    for e in extensions.regimes("cpu"):
         same = replace(e, method="RN", lr=base.lr, unit_rate=base.unit_rate)
         changed = {f.name for f in fields(e) if getattr(same, f.name) != getattr(base, f.name)}
         assert changed in (set(), {"train_faces", "epochs"}, {"epochs"}, {"width"})
@@ -240,7 +245,7 @@ def test_regimes_vary_one_thing_at_a_time_and_keep_the_steps_when_faces_vary():
 
 
 def test_networks_without_labels_run_on_one_of_the_sets_of_known_truth():
-    runs = beyond.truth("cpu")
+    runs = extensions.truth("cpu")
     alone = {e.dataset for e in runs if e.method == "RN-S" or e.related}
     assert alone == {"synthetic-100-many"}
     assert {e.dataset for e in runs if e.label == "DCNet"} == {
@@ -258,7 +263,7 @@ def revised(monkeypatch):
 
 
 def test_a_revision_is_in_the_name_of_its_methods_runs_alone(revised):
-    new, other = plan.experiment("smoke", "RN-S"), plan.experiment("smoke", "RN")
+    new, other = plans.experiment("smoke", "RN-S"), plans.experiment("smoke", "RN")
     assert new.revision == 1
     assert new.id != replace(new, revision=0).id
     assert Experiment.from_dict(json.loads(new.to_json())) == new
@@ -270,11 +275,11 @@ def test_an_old_run_does_not_answer_for_a_method_that_has_changed(tmp_path, monk
     monkeypatch.setenv("DCLIB_STORE", str(tmp_path))
     monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path / "results"))
     short = {"train_faces": 32, "batch": 16, "epochs": 1, "lr": 0.1}
-    old = plan.experiment("smoke", "RN-S", **short)
+    old = plans.experiment("smoke", "RN-S", **short)
     record = train(old)
-    assert runs.existing(plan.experiment("smoke", "RN-S", **short)) is not None
+    assert runs.existing(plans.experiment("smoke", "RN-S", **short)) is not None
     monkeypatch.setitem(METHODS, "RN-S", replace(METHODS["RN-S"], revision=1))
-    assert runs.existing(plan.experiment("smoke", "RN-S", **short)) is None
+    assert runs.existing(plans.experiment("smoke", "RN-S", **short)) is None
     assert runs.load(old.id).experiment == old  # still there to be read
     for use in (lambda: train(old), lambda: inference.network(record)):
         with pytest.raises(RunError, match=f"run {old.id} is of revision 0 of RN-S, .* at 1"):
@@ -291,8 +296,8 @@ def test_ids_of_committed_runs_stay():
 
 
 def test_each_methods_penalties_are_tried_and_its_own_is_one_of_them():
-    grid = plan.own_settings("smoke")
-    for name in plan.ready("smoke", methods=list(METHODS)):
+    grid = plans.own_settings("smoke")
+    for name in plans.ready("smoke", methods=list(METHODS)):
         method = METHODS[name]
         tried = [e.penalty for e in grid if e.method == name and e.unit_rate == method.unit_rate]
         assert set(method.penalties) <= set(tried)

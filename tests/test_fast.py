@@ -9,15 +9,15 @@ from torch import nn
 from torch.nn import functional
 
 from dclib import METHODS, CollaborativeBlock, build, fast, mtfl_tasks
-from dclib.columns import Apart, Network
 from dclib.errors import RunError
 from dclib.fast import winograd
 from dclib.fast.forms import PLAIN, FastCrossStitch
+from dclib.fast.small_maps import FastConv2d, convolve
 from dclib.fast.stacked import StackedNetwork
-from dclib.fast.tiny import FastConv2d, convolve
 from dclib.fast.ways import Ways, fastest, possible
 from dclib.fast.winograd import WinogradConv2d
 from dclib.methods.cross_stitch import CrossStitch
+from dclib.network import Apart, Network
 
 EVERYWHERE = [n for n, m in METHODS.items() if not m.widened and m.underlying != "tcdcn"]
 

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from fake_records import EXPERIMENT
 
-from dclib import figures
-from dclib.ablation import Ablation, accuracy_changes
-from dclib.figures import ablation as maps
-from dclib.figures import ablation_words as words
+from dclib.study import figures
+from dclib.study.analysis.ablation import Ablation, accuracy_changes
+from dclib.study.figures import ablation as maps
+from dclib.study.figures import ablation_words as words
 
 TASKS = ("landmarks", "gender", "smile", "glasses", "profile")
 FACES = 1000

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from dclib import CollaborativeBlock, build, count_parameters, mtfl_tasks
-from dclib.figures import architecture, layers, sizes
 from dclib.methods import METHODS
+from dclib.study.figures import architecture, layers, sizes
 from dclib.tasks import Angle, Classes, Landmarks
 
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from fake_records import NO_RELATED, fake_record, fake_records
 
-from dclib import cli, figures, paper, selection
+from dclib import cli
 from dclib.cli import training
-from dclib.figures import bars
-from dclib.figures.bars import Bar
+from dclib.study import figures, paper
+from dclib.study.figures import bars
+from dclib.study.figures.bars import Bar
+from dclib.study.plans import selection
 
 STAND_IN = "tiny-imagenet"
 

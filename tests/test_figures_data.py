@@ -5,7 +5,7 @@ import pytest
 from matplotlib.container import BarContainer
 
 from dclib.data.faces import FaceSet, Symmetry
-from dclib.figures.data import interocular_share, label_balance, scale_distribution, sheet
+from dclib.study.figures.data import interocular_share, label_balance, scale_distribution, sheet
 
 
 def faces(count: int = 5, size: int = 12, resolution: int = 8) -> FaceSet:

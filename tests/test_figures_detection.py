@@ -8,15 +8,17 @@ import pytest
 from fake_cascades import GROUP, fake_cascade, fake_cascades, fake_findings
 from PIL import Image
 
-from dclib import figures, paths
+from dclib import paths
 from dclib.data import photos
 from dclib.data.photos import PhotoSet
 from dclib.errors import RunError
-from dclib.figures import detection, detection_pictures, detection_tables, detection_words
-from dclib.mtcnn import comparison, records, reference
-from dclib.mtcnn.comparison import Cascades, gaps, paired, score
-from dclib.paper import reported
-from dclib.stats import Interval, difference, verdict
+from dclib.mtcnn import records, reference
+from dclib.study import figures
+from dclib.study.analysis import cascades
+from dclib.study.analysis.cascades import Cascades, gaps, paired, score
+from dclib.study.analysis.stats import Interval, difference, verdict
+from dclib.study.figures import detection, detection_pictures, detection_tables, detection_words
+from dclib.study.paper import reported
 
 SCALES = {"MTCNNx": (1.0, 40), "DC-MTCNN": (0.9, 25), "MTCNN": (1.2, 60)}
 
@@ -124,10 +126,10 @@ class TestComparison:
             folder.mkdir(parents=True)
             records.save(folder, r.experiment, r.environment, r.history, r.mined, r.findings)
         monkeypatch.setattr(photos, "fingerprint", lambda name: "another")
-        assert [r.id for r in comparison.reference()] == [r.id for r in made]
-        assert comparison.find("cpu")
-        assert not comparison.find("paper")
-        assert comparison.tried() == []
+        assert [r.id for r in cascades.reference()] == [r.id for r in made]
+        assert cascades.find("cpu")
+        assert not cascades.find("paper")
+        assert cascades.tried() == []
 
     def test_cascades_with_other_settings_were_tried_before(self, monkeypatch, tmp_path):
         monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path))
@@ -137,8 +139,8 @@ class TestComparison:
             folder = tmp_path / "cascades" / r.id
             folder.mkdir(parents=True)
             records.save(folder, r.experiment, r.environment, r.history, r.mined, r.findings)
-        assert [r.id for r in comparison.reference()] == [planned.id]
-        assert [r.id for r in comparison.tried()] == [other.id]
+        assert [r.id for r in cascades.reference()] == [planned.id]
+        assert [r.id for r in cascades.tried()] == [other.id]
 
 
 class TestFigures:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fake_records import NO_RELATED, fake_record
 
-from dclib.figures import precision
+from dclib.study.figures import precision
 
 
 def both(method, scale, try_=0):

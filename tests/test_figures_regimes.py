@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from fake_records import EXPERIMENT, fake_record
 
-from dclib.beyond import regimes as regimes_of
 from dclib.errors import RunError
-from dclib.figures import regime_words as words
-from dclib.figures import regimes as pictures
-from dclib.presets import PRESETS
-from dclib.regimes import ALL_FACES, Point, Regimes
-from dclib.stats import DECODERS
+from dclib.study.analysis.regimes import ALL_FACES, Point, Regimes
+from dclib.study.analysis.stats import DECODERS
+from dclib.study.figures import regime_words as words
+from dclib.study.figures import regimes as pictures
+from dclib.study.plans.extensions import regimes as regimes_of
+from dclib.study.plans.presets import PRESETS
 
 BASE = Point.of(PRESETS["cpu"].settings)  # 2,000 faces, 40 epochs, width 0.25
 FEW, MANY = BASE._replace(train_faces=500, epochs=160), BASE._replace(train_faces=8000, epochs=10)

@@ -16,13 +16,14 @@ from matplotlib.patches import Circle
 from test_figures_architecture import assert_legible, words
 from torch import nn
 
-from dclib import build, count_parameters, mtfl_tasks, paths, runs
-from dclib.columns import Method, Network, per_task
-from dclib.comparison import Comparison
-from dclib.figures import relatives, results, sizes, structure
-from dclib.figures.wiring import Wiring
+from dclib import build, count_parameters, mtfl_tasks, paths
 from dclib.methods import METHODS
-from dclib.plan import experiments
+from dclib.network import Method, Network, per_task
+from dclib.records import runs
+from dclib.study.analysis.comparison import Comparison
+from dclib.study.figures import relatives, results, sizes, structure
+from dclib.study.figures.wiring import Wiring
+from dclib.study.plans import experiments
 
 ALL = [[True] * 3] * 3
 OWN = [[s == t for s in range(3)] for t in range(3)]

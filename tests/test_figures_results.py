@@ -8,10 +8,11 @@ import pytest
 from fake_records import NO_RELATED, RELATED, fake_record, fake_records
 from scipy.integrate import dblquad
 
-from dclib import figures, selection
 from dclib.data.faces import FaceSet, Symmetry
-from dclib.figures import curves, framework, results, tables, words
 from dclib.metrics import auc, landmark_errors
+from dclib.study import figures
+from dclib.study.figures import curves, framework, results, tables, words
+from dclib.study.plans import selection
 
 SCALES = {"DCNet": 0.8, "XS": 1.0, "RNx": 0.6, "RN": 1.0, "RN-S": 1.2}
 

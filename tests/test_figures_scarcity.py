@@ -7,12 +7,13 @@ import pytest
 from fake_records import fake_record
 from matplotlib.colors import to_rgba
 
-from dclib import draws, figures
 from dclib.data.faces import FaceSet, Symmetry
-from dclib.figures import BLUE, random_weights, scarcity, scarcity_slices, tables
-from dclib.figures import scarcity_words as words
-from dclib.section4 import drawn_weights
-from dclib.stats import Interval
+from dclib.study import figures
+from dclib.study.analysis import random_draws
+from dclib.study.analysis.stats import Interval
+from dclib.study.figures import BLUE, random_weights, scarcity, scarcity_slices, tables
+from dclib.study.figures import scarcity_words as words
+from dclib.study.plans.section4 import drawn_weights
 
 SCALES = {"DCNet": 0.8, "XS": 1.0, "RN": 1.0, "RN-S": 1.2}
 FACES = {10: 360, 50: 200, 90: 40}
@@ -49,7 +50,7 @@ def smoke():
 @pytest.fixture(scope="module")
 def drawn():
     """Twenty draws: Cross-Stitch fails more often in the last fifteen."""
-    return draws.pairs(
+    return random_draws.pairs(
         [
             fake_record(
                 method,
@@ -381,7 +382,7 @@ class TestWords:
 
     def test_of_our_draws(self, drawn):
         text = words.fig5(drawn, "cpu")
-        one = draws.summary(drawn)
+        one = random_draws.summary(drawn)
         assert f"with the decoder bin, DCNet fails less often in {one.better} of 20 draws" in text
         assert "conditional on one split. Of 100 draws 20 have both of their runs so far." in text
         few = words.fig5(drawn[:2], "cpu")
@@ -392,7 +393,7 @@ class TestWords:
         """The gain grows with the first weight, falls with the second; the third is unrelated."""
         third = [5, 1, 8, 3, 10, 6, 2, 9, 4, 7, 11, 0]
         made = [
-            draws.Draw(
+            random_draws.Draw(
                 n,
                 {"gender": 10.0**n, "glasses": 10.0**-n, "orientation": 10.0 ** third[n]},
                 {d: {"DCNet": np.zeros(3), "XS": np.full(3, n + 1.0)} for d in ("bin", "soft")},
@@ -406,7 +407,7 @@ class TestWords:
 
     def test_of_weights_on_which_the_decoders_do_not_agree(self):
         made = [
-            draws.Draw(
+            random_draws.Draw(
                 n,
                 {"gender": 10.0**n},
                 {"bin": {"DCNet": np.zeros(3), "XS": np.full(3, n + 1.0)}}

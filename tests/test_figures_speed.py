@@ -9,8 +9,9 @@ import pytest
 from fake_records import fake_record
 from scipy.stats import linregress
 
-from dclib import figures, plan
-from dclib.figures import speed, speed_laws, speed_tables, speed_words
+from dclib.study import figures
+from dclib.study import plans as plan
+from dclib.study.figures import speed, speed_laws, speed_tables, speed_words
 
 
 def step(setting, method, contender, *seconds):

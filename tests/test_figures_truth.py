@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from fake_records import NO_RELATED, RELATED, fake_record
 
-from dclib import figures, plan
-from dclib.ablation import CONTENTS, Ablation
-from dclib.figures import truth as shown
-from dclib.truth import PREDICTIONS, SETS, Known, set_of
+from dclib.study import figures, plans
+from dclib.study.analysis.ablation import CONTENTS, Ablation
+from dclib.study.analysis.known_truth import PREDICTIONS, SETS, Known, set_of
+from dclib.study.figures import known_truth as shown
 
 FACES = 400
 SCALES = {  # of landmark errors, by method and set: networks that follow the relation
@@ -62,7 +62,7 @@ def theme():
 
 def test_every_run_of_the_plan_has_its_place():
     for preset in ("smoke", "cpu"):
-        runs = plan.experiments("truth", preset)
+        runs = plans.experiments("truth", preset)
         made = [fake_record(dataset=e.dataset) for e in runs]
         assert {set_of(record) for record in made} <= set(SETS)
     assert {set_of(record) for record in made} == set(SETS)

@@ -7,18 +7,19 @@ import pytest
 import torch
 from fake_records import NO_RELATED, fake_record, fake_records
 
-from dclib import fragments, paper, verdicts
-from dclib.comparison import Comparison
-from dclib.figures import sizes, worth
-from dclib.figures import verdicts as tables
-from dclib.networks import build
+from dclib.factory import build
+from dclib.study import paper, verdicts
+from dclib.study.analysis.comparison import Comparison
+from dclib.study.figures import gain_and_cost, sizes
+from dclib.study.figures import verdicts as tables
+from dclib.study.pages import fragments
+from dclib.study.verdicts import finding
 from dclib.tasks import mtfl_tasks
-from dclib.verdicts import finding
 
 SCALES = {"DCNet": 0.8, "XS": 1.0, "RNx": 0.9, "XSx": 0.9, "RN": 1.0, "RN-S": 1.2}
 
 
-@pytest.mark.parametrize("module", [tables, worth, fragments], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [tables, gain_and_cost, fragments], ids=lambda m: m.__name__)
 def test_doctests(module):
     assert doctest.testmod(module).failed == 0
 
@@ -122,7 +123,7 @@ def small_runs():
 
 @pytest.fixture(scope="module")
 def frame():
-    return worth.table(small_runs())
+    return gain_and_cost.table(small_runs())
 
 
 class TestWorth:
@@ -132,7 +133,7 @@ class TestWorth:
             index=["a", "b", "c", "d", "e"],
         )
         # c costs more than b and fails more often; e costs more than d and gains nothing
-        assert worth.front(frame, "bin") == ["a", "b", "d"]
+        assert gain_and_cost.front(frame, "bin") == ["a", "b", "d"]
 
     def test_costs_are_those_counted_elsewhere(self, frame):
         for method in ("RN-S", "XS", "DCNet"):
@@ -152,12 +153,12 @@ class TestWorth:
         assert (frame["minutes of training"] == 1.5).all()
 
     def test_words_say_who_is_better_and_no_dearer(self, frame):
-        told = worth.words(small_runs(), frame)
+        told = gain_and_cost.words(small_runs(), frame)
         assert "No method fails less often than DCNet" in told
-        assert "RNx" not in worth.better(small_runs(), frame)
+        assert "RNx" not in gain_and_cost.better(small_runs(), frame)
         adds = frame["multiply-adds (M)"]
         assert adds["DCNet"] <= adds["XSx"]
-        assert worth.better(small_runs(), frame, "XSx") == ["DCNet"]
+        assert gain_and_cost.better(small_runs(), frame, "XSx") == ["DCNet"]
 
     def test_a_better_and_cheaper_method_is_named(self):
         tries = small_runs().tries
@@ -166,12 +167,12 @@ class TestWorth:
         for record in records:
             record.environment["seconds"] = 60.0
         group = Comparison(records)
-        frame = worth.table(group)
-        assert worth.better(group, frame) == ["RN"]
-        assert "RN fails less often than DCNet" in worth.words(group, frame)
+        frame = gain_and_cost.table(group)
+        assert gain_and_cost.better(group, frame) == ["RN"]
+        assert "RN fails less often than DCNet" in gain_and_cost.words(group, frame)
 
     def test_figure_has_a_panel_for_each_decoder_and_cost(self, frame):
-        fig = worth.figure(frame)
+        fig = gain_and_cost.figure(frame)
         assert len(fig.axes) == 4
         (key,) = fig.legends
         assert [text.get_text() for text in key.get_texts()] == [*frame.index, "front"]

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dclib import build, fast, mtfl_tasks
-from dclib.fast.flat import FlatSGD
+from dclib.fast.flat_sgd import FlatSGD
 
 SETTINGS = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True}
 

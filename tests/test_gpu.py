@@ -13,14 +13,17 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 
-from dclib import fast, gpu, plan, train
+from dclib import fast
 from dclib.__main__ import main
-from dclib.columns import count_parameters
 from dclib.data.augment import Augmentation
 from dclib.errors import RunError
 from dclib.methods import METHODS
-from dclib.outcomes import judge
-from dclib.train import Run
+from dclib.network import count_parameters
+from dclib.study import plans
+from dclib.study.speed import gpu
+from dclib.training import loop
+from dclib.training.judging import judge
+from dclib.training.loop import Run
 
 CUDA = torch.device("cuda")
 
@@ -41,13 +44,13 @@ def fake(monkeypatch):
         ("is_bf16_supported", True),
     ):
         monkeypatch.setattr(f"torch.cuda.{asked}", lambda answer=answer: answer)
-    made = train.make_network
+    made = loop.make_network
 
     def make_network(experiment):
         with unset_fake_temporarily():  # parameters that are moved must have been real ones
             return made(experiment)
 
-    monkeypatch.setattr(train, "make_network", make_network)
+    monkeypatch.setattr(loop, "make_network", make_network)
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         yield mode
 
@@ -55,7 +58,7 @@ def fake(monkeypatch):
 def rehearse(method, forms, precision="bf16", dataset=None):
     """A training step on augmented faces, and the scores of the test faces."""
     changes = {"dataset": dataset} if dataset else {}
-    e = plan.experiment("smoke", method, train_faces=32, batch=16, **changes)
+    e = plans.experiment("smoke", method, train_faces=32, batch=16, **changes)
     how = fast.choose(CUDA, e.width, e.resolution)
     run = Run(e, how | {"forms": forms, "precision": precision, "layout": "contiguous"})
     index = torch.arange(16, device=CUDA)
@@ -97,7 +100,7 @@ def test_every_form_runs_there(method, forms, precision, fake):
 
 @pytest.mark.parametrize("forms", gpu.FORMS[1:])
 def test_forms_are_compared_with_plain_code(forms, monkeypatch):
-    e = plan.experiment("smoke", "DCNet", width=0.0625, resolution=32)
+    e = plans.experiment("smoke", "DCNet", width=0.0625, resolution=32)
     assert gpu.difference(e, forms, torch.device("cpu")) < gpu.TOLERANCE
 
     def wrong(net, name):
@@ -110,7 +113,7 @@ def test_forms_are_compared_with_plain_code(forms, monkeypatch):
 
 
 def test_forms_are_measured_and_a_wrong_one_stops_it(monkeypatch):
-    e = plan.experiment("smoke", "DCNet", width=0.0625, batch=4, train_faces=8)
+    e = plans.experiment("smoke", "DCNet", width=0.0625, batch=4, train_faces=8)
     told = []
     found = gpu.measure(e, torch.device("cpu"), told.append)
     assert list(found["differences"]) == list(gpu.FORMS[1:])
@@ -131,7 +134,7 @@ def test_the_plan_begins_with_the_papers_training_at_full_width():
 
 
 def test_a_rehearsal_says_what_would_be_done_and_how_much_memory_it_needs(monkeypatch, capsys):
-    slim = [plan.experiment("smoke", name) for name in ("RN", "DCNet")]
+    slim = [plans.experiment("smoke", name) for name in ("RN", "DCNet")]
     monkeypatch.setattr(gpu, "experiments", lambda: slim)
     assert main(["train", "--plan", "gpu", "--dry-run", "--budget-minutes", "15"]) == 0
     first, *each, last = capsys.readouterr().out.splitlines()
@@ -141,7 +144,7 @@ def test_a_rehearsal_says_what_would_be_done_and_how_much_memory_it_needs(monkey
     ] * 2
     assert "15 min" in last
     held = [gpu._memory(e) for e in slim]
-    weights = [4 * count_parameters(train.make_network(e)) for e in slim]
+    weights = [4 * count_parameters(loop.make_network(e)) for e in slim]
     for total, own in zip(held, weights, strict=True):
         assert 3 * own < total < 40 * own
     assert held[1] > held[0]
@@ -156,7 +159,8 @@ def test_without_a_gpu_nothing_is_trained(monkeypatch, capsys):
 
 
 def test_training_needs_no_package_of_books_and_clusters():
-    code = "import sys, dclib.train, dclib.gpu, dclib.parcel; print([*sys.modules])"
+    modules = "dclib.training.loop, dclib.study.speed.gpu, dclib.records.parcel"
+    code = f"import sys, {modules}; print([*sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in ast.literal_eval(done.stdout)}
     unwanted = {"IPython", "dask", "distributed", "pandas", "seaborn", "matplotlib", "scipy"}

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from dclib import plan, presets, runs
 from dclib.errors import RunError
 from dclib.mtcnn import records as cascades
+from dclib.records import runs
+from dclib.study import plans
+from dclib.study.plans import presets
 
 TABLE = Path(__file__).with_name("plan_ids.csv")
 
@@ -22,9 +24,9 @@ def planned() -> dict[tuple[str, str], tuple[str, str]]:
     """(preset, plan) -> number of its runs, and digest of their ids in order."""
     made = {}
     for preset in presets.PRESETS:
-        for figure in plan.FIGURES:
+        for figure in plans.FIGURES:
             try:
-                ids = [e.id for e in plan.experiments(figure, preset)]
+                ids = [e.id for e in plans.experiments(figure, preset)]
             except RunError:  # its learning rates are not chosen yet
                 continue
             digest = hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]

@@ -13,14 +13,16 @@ from test_methods import CASES, SIZE, make
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dclib import build, fast, inference, mtfl_tasks, runs
+from dclib import build, fast, mtfl_tasks
 from dclib.__main__ import main
 from dclib.errors import RunError
-from dclib.folding import _as_matrix, _Matrix, _SplitBlock, fold, suit
-from dclib.onnxfile import describe
-from dclib.predict import positions, predict, probabilities
+from dclib.fast.folding import _as_matrix, _Matrix, _SplitBlock, fold, suit
+from dclib.records import runs
 from dclib.simcc import SimCC
 from dclib.tasks import Angle, Classes, Landmarks, Orientation, label_logits
+from dclib.use import inference
+from dclib.use.onnx_file import describe
+from dclib.use.predict import positions, predict, probabilities
 
 TASKS = (Landmarks(48), Classes("smile", 2), Angle("yaw"))
 
@@ -389,7 +391,7 @@ def test_the_second_prediction_imports_no_torch(record, photo, tmp_path):
 
 def test_training_and_predicting_import_none_of_the_packages():
     code = (
-        "import sys, dclib.train, dclib.predict;"
+        "import sys, dclib.training.loop, dclib.use.predict;"
         "print([p for p in ('onnx', 'onnxruntime', 'onnxscript') if p in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -6,18 +6,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dclib import data, plan, runs
-from dclib.comparison import Comparison
+from dclib import data
 from dclib.data import DataSet, cache, synthetic
 from dclib.data.faces import Symmetry
 from dclib.errors import DataError, RunError
-from dclib.figures import results, tables
-from dclib.outcomes import Outcomes, judge
-from dclib.predict import predict
-from dclib.runs import Record
+from dclib.records import runs
+from dclib.records.outcomes import Outcomes
+from dclib.records.runs import Record
+from dclib.study import plans
+from dclib.study.analysis.comparison import Comparison
+from dclib.study.figures import results, tables
 from dclib.tasks import Angle, Classes, Landmarks
-from dclib.train import train
-from dclib.verify import verify
+from dclib.training.judging import judge
+from dclib.training.loop import train
+from dclib.training.verify import verify
+from dclib.use.predict import predict
 
 RESOLUTION = 32
 TASKS = (Classes("smile", 2), Angle("yaw"))
@@ -57,7 +60,7 @@ def labels_only(tmp_path, monkeypatch) -> str:
 
 def run(dataset: str, method: str, **changes) -> Record:
     settings = {"resolution": RESOLUTION, "train_faces": 32, "batch": 16, "epochs": 2, "lr": 0.1}
-    return train(plan.experiment("smoke", method, dataset=dataset, **settings | changes))
+    return train(plans.experiment("smoke", method, dataset=dataset, **settings | changes))
 
 
 def test_a_single_task_network_of_a_label_is_trained_verified_and_asked(labels_only):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from dclib import measuring
+from dclib.study.speed import measuring
 
 
 def test_steps_take_turns_and_the_first_round_does_not_count(monkeypatch):

@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dclib import METHODS, build, count_parameters, mtfl_tasks, paths, presets
-from dclib.columns import Network
+from dclib import METHODS, build, count_parameters, mtfl_tasks, paths
 from dclib.methods.relationship import EVERY
+from dclib.network import Network
+from dclib.study.plans import presets
 from dclib.tasks import Angle, Classes, Landmarks
 
 SIZE = 64

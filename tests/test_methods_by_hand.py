@@ -7,7 +7,6 @@ from torch import nn
 from toy_columns import TASKS, column, network
 
 from dclib.block import CollaborativeBlock
-from dclib.columns import Network
 from dclib.methods import METHODS
 from dclib.methods.cross_stitch import CrossStitch
 from dclib.methods.hyperface import Branch
@@ -21,6 +20,7 @@ from dclib.methods.sluice import Sluice
 from dclib.methods.sluice import overlap as halves_overlap
 from dclib.methods.tcdcn import stopping_score
 from dclib.methods.trace_norm import last_axis_flattening, tensor_train, tucker
+from dclib.network import Network
 
 
 def dots(*values: float) -> list[torch.Tensor]:

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from dclib import build, plan
+from dclib import build
 from dclib.fast import choose
-from dclib.optimiser import make_optimiser
+from dclib.study import plans
 from dclib.tasks import Classes
-from dclib.train import Run, train
+from dclib.training.loop import Run, train
+from dclib.training.optimiser import make_optimiser
 
 CPU = choose(torch.device("cpu"))
 TASKS = (Classes("main", 3), Classes("other", 2))
@@ -51,7 +52,7 @@ def test_joined_it_is_cross_stitch():
 def test_units_learn_only_when_joined(stage, learns):
     net = make()
     net.enter(stage)
-    experiment = plan.experiment("smoke", "XS-single", lr=0.1)
+    experiment = plans.experiment("smoke", "XS-single", lr=0.1)
     optimiser = make_optimiser(experiment, net)
     before = [mixer.alpha.detach().clone() for mixer in net.mixers]
     logits = net(torch.randn(4, 3, 32, 32))
@@ -94,4 +95,4 @@ def test_a_run_has_the_epochs_of_both_stages(tmp_path, monkeypatch):
 
 
 def tiny():
-    return plan.experiment("smoke", "XS-single", train_faces=32, batch=16, epochs=2, lr=0.1)
+    return plans.experiment("smoke", "XS-single", train_faces=32, batch=16, epochs=2, lr=0.1)

@@ -8,12 +8,13 @@ from interrupted import Interruption, assert_same_bits, interrupt_after
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from dclib import build, plan
+from dclib import build
 from dclib.fast import choose
 from dclib.methods.progressive import Laterals
-from dclib.optimiser import make_optimiser
+from dclib.study import plans
 from dclib.tasks import Classes
-from dclib.train import Run, train
+from dclib.training.loop import Run, train
+from dclib.training.optimiser import make_optimiser
 
 CPU = choose(torch.device("cpu"))
 TASKS = (Classes("main", 3), Classes("first", 2), Classes("second", 4))
@@ -132,7 +133,7 @@ def test_finished_columns_are_frozen_to_the_bit():
     kept = {}
     for stage in range(3):
         (name,) = net.enter(stage)
-        optimiser = make_optimiser(plan.experiment("smoke", "Progressive", lr=0.1), net)
+        optimiser = make_optimiser(plans.experiment("smoke", "Progressive", lr=0.1), net)
         for _ in range(2):
             net.train()
             optimiser.zero_grad()
@@ -187,7 +188,7 @@ def store(tmp_path, monkeypatch):
 
 def tiny(method="Progressive", **changes):
     settings = {"train_faces": 32, "batch": 16, "epochs": 2, "lr": 0.1} | changes
-    return plan.experiment("smoke", method, **settings)
+    return plans.experiment("smoke", method, **settings)
 
 
 def test_a_run_goes_through_all_epochs_in_each_stage_and_resumes_within(store, monkeypatch):

@@ -5,15 +5,9 @@ import pytest
 import torch
 from toy_columns import TASKS, loss, network, untouched
 
-from dclib import plan
-from dclib.methods.relationship import (
-    EVERY,
-    METHOD,
-    precision,
-    quadratic_form,
-    task_covariance,
-)
-from dclib.train import train
+from dclib.methods.relationship import EVERY, METHOD, precision, quadratic_form, task_covariance
+from dclib.study import plans
+from dclib.training.loop import train
 
 
 def positive_definite(size: int, rng: np.random.Generator) -> np.ndarray:
@@ -131,7 +125,7 @@ def test_a_larger_weight_makes_the_penalty_smaller(tmp_path, monkeypatch):
     monkeypatch.setenv("DCLIB_STORE", str(tmp_path))
     short = {"train_faces": 48, "batch": 16, "epochs": 3, "lr": 0.1}
     slight, strong = (
-        train(plan.experiment("smoke", "DRN", penalty=weight, **short)).history
+        train(plans.experiment("smoke", "DRN", penalty=weight, **short)).history
         for weight in (METHOD.penalty, 0.1)
     )
     assert np.isfinite([row["loss.penalty"] for row in slight]).all()

@@ -5,10 +5,10 @@ import pytest
 import torch
 from toy_columns import CHANNELS, TASKS, loss, network, untouched
 
-from dclib import plan
 from dclib.methods.sluice import METHOD, Sluice, overlap
-from dclib.optimiser import make_optimiser
-from dclib.train import make_network
+from dclib.study import plans
+from dclib.training.loop import make_network
+from dclib.training.optimiser import make_optimiser
 
 
 def test_by_hand():
@@ -104,7 +104,7 @@ def test_columns_alone_are_single_task_networks():
 
 
 def test_alpha_learns_apart_and_without_decay():
-    experiment = plan.experiment("smoke", "Sluice", unit_rate=10.0)
+    experiment = plans.experiment("smoke", "Sluice", unit_rate=10.0)
     net = make_network(experiment)
     others, units = make_optimiser(experiment, net).param_groups
     assert {id(p) for p in units["params"]} == {id(unit.alpha) for unit in net.mixers}

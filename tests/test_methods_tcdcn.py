@@ -6,11 +6,12 @@ import torch
 from interrupted import Interruption, assert_same_bits, interrupt_after
 from torch.nn import functional
 
-from dclib import build, count_parameters, mtfl_tasks, plan
+from dclib import build, count_parameters, mtfl_tasks
 from dclib.methods import tcdcn
 from dclib.methods.tcdcn import stopped, stopping_score
+from dclib.study import plans
 from dclib.tasks import Classes, Landmarks
-from dclib.train import Run, train
+from dclib.training.loop import Run, train
 from dclib.underlying import AbsoluteTanh, SmallGrey
 
 NAMES = ("landmarks", "gender", "smile", "glasses", "profile")
@@ -199,7 +200,7 @@ def test_a_run_stops_tasks_and_resumes_to_the_same_bits(method, tmp_path, monkey
         return step(self, images, targets, weights)
 
     monkeypatch.setattr(Run, "step", watched)
-    experiment = plan.experiment("smoke", method, train_faces=48, batch=16, epochs=6, lr=0.1)
+    experiment = plans.experiment("smoke", method, train_faces=48, batch=16, epochs=6, lr=0.1)
 
     monkeypatch.setenv("DCLIB_STORE", str(tmp_path / "whole"))
     whole = train(experiment)

@@ -8,15 +8,15 @@ import pytest
 from PIL import Image
 from test_mtcnn_detect import white_squares
 
-from dclib import inference
 from dclib.__main__ import main
 from dclib.data.mtfl_faces import training_square
 from dclib.errors import DataError, RunError
 from dclib.mtcnn import pipeline
 from dclib.mtcnn.detect import Detections
-from dclib.predict import in_squares
-from dclib.presets import experiment
-from dclib.train import train
+from dclib.study.plans.presets import experiment
+from dclib.training.loop import train
+from dclib.use import inference
+from dclib.use.predict import in_squares
 
 SQUARES = [(30, 40, 90, 100), (150, 60, 220, 130)]
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dclib import runs
 from dclib.errors import RunError
 from dclib.mtcnn import records
 from dclib.mtcnn.experiment import CascadeExperiment
 from dclib.mtcnn.findings import Findings, restore
+from dclib.records import runs
 
 EXPERIMENT = CascadeExperiment(
     method="DC-MTCNN",

@@ -15,8 +15,9 @@ from test_mtcnn_evaluate import FACE, photo_set
 from dclib import paths
 from dclib.cli import cascades
 from dclib.errors import RunError
-from dclib.mtcnn import evaluate, pace, reference
+from dclib.mtcnn import evaluate, reference
 from dclib.mtcnn.detect import Detections
+from dclib.study.speed import detection
 
 BOX = [5, 5, 25, 25]
 FACES = photo_set([[BOX]] * 3, points=(FACE[None].astype(np.float32),) * 3)
@@ -130,10 +131,10 @@ def test_nothing_to_score_and_no_package_to_time(tmp_path):
 
 def test_a_package_that_lacks_what_it_needs_is_named(monkeypatch, tmp_path):
     (tmp_path / "facenet_pytorch.py").write_text("import what_it_needs")
-    monkeypatch.setattr(pace.public, "stages", lambda folder: {})
-    monkeypatch.setattr(pace, "Cascade", lambda stages: None)
+    monkeypatch.setattr(detection.public, "stages", lambda folder: {})
+    monkeypatch.setattr(detection, "Cascade", lambda stages: None)
     with pytest.raises(RunError, match=r"facenet-pytorch in .* cannot be imported .*what_it_needs"):
-        pace.measure([tmp_path])
+        detection.measure([tmp_path])
 
 
 def test_published_weights_are_scored_by_our_own_detection(sets, monkeypatch, capsys, tmp_path):
@@ -168,15 +169,15 @@ def test_times_of_all_and_what_each_found(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "tensorflow", tensorflow)
     monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path / "results"))
     seen = {"crops": [FACES.read(1)] * 2, "group": [FACES.read(2)]}
-    monkeypatch.setattr(pace, "photos", lambda: seen)
-    monkeypatch.setattr(pace.public, "stages", lambda folder: {})
-    monkeypatch.setattr(pace, "Cascade", lambda stages: Namespace(detect=lambda pixels: []))
+    monkeypatch.setattr(detection, "photos", lambda: seen)
+    monkeypatch.setattr(detection.public, "stages", lambda folder: {})
+    monkeypatch.setattr(detection, "Cascade", lambda stages: Namespace(detect=lambda pixels: []))
     before = list(sys.path)
     cascades.detectors(Namespace(time=True, package=[tmp_path / "a", tmp_path / "b"], file=[]))
     told = capsys.readouterr().out
     assert "as fast as facenet-pytorch; faces in 2 photos: 0, and 4 by facenet-pytorch" in told
     assert "as fast as mtcnn; faces in 2 photos: 0, and 6 by mtcnn" in told
-    record = pace.read()
+    record = detection.read()
     assert record["photos"]["crops"] == {"count": 2, "size": [80, 60]}
     assert record["versions"] == {"facenet-pytorch": "", "mtcnn": "1.0.0"}
     assert {len(times) for of in record["seconds"].values() for times in of.values()} == {7}
@@ -186,7 +187,7 @@ def test_times_of_all_and_what_each_found(monkeypatch, tmp_path, capsys):
 
 def test_how_many_times_as_fast_is_told_by_round_and_package():
     times = {"dclib": [1.0, 2.0], "facenet-pytorch": [2.0, 6.0], "mtcnn": [1.0, 1.0]}
-    found = pace.ratios({"seconds": {"crops": times}})
+    found = detection.ratios({"seconds": {"crops": times}})
     assert {key: each.tolist() for key, each in found.items()} == {
         ("crops", "facenet-pytorch"): [2.0, 3.0],
         ("crops", "mtcnn"): [1.0, 0.5],

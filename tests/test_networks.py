@@ -11,9 +11,9 @@ from torch.nn import functional
 from torchvision.models import get_model
 
 from dclib import METHODS, build, count_parameters, mtfl_tasks, underlying
-from dclib.figures.sizes import formula
+from dclib.factory import matched_width
 from dclib.methods.cross_stitch import CrossStitch
-from dclib.networks import matched_width
+from dclib.study.figures.sizes import formula
 from dclib.tasks import Angle, Orientation
 
 TASKS = mtfl_tasks(112)
@@ -297,7 +297,7 @@ def test_official_weights_of_other_networks(name, monkeypatch):
     """Loaded into every column; of inception also with the classifier that comes with them."""
     official = get_model(name, weights=None, **({"init_weights": False} if "inc" in name else {}))
     monkeypatch.setattr(
-        "dclib.pretraining.state", lambda name, width, weights, cut: cut(official).state_dict()
+        "dclib.pretrained.state", lambda name, width, weights, cut: cut(official).state_dict()
     )
     columns = underlying.columns([name, name], pretrained="imagenet")
     for column in columns:

@@ -4,14 +4,14 @@ import doctest
 
 import pytest
 
-import dclib.paper
+import dclib.study.paper
 from dclib.methods import METHODS
 from dclib.mtcnn import stages
-from dclib.paper import CLAIMS, claims, difference, failure_rate, number, reported
+from dclib.study.paper import CLAIMS, claims, difference, failure_rate, number, reported
 
 
 def test_doctests():
-    assert doctest.testmod(dclib.paper).failed == 0
+    assert doctest.testmod(dclib.study.paper).failed == 0
 
 
 # Read off the paper: (value, what it is of).

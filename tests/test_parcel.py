@@ -5,9 +5,10 @@ import zipfile
 import pytest
 from fake_records import fake_record
 
-from dclib import parcel, paths, runs
+from dclib import paths
 from dclib.__main__ import main
 from dclib.errors import RunError
+from dclib.records import parcel, runs
 
 
 @pytest.fixture

@@ -14,15 +14,19 @@ from tiny_tiny_imagenet import COUNTS, KINDS, Tiny
 from torch import nn
 from torchvision.models import ResNet18_Weights, SqueezeNet1_1_Weights, get_model
 
-from dclib import build, paths, plan, pretraining, runs
+from dclib import build, paths
 from dclib.__main__ import main
 from dclib.data import tiny_imagenet
 from dclib.data.augment import normalise
 from dclib.errors import RunError
-from dclib.experiment import Experiment
 from dclib.fast import choose
+from dclib.pretrained import MLNET_FILE, file_name, places, state
+from dclib.records import runs
+from dclib.records.experiment import Experiment
+from dclib.study import plans
+from dclib.study.plans import pretraining
 from dclib.tasks import Classes
-from dclib.train import Run
+from dclib.training.loop import Run
 from dclib.underlying import UNDERLYING, blocks
 
 TASKS = (Classes("main", 3), Classes("other", 2))
@@ -59,7 +63,7 @@ def official(hub, name: str, weights) -> nn.Module:
 
 def test_official_weights_come_from_torchvision_s_cache(hub):
     model = official(hub, "squeezenet1_1", SqueezeNet1_1_Weights)
-    found = pretraining.state("squeezenet1_1", 1.0, "imagenet", features_of)
+    found = state("squeezenet1_1", 1.0, "imagenet", features_of)
     expected = features_of(model).state_dict()
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[key], expected[key]) for key in expected)
@@ -87,7 +91,7 @@ def test_pretrained_columns_are_alike_but_apart_and_heads_are_not(hub):
 
 def test_two_states_share_nothing(hub):
     official(hub, "squeezenet1_1", SqueezeNet1_1_Weights)
-    one, two = (pretraining.state("squeezenet1_1", 1, "imagenet", features_of) for _ in range(2))
+    one, two = (state("squeezenet1_1", 1, "imagenet", features_of) for _ in range(2))
     assert not {t.data_ptr() for t in one.values()} & {t.data_ptr() for t in two.values()}
 
 
@@ -96,13 +100,13 @@ def test_loading_draws_no_random_numbers(hub):
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    pretraining.state("squeezenet1_1", 1, "imagenet", features_of)
+    state("squeezenet1_1", 1, "imagenet", features_of)
     assert torch.equal(torch.rand(4), expected)
 
 
 def test_what_is_missing_is_named_with_its_place(hub):
     with pytest.raises(RunError) as told:
-        pretraining.state("resnet18", 1, "imagenet", UNDERLYING["resnet18"].cut)
+        state("resnet18", 1, "imagenet", UNDERLYING["resnet18"].cut)
     message = str(told.value)
     assert message.startswith("resnet18-f37072fd.pth cannot be fetched")
     assert "https://download.pytorch.org/models/resnet18-f37072fd.pth" in message
@@ -114,7 +118,7 @@ def test_what_is_missing_is_named_with_its_place(hub):
 def test_a_damaged_file_is_named(hub, content):
     (hub / "resnet18-f37072fd.pth").write_bytes(content)
     with pytest.raises(RunError, match=r"resnet18-f37072fd.pth: damaged .*anew") as told:
-        pretraining.state("resnet18", 1, "imagenet", UNDERLYING["resnet18"].cut)
+        state("resnet18", 1, "imagenet", UNDERLYING["resnet18"].cut)
     assert "\n" not in str(told.value)
 
 
@@ -131,7 +135,7 @@ class Trap:
 def test_only_weights_are_unpickled(hub, tmp_path):
     torch.save({"conv1.weight": Trap(tmp_path / "sprung")}, hub / "resnet18-f37072fd.pth")
     with pytest.raises(RunError, match="damaged"):
-        pretraining.state("resnet18", 1, "imagenet", UNDERLYING["resnet18"].cut)
+        state("resnet18", 1, "imagenet", UNDERLYING["resnet18"].cut)
     assert not (tmp_path / "sprung").exists()
 
 
@@ -146,7 +150,7 @@ def test_only_weights_are_unpickled(hub, tmp_path):
 )
 def test_weights_that_do_not_exist(hub, name, width, pretrained, message):
     with pytest.raises(ValueError, match=message):
-        pretraining.state(name, width, pretrained, features_of)
+        state(name, width, pretrained, features_of)
 
 
 # Tiny-ImageNet
@@ -218,7 +222,7 @@ def test_columns_start_from_the_stand_in(store):
 
 def test_a_run_of_faces_starts_from_the_stand_in(store):
     _, file = pretraining.pretrain(pretraining.experiment("resnet18", 0.125))
-    experiment = plan.experiment(
+    experiment = plans.experiment(
         "smoke", "RN", train_faces=16, batch=8, epochs=1, lr=0.1, pretrained="tiny-imagenet"
     )
     assert "from tiny-imagenet" in experiment.title
@@ -244,12 +248,12 @@ def test_the_command_trains_once_and_publishes(store, capsys):
 
 def test_committed_weights_come_first(store):
     first, second = ({"0.0.weight": torch.full((1,), v)} for v in (1.0, 2.0))
-    for place, state in zip(pretraining.places(), (first, second), strict=True):
+    for place, column in zip(places(), (first, second), strict=True):
         place.mkdir(parents=True)
-        save_file(state, place / FILE)
-    assert pretraining.state("resnet18", 0.125, "tiny-imagenet", features_of) == first
-    (pretraining.places()[0] / FILE).unlink()
-    assert pretraining.state("resnet18", 0.125, "tiny-imagenet", features_of) == second
+        save_file(column, place / FILE)
+    assert state("resnet18", 0.125, "tiny-imagenet", features_of) == first
+    (places()[0] / FILE).unlink()
+    assert state("resnet18", 0.125, "tiny-imagenet", features_of) == second
 
 
 def test_weights_that_were_not_trained_yet(store):
@@ -261,7 +265,7 @@ def test_weights_that_were_not_trained_yet(store):
 
 
 def test_damaged_weights_are_named(store):
-    place = pretraining.places()[1]
+    place = places()[1]
     place.mkdir(parents=True)
     (place / FILE).write_bytes(b"\x10\0\0\0\0\0\0\0{")
     with pytest.raises(RunError, match=rf"{FILE}: damaged .*pretrain resnet18"):
@@ -276,7 +280,7 @@ def test_networks_without_a_single_task_run_are_refused(store, capsys):
 @pytest.mark.parametrize("value", [True, "ImageNet", None, ""])
 def test_experiments_know_the_weights_by_name(value):
     with pytest.raises(ValueError, match="pretrained="):
-        plan.experiment("smoke", "RN", pretrained=value)
+        plans.experiment("smoke", "RN", pretrained=value)
 
 
 # The committed weights
@@ -292,7 +296,7 @@ def test_the_card_says_what_the_files_are():
         about = told(file)
         run = Experiment.from_dict(about["experiment"])
         assert run.id == about["run"]
-        assert file.name == pretraining.file_name(run.underlying, run.width)
+        assert file.name == file_name(run.underlying, run.width)
         command = f"python -m dclib pretrain {run.underlying} --width {run.width:g}"
         row = next(line for line in card.splitlines() if file.name in line)
         size = f"{file.stat().st_size / 1e6:.1f} MB"
@@ -306,9 +310,9 @@ def test_the_card_says_what_the_files_are():
 def reference():
     """Images, and what the package's own graph makes of them, where the weights are here."""
     mirror = paths.mirror()
-    if not (mirror and (mirror / pretraining.MLNET_FILE).exists()):
+    if not (mirror and (mirror / MLNET_FILE).exists()):
         pytest.skip("the weights of ML.NET are not here")
-    return np.load((mirror / pretraining.MLNET_FILE).with_name("reference.npz"))
+    return np.load((mirror / MLNET_FILE).with_name("reference.npz"))
 
 
 def test_weights_of_ml_net_give_the_features_of_their_own_graph(reference):
@@ -332,7 +336,7 @@ def test_weights_of_ml_net_that_are_not_here(tmp_path, monkeypatch, content, mes
     monkeypatch.setenv("DCLIB_DATA", str(tmp_path))
     monkeypatch.delenv("DCLIB_MIRROR", raising=False)
     if content:
-        file = tmp_path / pretraining.MLNET_FILE
+        file = tmp_path / MLNET_FILE
         file.parent.mkdir()
         if isinstance(content, bytes):
             file.write_bytes(content)

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dclib import bench, fast, roofline
-from dclib.networks import build
-from dclib.roofline import Convolution
+from dclib import fast
+from dclib.factory import build
+from dclib.study.speed import bench, roofline
+from dclib.study.speed.roofline import Convolution
 from dclib.tasks import mtfl_tasks
 
 SHAPE = Convolution(3, 1, 1, 64, 32, 16)

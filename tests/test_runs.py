@@ -8,11 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dclib import plan, runs
+from dclib import files
 from dclib.errors import RunError
-from dclib.experiment import Experiment
-from dclib.outcomes import ERROR_UNITS, OFFSET_UNITS, Outcomes
-from dclib.runs import Record
+from dclib.records import runs
+from dclib.records.experiment import Experiment
+from dclib.records.outcomes import ERROR_UNITS, OFFSET_UNITS, Outcomes
+from dclib.records.runs import Record
+from dclib.study import plans
 
 FACES, EPOCHS = 300, 5
 
@@ -34,7 +36,7 @@ def make_outcomes(seed: int = 0, faces: int = FACES) -> Outcomes:
 
 @pytest.fixture
 def experiment() -> Experiment:
-    return plan.experiment("smoke", "RN-S")
+    return plans.experiment("smoke", "RN-S")
 
 
 @pytest.fixture
@@ -109,14 +111,14 @@ def test_record_round_trip(record, experiment):
     assert again.experiment == experiment
     assert again.history == [{"epoch": 0}]
     assert np.array_equal(again.outcomes.bins, make_outcomes().bins)
-    assert runs.find([plan.experiment("smoke", "RN"), experiment]) == [again]
+    assert runs.find([plans.experiment("smoke", "RN"), experiment]) == [again]
 
 
 def test_runs_are_found_by_the_start_of_their_id(record, experiment):
     assert runs.load(experiment.id[:5]).id == experiment.id
     with pytest.raises(RunError, match="no run"):
         runs.load("0" * 12)
-    other = make_record(plan.experiment("smoke", "RN"))
+    other = make_record(plans.experiment("smoke", "RN"))
     with pytest.raises(RunError, match="several runs"):
         runs.load("")
     assert {r.id for r in runs.every()} == {experiment.id, other.id}
@@ -178,14 +180,14 @@ def test_a_folder_without_a_record_is_no_run(record, experiment):
 
 def test_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "file"
-    runs.write_atomically(path, b"first")
+    files.write_atomically(path, b"first")
 
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(RunError, match=r"No space left.*free space"):
-        runs.write_atomically(path, b"second")
+        files.write_atomically(path, b"second")
     assert path.read_bytes() == b"first"
     assert list(tmp_path.iterdir()) == [path]
 

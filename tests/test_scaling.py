@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import linregress
 
-from dclib import scaling
-from dclib.bench import Setting
+from dclib.study.speed import scaling
+from dclib.study.speed.bench import Setting
 
 TINY = Setting(0.125, 32, 4)
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dclib.figures import shift as pictures
-from dclib.verdicts import shift
+from dclib.study.figures import shift as pictures
+from dclib.study.verdicts import shift
 
 RNG = np.random.default_rng(0)
 TRUTH = RNG.uniform(5, 40, (400, 5, 2))

@@ -5,11 +5,13 @@ import json
 import pytest
 import rival_code
 
-from dclib import bench, environment, roofline, scaling, speed
+from dclib import environment
 from dclib.__main__ import main
-from dclib.bench import Setting
 from dclib.errors import RunError
-from dclib.networks import build
+from dclib.factory import build
+from dclib.study import speed
+from dclib.study.speed import bench, roofline, scaling
+from dclib.study.speed.bench import Setting
 from dclib.tasks import mtfl_tasks
 
 TINY = Setting(0.125, 32, 4)

@@ -12,9 +12,9 @@ from torch.nn.utils import parametrizations, prune
 from torchvision.ops import StochasticDepth
 
 from dclib import build, mtfl_tasks
-from dclib.folding import fold
-from dclib.split import split
-from dclib.watching import private
+from dclib.fast.folding import fold
+from dclib.splitting.split import split
+from dclib.splitting.watching import private
 
 SEEN: list[Tensor] = []
 CALLS = 0

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-import dclib.stats
+import dclib.study.analysis.stats
 from dclib.metrics import failure_rate
-from dclib.stats import (
+from dclib.study.analysis.stats import (
     Chance,
     Interval,
     Verdict,
@@ -31,7 +31,7 @@ def coins(rates, tries, faces, seed=0):
 
 
 def test_doctests():
-    assert doctest.testmod(dclib.stats).failed == 0
+    assert doctest.testmod(dclib.study.analysis.stats).failed == 0
 
 
 class TestFailures:

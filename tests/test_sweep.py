@@ -8,8 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dclib import paths, plan, presets, runs, selection
+from dclib import paths
 from dclib.errors import RunError
+from dclib.records import runs
+from dclib.study import plans
+from dclib.study.plans import presets, selection
 from dclib.sweep import require
 
 
@@ -41,14 +44,14 @@ def fake_record():
 
 def tiny(method: str = "RN-S", **changes):
     settings = {"train_faces": 32, "batch": 16, "epochs": 1, "lr": 0.1} | changes
-    return plan.experiment("smoke", method, **settings)
+    return plans.experiment("smoke", method, **settings)
 
 
 def test_what_is_missing_is_trained_and_the_rest_is_read(monkeypatch):
     one, other = tiny(), tiny("RN")
     first = require([one], progress=False)
     trained = []
-    from dclib import train as training
+    from dclib.training import loop as training
 
     original = training.train
     monkeypatch.setattr(
@@ -159,13 +162,13 @@ def test_nothing_is_chosen_on_test_faces(fake_record):
 
 def test_an_unselected_rate_says_how_to_select():
     with pytest.raises(RunError, match=r"train --plan rates --preset cpu.*select"):
-        plan.experiments("fig3", "cpu")
+        plans.experiments("fig3", "cpu")
 
 
 def test_a_figure_has_the_methods_whose_rate_is_selected(fake_record):
-    grid = [e for e in plan.experiments("rates", "cpu") if e.method == "RN"]
+    grid = [e for e in plans.experiments("rates", "cpu") if e.method == "RN"]
     selection.write([fake_record(e, [0.1]) for e in grid])
-    runs_of_figure = plan.experiments("fig3", "cpu")
+    runs_of_figure = plans.experiments("fig3", "cpu")
     assert {e.label for e in runs_of_figure} == {"RN"}
     assert {e.lr for e in runs_of_figure} == {presets.GRID.rates[0]}
     assert [e.try_ for e in runs_of_figure] == [0, 1, 2]

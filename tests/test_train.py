@@ -13,24 +13,28 @@ import pytest
 import torch
 from interrupted import Interruption, assert_same_bits, interrupt_after, without_time
 
-from dclib import checkpoint, data, paths, plan, presets, runs
-from dclib.batches import draws_of_epoch, face_sets
-from dclib.checkpoint import CHECKPOINT
+from dclib import data, paths
 from dclib.errors import DataError, RunError
-from dclib.experiment import Experiment
+from dclib.factory import build
 from dclib.fast import choose
 from dclib.fast.ways import Measured
-from dclib.networks import build
-from dclib.optimiser import make_optimiser, rate
-from dclib.outcomes import judge
-from dclib.train import Run, make_network, train
-from dclib.verify import verify
+from dclib.records import runs
+from dclib.records.experiment import Experiment
+from dclib.study import plans
+from dclib.study.plans import presets
+from dclib.training import checkpoint
+from dclib.training.batches import draws_of_epoch, face_sets
+from dclib.training.checkpoint import CHECKPOINT
+from dclib.training.judging import judge
+from dclib.training.loop import Run, make_network, train
+from dclib.training.optimiser import make_optimiser, rate
+from dclib.training.verify import verify
 
 CPU = choose(torch.device("cpu"))
 
 
 def tiny(method: str = "RN-S", **changes) -> Experiment:
-    return plan.experiment(
+    return plans.experiment(
         "smoke", method, **{"train_faces": 48, "batch": 16, "epochs": 3, "lr": 0.1} | changes
     )
 
@@ -59,8 +63,8 @@ def test_a_killed_process_loses_at_most_its_epoch(store, monkeypatch):
     experiment = tiny("RN-S", epochs=12)
     code = (
         "import json, sys\n"
-        "from dclib.experiment import Experiment\n"
-        "from dclib.train import train\n"
+        "from dclib.records.experiment import Experiment\n"
+        "from dclib.training.loop import train\n"
         "experiment = Experiment.from_dict(json.loads(sys.argv[1]))\n"
         "train(experiment, lambda row: print(row['epoch'], flush=True))\n"
     )

@@ -8,24 +8,35 @@ import pytest
 from fake_cascades import fake_cascades
 from fake_records import fake_record, fake_records
 
-from dclib import paper, plan, report, verdicts
-from dclib.ablation import Ablation
 from dclib.block import CollaborativeBlock
-from dclib.campaign import FACES
-from dclib.columns import count_parameters
 from dclib.metrics import THRESHOLD
 from dclib.mtcnn import stages
-from dclib.presets import PRESETS
-from dclib.section4 import drawn_weights
+from dclib.network import count_parameters
+from dclib.study import paper, verdicts
+from dclib.study import plans as plan
+from dclib.study.analysis.ablation import Ablation
+from dclib.study.pages import report
+from dclib.study.plans.presets import PRESETS
+from dclib.study.plans.section4 import drawn_weights
+from dclib.study.speed.forecast import FACES
+from dclib.study.verdicts import (
+    cascades,
+    checks,
+    evidence,
+    finding,
+    judgement,
+    numbers,
+    removal,
+    rules,
+)
 from dclib.tasks import Angle, mtfl_tasks
-from dclib.train import LAST
-from dclib.verdicts import cascades, checks, evidence, finding, judged, numbers, removal, rules
+from dclib.training.loop import LAST
 
 SCALES = {"DCNet": 0.8, "XS": 1.0, "RNx": 0.9, "XSx": 0.9, "RN": 1.0, "RN-S": 1.2}
 CASCADES = {"MTCNNx": (1.0, 40), "DC-MTCNN": (0.9, 25), "MTCNN": (1.2, 60)}  # scale, missed faces
 
 
-MODULES = [cascades, evidence, judged, removal, rules, verdicts]
+MODULES = [cascades, evidence, judgement, removal, rules, verdicts]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__)

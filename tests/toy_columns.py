@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dclib.columns import Method, Network
+from dclib.network import Method, Network
 from dclib.tasks import Classes, Landmarks, Task
 
 SIZE = 32

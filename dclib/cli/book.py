@@ -13,6 +13,6 @@ def register(commands: Commands) -> None:
 
 
 def report(options: argparse.Namespace) -> None:
-    from dclib import report as building
+    from dclib.study.pages import report as building
 
     building.run(options.preset, options.publish, options.notebooks or None)

@@ -99,13 +99,13 @@ def detectors(options: argparse.Namespace) -> None:
 
 
 def _time(folders: Sequence[Path]) -> None:
-    from dclib.mtcnn import pace
+    from dclib.study.speed import detection
 
-    record = pace.measure(folders)
-    for (kind, who), each in pace.ratios(record).items():
+    record = detection.measure(folders)
+    for (kind, who), each in detection.ratios(record).items():
         count, faces = record["photos"][kind]["count"], record["faces"][kind]
         print(
             f"{kind}: {statistics.median(each):.2f} times as fast as {who}; faces in {count}"
-            f" photos: {faces[pace.OURS]}, and {faces[who]} by {who}"
+            f" photos: {faces[detection.OURS]}, and {faces[who]} by {who}"
         )
-    print(pace.write(record))
+    print(detection.write(record))

@@ -31,7 +31,7 @@ def register(commands: Commands) -> None:
 
 
 def measure_cost(options: argparse.Namespace) -> None:
-    from dclib import cost
+    from dclib.study.speed import cost
 
     record = cost.measure(options.preset, options.methods or (), options.rounds, report=print)
     print(cost.table(record).to_string())
@@ -39,11 +39,11 @@ def measure_cost(options: argparse.Namespace) -> None:
 
 
 def run_benchmark(options: argparse.Namespace) -> None:
-    from dclib import bench
+    from dclib.study.speed import bench
 
     rivals = {"authors": options.authors_code, "libmtl": options.libmtl}
     if options.record:
-        from dclib import speed
+        from dclib.study import speed
 
         record = speed.measure(options.record, rounds=options.rounds, report=print, **rivals)
         print(speed.about(record))
@@ -62,7 +62,7 @@ def run_benchmark(options: argparse.Namespace) -> None:
 def show_blocks(options: argparse.Namespace) -> None:
     from torchvision import models
 
-    from dclib.split import split
+    from dclib.splitting.split import split
     from dclib.underlying import by_name
 
     if options.network not in models.list_models(module=models):

@@ -9,7 +9,7 @@ from dclib.cli.options import Commands, path, say
 from dclib.errors import RunError
 
 if TYPE_CHECKING:
-    from dclib.shelf import Shelf
+    from dclib.records.store import Shelf
 
 
 def register(commands: Commands) -> None:
@@ -36,7 +36,8 @@ def register(commands: Commands) -> None:
 def list_runs(options: argparse.Namespace) -> None:
     import pandas as pd
 
-    from dclib import paths, runs
+    from dclib import paths
+    from dclib.records import runs
 
     asked = {n: v for n in ("method", "preset", "dataset") if (v := getattr(options, n))}
     rows = []
@@ -54,7 +55,7 @@ def list_runs(options: argparse.Namespace) -> None:
 
 
 def show_run(options: argparse.Namespace) -> None:
-    from dclib import runs
+    from dclib.records import runs
 
     record = runs.load(options.run)
     table = runs.table([record]).T.to_string(header=False)
@@ -65,8 +66,8 @@ def show_run(options: argparse.Namespace) -> None:
 
 
 def verify_runs(options: argparse.Namespace) -> None:
-    from dclib import runs
-    from dclib.verify import verify
+    from dclib.records import runs
+    from dclib.training.verify import verify
 
     verify_each(runs.SHELF, options.run, verify, "predictions")
 
@@ -98,21 +99,22 @@ def verify_each(
 
 
 def publish_runs(options: argparse.Namespace) -> None:
-    from dclib import runs
+    from dclib.records import runs
 
     for record in [runs.load(run) for run in options.run]:
         print(runs.publish(record).folder)
 
 
 def pack_runs(options: argparse.Namespace) -> None:
-    from dclib import parcel, paths, runs
+    from dclib import paths
+    from dclib.records import parcel, runs
 
     every = [r for r in runs.every() if r.folder.parent == paths.store()]
     print(parcel.write(options.archive, [runs.load(run) for run in options.run] or every))
 
 
 def unpack_runs(options: argparse.Namespace) -> None:
-    from dclib import parcel
+    from dclib.records import parcel
 
     for record in parcel.read(options.archive):
         print(record.folder)

@@ -8,8 +8,8 @@ from dclib.cli.options import CHANGES, Commands, count, number, pixels, say, tex
 from dclib.errors import RunError
 
 if TYPE_CHECKING:
-    from dclib.experiment import Experiment
-    from dclib.runs import Record
+    from dclib.records.experiment import Experiment
+    from dclib.records.runs import Record
 
 
 def face_count(word: str) -> int | str:
@@ -71,13 +71,14 @@ def register(commands: Commands) -> None:
 
 def experiments(options: argparse.Namespace) -> "list[Experiment]":
     """What the options of `train` name."""
-    from dclib import plan, runs
     from dclib.methods import METHODS
+    from dclib.records import runs
+    from dclib.study import plans
 
     if options.run:
         return [runs.load(options.run).experiment]
     if options.plan:
-        chosen = plan.experiments(options.plan, options.preset)
+        chosen = plans.experiments(options.plan, options.preset)
         known = list(dict.fromkeys(e.label for e in chosen))
         if unknown := sorted({*(options.methods or ())} - {*known}):
             raise RunError(
@@ -91,23 +92,25 @@ def experiments(options: argparse.Namespace) -> "list[Experiment]":
         changes["train_faces"] = None
     of = METHODS.get(options.method)
     underlying = options.underlying or (of and of.underlying) or "resnet18"
-    made = plan.experiment(options.preset, options.method, underlying, **changes)
+    made = plans.experiment(options.preset, options.method, underlying, **changes)
     return [replace(made, try_=options.try_)]
 
 
 def train(options: argparse.Namespace) -> None:
-    from dclib import runs, sweep
+    from dclib import sweep
+    from dclib.records import runs
+    from dclib.sweep.attempt import once_more
 
     if options.plan == "gpu" or options.dry_run:
         _on_gpu(options)
         return
     wanted, budget = experiments(options), None
     if options.run:
-        print(sweep.once_more(wanted[0]).folder)
+        print(once_more(wanted[0]).folder)
         return
     _tell_first(wanted)
     if options.budget_minutes is not None:
-        from dclib.campaign import Budget, Estimates
+        from dclib.study.speed.forecast import Budget, Estimates
 
         budget = Budget(options.budget_minutes, Estimates(say))
     records = sweep.require(
@@ -134,7 +137,7 @@ def train(options: argparse.Namespace) -> None:
 def _on_gpu(options: argparse.Namespace) -> None:
     if options.plan != "gpu":
         raise RunError("--dry-run goes with --plan gpu; `python -m dclib plan` shows the others")
-    from dclib import gpu
+    from dclib.study.speed import gpu
 
     if options.dry_run:
         print(gpu.rehearsal(options.budget_minutes))
@@ -147,8 +150,8 @@ def _on_gpu(options: argparse.Namespace) -> None:
 
 def _tell_first(wanted: "list[Experiment]") -> None:
     """What is there already, and on how many faces a run of all faces trains."""
-    from dclib import runs
-    from dclib.batches import face_sets
+    from dclib.records import runs
+    from dclib.training.batches import face_sets
 
     there = runs.find(dict.fromkeys(wanted))
     if there:
@@ -163,8 +166,8 @@ def _tell_first(wanted: "list[Experiment]") -> None:
 
 def _too_early(record: "Record") -> bool:
     """No result on test faces is shown before learning rates are chosen on validation faces."""
-    from dclib import selection
-    from dclib.presets import PRESETS
+    from dclib.study.plans import selection
+    from dclib.study.plans.presets import PRESETS
 
     e = record.experiment
     of = PRESETS.get(e.preset)
@@ -174,7 +177,7 @@ def _too_early(record: "Record") -> bool:
 
 
 def pretrain(options: argparse.Namespace) -> None:
-    from dclib import pretraining
+    from dclib.study.plans import pretraining
 
     run = pretraining.experiment(options.underlying, options.width, options.resolution)
     record, file = pretraining.pretrain(run)
@@ -185,10 +188,13 @@ def pretrain(options: argparse.Namespace) -> None:
 
 
 def select(options: argparse.Namespace) -> None:
-    from dclib import data, plan, runs, selection
-    from dclib.batches import face_sets
+    from dclib import data
+    from dclib.records import runs
+    from dclib.study import plans
+    from dclib.study.plans import selection
+    from dclib.training.batches import face_sets
 
-    grid = [e for name in plan.GRIDS for e in plan.experiments(name, options.preset)]
+    grid = [e for name in plans.GRIDS for e in plans.experiments(name, options.preset)]
     records = runs.find(grid)
     if not records:
         raise RunError(
@@ -198,39 +204,41 @@ def select(options: argparse.Namespace) -> None:
     e = records[0].experiment
     weights = selection.pose_weights(face_sets(e)[2], data.load(e.dataset, e.resolution)[1])
     selection.write(records, weights)
-    own = [e for name in plan.OWN_GRIDS for e in plan.experiments(name, options.preset)]
+    own = [e for name in plans.OWN_GRIDS for e in plans.experiments(name, options.preset)]
     table = selection.write(list({r.id: r for r in [*records, *runs.find(own)]}.values()), weights)
     print(table.to_string(index=False))
 
 
 def show_plan(options: argparse.Namespace) -> None:
-    from dclib import campaign
+    from dclib.study.speed import forecast
 
-    estimates = campaign.Estimates(say)
+    estimates = forecast.Estimates(say)
     for figure in options.figures:
-        table = campaign.each_run(figure, options.preset, estimates)
+        table = forecast.each_run(figure, options.preset, estimates)
         print(f"{figure}\n{table.to_string(index=False, float_format='{:.2f}'.format)}")
     if not options.figures:
-        table, notes = campaign.figures(options.preset, estimates)
+        table, notes = forecast.figures(options.preset, estimates)
         print("\n".join([table.to_string(float_format="{:.2f}".format), *notes]))
     print(estimates)
 
 
 def ablate(options: argparse.Namespace) -> None:
-    from dclib import ablation, plan, runs
-    from dclib.ablating import collaborates, evaluate
+    from dclib.records import runs
+    from dclib.study import plans
+    from dclib.study.analysis import ablation
+    from dclib.study.analysis.ablating import collaborates, evaluate, require
 
     if options.run:  # once more, also where an evaluation is
         for run in options.run:
             made = ablation.keep(evaluate(runs.load(run)))
             print(ablation.publish(made) if options.publish else ablation.path(made.run))
         return
-    records = runs.find(plan.experiments(options.plan, options.preset))
+    records = runs.find(plans.experiments(options.plan, options.preset))
     if not (records := [record for record in records if collaborates(record)]):
         raise RunError(
             f"no run to ablate is there: `python -m dclib train --plan {options.plan} --preset"
             f" {options.preset}` makes them"
         )
     for record in records:
-        (made,) = ablation.require([record])
+        (made,) = require([record])
         print(ablation.publish(made) if options.publish else f"{record.id}: evaluated")

@@ -35,9 +35,11 @@ def register(commands: Commands) -> None:
 
 
 def predict(options: argparse.Namespace) -> None:
-    from dclib import inference, paths, runs
-    from dclib.predict import open_photo
-    from dclib.predict import predict as run_on
+    from dclib import paths
+    from dclib.records import runs
+    from dclib.use import inference
+    from dclib.use.predict import open_photo
+    from dclib.use.predict import predict as run_on
 
     photo, record = open_photo(options.photo), runs.load(options.run)
     if record.weights and not (paths.store() / record.id / inference.FILE).exists():
@@ -93,7 +95,8 @@ def _json(found: dict[str, Any], whose: str, again: str) -> str:
 
 
 def export(options: argparse.Namespace) -> None:
-    from dclib import inference, runs
+    from dclib.records import runs
+    from dclib.use import inference
 
     if options.file.suffix != ".onnx" or (options.file.exists() and not options.file.is_file()):
         raise RunError(f"{options.file} cannot be written: name a file that ends in .onnx")

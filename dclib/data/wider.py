@@ -16,14 +16,7 @@ from dclib import paths
 from dclib.data import lists
 from dclib.data.archive import Folder, Official, contents, searched
 from dclib.data.lists import Line
-from dclib.data.photos import (
-    Photos,
-    PhotoSet,
-    Report,
-    lines_fingerprint,
-    read_from,
-    verified,
-)
+from dclib.data.photos import Photos, PhotoSet, Report, lines_fingerprint, read_from, verified
 from dclib.errors import DataError
 
 PAGE = "http://shuoyang1213.me/WIDERFACE/"

@@ -7,7 +7,7 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock
 
 from dclib.fast.blocks import FastBasicBlock
-from dclib.fast.tiny import FastConv2d
+from dclib.fast.small_maps import FastConv2d
 from dclib.fast.ways import MeasuredConv2d
 
 WITHOUT_WEIGHTS = (nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.Identity)

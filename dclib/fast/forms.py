@@ -19,7 +19,7 @@ from dclib.block import CollaborativeBlock
 from dclib.errors import RunError
 from dclib.fast import depths, stacked
 from dclib.fast.blocks import FastBasicBlock, FastCollaborativeBlock, FastCrossStitch
-from dclib.fast.tiny import FastConv2d
+from dclib.fast.small_maps import FastConv2d
 from dclib.fast.ways import Measured, MeasuredConv2d, Ways
 from dclib.fast.winograd import WinogradConv2d
 from dclib.methods.cross_stitch import CrossStitch

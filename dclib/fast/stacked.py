@@ -15,11 +15,11 @@ from torch.nn import functional
 from torchvision.models.resnet import BasicBlock
 
 from dclib.block import CollaborativeBlock
-from dclib.columns import Apart, Network
-from dclib.fast import tiny
+from dclib.fast import small_maps
 from dclib.fast.alike import begin_with_weights, check, used_twice, watched
 from dclib.fast.blocks import FastCollaborativeBlock
 from dclib.fast.ways import Ways, plain, usual
+from dclib.network import Apart, Network
 
 SMALL = 8  # sides of maps, in pixels, up to which single precision is computed together on a CPU
 
@@ -103,9 +103,9 @@ def _convolution(layers: Sequence[nn.Conv2d], ways: Ways | None) -> Layer:
 
     def convolve(x: Tensor) -> Tensor:
         groups = 1 if x.shape[1] == one.in_channels else tasks  # all columns read one image
-        if simple and groups == tasks and tiny.tiny(x, one.out_channels, stride):
+        if simple and groups == tasks and small_maps.tiny(x, one.out_channels, stride):
             kind = torch.get_autocast_dtype(x.device.type) if _mixed(x) else x.dtype
-            return tiny.convolve(x.to(kind), weight.whole.to(kind), tasks, stride)
+            return small_maps.convolve(x.to(kind), weight.whole.to(kind), tasks, stride)
         return functional.conv2d(
             x, weight.whole, None if bias is None else bias.whole, groups=groups, **settings
         )

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dclib import environment, paths
-from dclib.fast import products, tiny, winograd
+from dclib.fast import products, small_maps, winograd
 
 CACHE = ".ways.json"  # the file of the store with what was measured, by machine
 ROUNDS = 4
@@ -35,7 +35,7 @@ def plain(x: Tensor, weight: Tensor, groups: int, stride: int) -> Tensor:
 
 WAYS: dict[str, Way] = {
     "plain": plain,
-    "tiny": tiny.convolve,
+    "tiny": small_maps.convolve,
     "winograd": lambda x, weight, groups, stride: winograd.convolve(x, weight),
     "few blas": lambda x, weight, groups, stride: products.few(x, weight, groups, "blas"),
     "few onednn": lambda x, weight, groups, stride: products.few(x, weight, groups, "onednn"),

@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from dclib.fast import tiny
-from dclib.fast.tiny import FastConv2d
+from dclib.fast import small_maps
+from dclib.fast.small_maps import FastConv2d
 
 POINTS = (0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)  # and infinity
 LOW = 4  # rows of maps, up to which kernels are convolved as matrices
@@ -176,8 +176,8 @@ class WinogradConv2d(FastConv2d):
     def forward(self, x: Tensor) -> Tensor:
         if self._by_values(x):
             return convolve(x, self.weight)
-        if self.stride == (2, 2) and tiny.tiny(x, self.in_channels, 2) and self._usual(x):
-            return tiny.convolve(x, self.weight, 1, 2)
+        if self.stride == (2, 2) and small_maps.tiny(x, self.in_channels, 2) and self._usual(x):
+            return small_maps.convolve(x, self.weight, 1, 2)
         return super().forward(x)
 
     def _by_values(self, x: Tensor) -> bool:

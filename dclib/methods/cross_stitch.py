@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from dclib.columns import Method, per_task
+from dclib.network import Method, per_task
 
 OWN = 0.9  # what a column keeps of itself at the start; the others share the rest
 

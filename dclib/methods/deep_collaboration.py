@@ -6,7 +6,7 @@ from dataclasses import replace
 from torch import nn
 
 from dclib.block import CollaborativeBlock
-from dclib.columns import Method, per_task
+from dclib.network import Method, per_task
 
 
 def from_identity(channels: Sequence[int]) -> CollaborativeBlock:

@@ -3,7 +3,7 @@
 The paper's RN-S and AN-S, RN and AN; with an x where it is widened (section 4.2).
 """
 
-from dclib.columns import Method
+from dclib.network import Method
 
 
 def single_task(underlying: str, widened: bool = False) -> Method:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _NormBase
 
-from dclib.columns import Channels, Columns, Method, Network
 from dclib.methods.taps import entering, layers, probe
+from dclib.network import Channels, Columns, Method, Network
 from dclib.tasks import Task
 from dclib.underlying import scaled
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dclib.columns import Channels, Columns, Method, Network, per_task
+from dclib.network import Channels, Columns, Method, Network, per_task
 from dclib.tasks import Task
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dclib.columns import Channels, Columns, Method, Network
 from dclib.methods.taps import entering, layers, probe
+from dclib.network import Channels, Columns, Method, Network
 from dclib.tasks import Task
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dclib.columns import Method, per_task
 from dclib.methods.sizes import resized
+from dclib.network import Method, per_task
 
 MOMENTUM = 0.05  # of BatchNorm's running statistics, as in the authors' code
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dclib.columns import Channels, Columns, Method, Network, per_task
 from dclib.methods.sizes import resized
+from dclib.network import Channels, Columns, Method, Network, per_task
 from dclib.tasks import Task
 
 SMALL = 0.01  # where the learned scalars start

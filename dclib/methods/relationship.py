@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from dclib.columns import Channels, Columns, Method, Network, shared
+from dclib.network import Channels, Columns, Method, Network, shared
 from dclib.tasks import Task
 from dclib.underlying import scaled
 

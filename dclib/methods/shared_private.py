@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dclib.columns import Channels, Columns, Method, Network
+from dclib.network import Channels, Columns, Method, Network
 from dclib.tasks import Task
 
 GAMMA = 0.1  # weight of the overlap; 0.01 in the paper, for its plain sum

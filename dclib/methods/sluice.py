@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from dclib.columns import Channels, Columns, Method, Network, per_task
+from dclib.network import Channels, Columns, Method, Network, per_task
 from dclib.tasks import Task
 
 WEIGHT = 0.1  # of the penalty, from the authors' example

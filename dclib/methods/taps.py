@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from dclib.tracing import evaluating, on_meta
+from dclib.splitting.tracing import evaluating, on_meta
 
 NOMINAL = 224  # pixels, what underlying networks were designed for
 
@@ -19,7 +19,8 @@ def layers(block: nn.Module) -> list[nn.Module]:
     """Where the parts of a block that hold a convolution begin, in order: the layer of each.
 
     Of ResNet18 the parts are its residual blocks, of AlexNet its convolutions. Of a block that
-    `dclib.split` has cut out they begin at the convolutions over which nothing jumps. A block that
+    `dclib.splitting.split` has cut out they begin at the convolutions over which nothing jumps. A
+    block that
     can be read in neither way counts as one part: itself.
     """
     if isinstance(block, fx.GraphModule):

@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from dclib.columns import Channels, Columns, Method, Network
 from dclib.methods.hard_sharing import hard_sharing
+from dclib.network import Channels, Columns, Method, Network
 from dclib.tasks import Task
 from dclib.underlying import TCDCN_CHANNELS, AbsoluteTanh, scaled
 

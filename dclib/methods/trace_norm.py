@@ -13,8 +13,8 @@ from math import prod
 import torch
 from torch import Tensor
 
-from dclib.columns import Channels, Columns, Method, Network, per_task
 from dclib.methods.l2_distance import kernels
+from dclib.network import Channels, Columns, Method, Network, per_task
 from dclib.tasks import Task
 
 EPSILON = 1e-8  # on squared singular values: directions far below 1e-4 get no gradient

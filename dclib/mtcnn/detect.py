@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dclib.data.photo import read
-from dclib.folding import fold
+from dclib.fast.folding import fold
 from dclib.mtcnn.boxes import Areas, calibrate, square, suppress
 from dclib.mtcnn.stages import SIZES, Stage
 from dclib.mtcnn.views import SWAPPED

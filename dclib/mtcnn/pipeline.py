@@ -13,8 +13,8 @@ from dclib.data.photo import Square, read, spare, writable, write
 from dclib.errors import DataError
 from dclib.files import disk
 from dclib.mtcnn.detect import Cascade, Detections, Settings
-from dclib.predict import POINT, Prediction, in_squares
-from dclib.runs import Record
+from dclib.records.runs import Record
+from dclib.use.predict import POINT, Prediction, in_squares
 
 BOX = "#d55e00"  # colour of boxes
 
@@ -67,7 +67,7 @@ def predict_all(
     """Landmarks and labels of all faces in a photo, by falling score of the cascade.
 
     Args:
-        record: of a run of `dclib.train` on faces, whose network looks at each face.
+        record: of a run of `dclib.training.loop` on faces, whose network looks at each face.
         picture: of any kind that `dclib.data.photo.read` takes, and upright as it reads it.
 
     Raises:

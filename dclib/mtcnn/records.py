@@ -12,10 +12,10 @@ from typing import Any
 
 from dclib import paths
 from dclib.errors import DAMAGE, RunError
+from dclib.files import write_atomically
 from dclib.mtcnn.experiment import STAGES, CascadeExperiment
 from dclib.mtcnn.findings import Findings, restore
-from dclib.runs import write_atomically
-from dclib.shelf import Shelf
+from dclib.records.store import Shelf
 
 FORMAT = 1
 RECORD, ARRAYS = "cascade.json", "findings.npz.xz"

@@ -21,10 +21,10 @@ from dclib import paths
 from dclib.data.photos import PhotoSet, load
 from dclib.environment import code, machine
 from dclib.errors import DAMAGE, RunError
+from dclib.files import write_atomically
 from dclib.mtcnn import evaluate, public
 from dclib.mtcnn.detect import Cascade, Detections, Settings
 from dclib.mtcnn.findings import ENOUGH, Findings, restore
-from dclib.runs import write_atomically
 
 FORMAT = 1
 FACES, HELDOUT = "mtfl-test", "lfwnet"

@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_bytes
 
 from dclib import environment, paths
-from dclib.columns import count_parameters
 from dclib.data.photos import PhotoSet
 from dclib.errors import RunError
+from dclib.files import write_atomically
 from dclib.mtcnn import records
 from dclib.mtcnn.detect import Cascade, Settings
 from dclib.mtcnn.evaluate import evaluate
@@ -31,8 +31,8 @@ from dclib.mtcnn.samples import Recipe, Samples, draw, draw_landmarks
 from dclib.mtcnn.sources import shown_background, split
 from dclib.mtcnn.stages import SIZES, TASKS, Stage, build
 from dclib.mtcnn.training import Training, train_stage
-from dclib.runs import write_atomically
-from dclib.sweep import claimed
+from dclib.network import count_parameters
+from dclib.sweep.attempt import claimed
 
 THREADS = 1  # results depend on it in the last bits
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dclib.block import CollaborativeBlock
-from dclib.columns import Apart, Network, count_parameters
+from dclib.network import Apart, Network, count_parameters
 from dclib.tasks import Task
 
 SIZES = {"P": 12, "R": 24, "O": 48}  # side of the crops, in pixels

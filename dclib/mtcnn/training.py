@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from dclib.checkpoint import read_state, write_checkpoint
 from dclib.errors import RunError
 from dclib.mtcnn.losses import WEIGHTS, accuracy, landmark_error, losses
 from dclib.mtcnn.samples import KINDS, NEGATIVE, POSITIVE, Samples
 from dclib.mtcnn.stages import SIZES, Stage
 from dclib.mtcnn.views import DRAWS, Batch, look, together
-from dclib.optimiser import rate
+from dclib.training.checkpoint import read_state, write_checkpoint
+from dclib.training.optimiser import rate
 
 VALIDATED = 2000  # held-out samples of each kind, at most
 AT_ONCE = 256  # of them

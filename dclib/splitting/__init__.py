@@ -1,0 +1,1 @@
+"""Any CNN as a series of blocks, by the paper's rule."""

@@ -1,0 +1,1 @@
+"""All that is about this paper and nothing else: its plans, numbers, verdicts, figures, pages."""

@@ -1,0 +1,1 @@
+"""Runs compared: intervals, tests, and what they say."""

@@ -1,0 +1,146 @@
+"""The data page: what the faces look like, how often each label occurs, how large faces are."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from dclib.data.faces import FaceSet
+from dclib.study.figures import BLUE, GREEN, GREY, VERMILION, WIDTH
+from dclib.study.figures.results import LABELS
+
+Labels = Mapping[str, Sequence[str]]
+HALVES = {"training": BLUE, "test": VERMILION}
+LINE = 0.12  # inches that a line of text below a picture takes
+
+
+def sheet(
+    faces: FaceSet,
+    count: int = 24,
+    columns: int = 8,
+    points: bool = True,
+    words: bool = True,
+    labels: Labels = LABELS,
+) -> Figure:
+    """The first faces of a set, as the network sees them: the centred window.
+
+    Args:
+        points: draw the landmarks.
+        words: write the labels below each picture, and angles in degrees.
+        labels: the words of their values, such as `dclib.data.find(name).words()`.
+
+    Raises:
+        ValueError: there is no face to show.
+    """
+    count = min(count, len(faces))
+    if count < 1 or columns < 1:
+        raise ValueError(f"a sheet of {count} faces in {columns} columns shows nothing")
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    lines = len(_named(faces, labels)) if words else 0
+    width = WIDTH / columns
+    tight = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
+    fig = Figure(figsize=(WIDTH, rows * (width + lines * LINE + 0.08)), layout=tight)
+    panels = fig.subplots(rows, columns, squeeze=False).flat
+    for face, ax in enumerate(panels):
+        ax.set_axis_off()
+        if face < count:
+            _show(ax, faces, face, points)
+            if words:
+                told = "\n".join(_words(faces, face, labels))
+                ax.text(0.5, -0.03, told, transform=ax.transAxes, ha="center", va="top", size=6)
+    return fig
+
+
+def _show(ax: Axes, faces: FaceSet, face: int, points: bool) -> None:
+    size = faces.resolution
+    margin = (faces.images.shape[-1] - size) // 2
+    window = faces.images[face][:, margin : margin + size, margin : margin + size]
+    ax.imshow(window.transpose(1, 2, 0), extent=(0, size, size, 0))
+    if points:
+        at = faces.landmarks[face] - margin
+        ax.plot(*at.T, "o", color=GREEN, markersize=2, markeredgecolor="white", mew=0.3)
+    ax.set(xlim=(0, size), ylim=(size, 0))
+
+
+def _named(faces: FaceSet, labels: Labels) -> list[str]:
+    return [name for name in labels if name in faces.labels]
+
+
+def _is_angle(faces: FaceSet, name: str) -> bool:
+    return faces.labels[name].dtype.kind == "f"
+
+
+def _words(faces: FaceSet, face: int, labels: Labels) -> list[str]:
+    told = []
+    for name in _named(faces, labels):
+        value = faces.labels[name][face]
+        if _is_angle(faces, name):
+            told.append(f"{name} –" if np.isnan(value) else f"{name} {value:.0f}°")
+        else:
+            told.append(labels[name][value] if value >= 0 else "–")
+    return told
+
+
+def label_balance(train: FaceSet, test: FaceSet, labels: Labels = LABELS) -> Figure:
+    """How often each value of each label occurs, in % of the faces that have the label.
+
+    Args:
+        labels: the words of their values; angles are left out.
+    """
+    names = [name for name in _named(train, labels) if not _is_angle(train, name)]
+    heights = [len(labels[name]) for name in names]
+    fig = Figure(figsize=(WIDTH, 0.30 * sum(heights) + 1.0), layout="constrained")
+    panels = fig.subplots(len(names), 1, sharex=True, squeeze=False, height_ratios=heights)
+    for ax, name in zip(panels.flat, names, strict=True):
+        values = np.arange(len(labels[name]))
+        for step, (half, faces) in zip((-0.2, 0.2), _halves(train, test), strict=True):
+            share = _shares(faces.labels[name], len(values))
+            bars = ax.barh(values + step, share, height=0.38, color=HALVES[half], label=half)
+            ax.bar_label(bars, fmt="%.1f", padding=2, fontsize="x-small", color=GREY)
+        ax.set_yticks(values, labels[name])
+        ax.set_ylim(len(values) - 0.5, -0.5)
+        ax.set_xlim(0, 105)
+        ax.grid(visible=False, axis="y")
+    panels[-1, 0].set_xlabel("faces (%)")
+    handles, halves = panels[0, 0].get_legend_handles_labels()
+    fig.legend(handles, halves, loc="outside upper center", ncols=2, frameon=False)
+    return fig
+
+
+def _halves(train: FaceSet, test: FaceSet) -> list[tuple[str, FaceSet]]:
+    return list(zip(HALVES, (train, test), strict=True))
+
+
+def _shares(labels: np.ndarray, classes: int) -> np.ndarray:
+    counts = np.bincount(labels[labels >= 0], minlength=classes)
+    return 100 * counts / max(counts.sum(), 1)
+
+
+def scale_distribution(train: FaceSet, test: FaceSet, eyes: tuple[int, int] = (0, 1)) -> Figure:
+    """Inter-ocular distance as a share of the window's width, over the faces of both halves.
+
+    Args:
+        eyes: which two landmarks the distance is between.
+    """
+    fig = Figure(figsize=(WIDTH, 2.6), layout="constrained")
+    ax = fig.subplots()
+    for half, faces in _halves(train, test):
+        share = interocular_share(faces, eyes)
+        middle = float(np.nanmedian(share))
+        colour = HALVES[half]
+        label = f"{half}: {len(faces):,} faces, median {middle:.3f}"
+        sns.kdeplot(x=share, ax=ax, color=colour, fill=True, alpha=0.15, cut=0, label=label)
+        ax.axvline(middle, color=colour, linewidth=1, linestyle="--")
+    ax.set(xlabel="inter-ocular distance / width of the window", ylabel="density")
+    ax.legend(frameon=False)
+    return fig
+
+
+def interocular_share(faces: FaceSet, eyes: tuple[int, int] = (0, 1)) -> np.ndarray:
+    """Inter-ocular distance (N,) as a share of the window's width; NaN where an eye is missing."""
+    left, right = (faces.landmarks[:, eye].astype(float) for eye in eyes)
+    return np.linalg.norm(right - left, axis=1) / faces.resolution

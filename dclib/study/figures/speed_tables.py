@@ -1,0 +1,291 @@
+"""Page "How fast" in numbers: what `dclib.study.speed` and its `cost` recorded, as tables."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dclib.errors import RunError
+from dclib.records.experiment import Experiment
+from dclib.records.runs import Record
+from dclib.study import plans as plan
+from dclib.study import speed
+from dclib.study.figures import sizes
+from dclib.study.figures.results import in_order
+from dclib.study.speed import bench, roofline
+
+RANGE = {"paired, least": "low", "paired, most": "high"}  # of ratios, round by round
+Races = dict[tuple[str, str], pd.DataFrame]  # by setting and method: seconds (contender, round)
+
+
+def races(entries: Sequence[Mapping[str, Any]]) -> Races:
+    """The contenders that took turns with each other, in the order of the record.
+
+    Args:
+        entries: "steps" or "inference" of a record.
+    """
+    found: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for entry in entries:
+        race = found.setdefault((entry["setting"], entry["method"]), {})
+        race[entry["contender"]] = entry["seconds"]
+    return {key: pd.DataFrame(race).T for key, race in found.items()}
+
+
+def faster(race: pd.DataFrame, than: str) -> pd.DataFrame:
+    """One row per contender: how many times as fast it is as one of them.
+
+    `ratio` is of the least times; `low` and `high` are the range of the ratios round by round.
+    """
+    shortest, each = race.min(axis=1), race.loc[than] / race
+    return pd.DataFrame(
+        {
+            "ratio": shortest[than] / shortest,
+            "low": each.min(axis=1),
+            "high": each.max(axis=1),
+        }
+    )
+
+
+def _table(rows: Mapping[Any, Mapping[str, Any]], *names: str) -> pd.DataFrame:
+    """One row per key; a key of several parts is several columns of names."""
+    if not rows:
+        return pd.DataFrame()
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(list(names))
+
+
+def steps(record: dict[str, Any]) -> pd.DataFrame:
+    """One row per setting, method and contender: milliseconds, and the ratio to the plain one.
+
+    Args:
+        record: of `dclib.study.speed`, as everywhere here where nothing else is said.
+    """
+    tables = {key: bench.table(race) for key, race in races(record["steps"]).items()}
+    return pd.concat(tables, names=["setting", "method", "contender"]).rename(columns=RANGE)
+
+
+def inference(record: dict[str, Any]) -> pd.DataFrame:
+    """One row per setting and contender: milliseconds, images a second, ratio to the plain one."""
+    tables = {}
+    for (name, _), race in races(record["inference"]).items():
+        tables[name] = bench.table(race)
+        images = record["settings"][name]["batch"] / race.min(axis=1)
+        tables[name].insert(2, "images/s", images)
+    return pd.concat(tables, names=["setting", "contender"]).rename(columns=RANGE)
+
+
+def halves(record: dict[str, Any]) -> pd.DataFrame:
+    """One row per setting and method: our step in bf16 beside our step in fp32.
+
+    Empty where the processor has no instructions for bf16.
+    """
+    rows = {}
+    for key, race in races(record["steps"]).items():
+        if {"ours", "ours, bf16"} <= set(race.index):
+            rows[key] = {
+                "fp32 (ms)": 1e3 * race.loc["ours"].min(),
+                "bf16 (ms)": 1e3 * race.loc["ours, bf16"].min(),
+                **faster(race, "ours").loc["ours, bf16"],
+            }
+    return _table(rows, "setting", "method")
+
+
+def every_method(record: dict[str, Any]) -> pd.DataFrame:
+    """One row per method: a step in plain form and in ours, all stages together, and their ratio.
+
+    Args:
+        record: of `dclib.study.speed.cost`; what it lacks is NaN.
+    """
+    own = record["methods"]
+    rows = {
+        name: {
+            "forms": own[name].get("forms", "–"),
+            "plain (ms)": 1e3 * sum(own[name]["seconds"]),
+            "ours (ms)": 1e3 * sum(own[name].get("ours", [np.nan])),
+        }
+        for name in in_order(list(own))
+    }
+    frame = _table(rows, "method")
+    frame["ratio"] = frame["plain (ms)"] / frame["ours (ms)"]
+    for contender in ("plain", "ours"):
+        frame[f"images/s, {contender}"] = 1e3 * record["batch"] / frame[f"{contender} (ms)"]
+    return frame
+
+
+def convolutions(record: dict[str, Any]) -> pd.DataFrame:
+    """One row per convolution of DCNet and contender: its place under the roof.
+
+    `intensity` is in FLOP a byte; `share` is that of all convolutions' time; `whole` is the rate of
+    the whole step, in GFLOP/s, if its arithmetic is that of its convolutions.
+    """
+    frame = pd.DataFrame(record["convolutions"])
+    least = frame["seconds"].map(min)
+    time, group = frame["count"] * least, [frame["setting"], frame["contender"]]
+    found, whole = races(record["steps"]), []
+    for name, contender in zip(*group, strict=True):
+        seconds = found[name, speed.METHOD].loc[contender].min()
+        whole.append(arithmetic(record, name) / seconds / 1e9)
+    return frame[["setting", "contender", "name", "count"]].assign(
+        **{
+            "intensity": frame["flops"] / frame["bytes"],
+            "GFLOP/s": frame["flops"] / least / 1e9,
+            "share": time / time.groupby(group).transform("sum"),
+            "whole": whole,
+        }
+    )
+
+
+def arithmetic(record: dict[str, Any], name: str) -> float:
+    """FLOPs of a training step at a setting, in DCNet's convolutions as they are written."""
+    own = [c for c in record["convolutions"] if c["setting"] == name]
+    return float(sum(c["count"] * c["flops"] for c in own if c["contender"] == "plain"))
+
+
+def rates(record: dict[str, Any]) -> pd.DataFrame:
+    """One row per setting and contender: how near a step of DCNet is to matrix products."""
+    rows = {}
+    for (name, method), race in races(record["steps"]).items():
+        flops = arithmetic(record, name)
+        if method != speed.METHOD or not flops:
+            continue
+        for contender, seconds in race.min(axis=1).items():
+            limit = record["limits"]["gemm"]["bf16" if "bf16" in str(contender) else "fp32"]
+            rows[name, contender] = {
+                "GFLOP a step": flops / 1e9,
+                "step (ms)": 1e3 * seconds,
+                "GFLOP/s": flops / seconds / 1e9,
+                "matrix products": limit / 1e9,
+                "share (%)": 100 * flops / seconds / limit,
+            }
+    return _table(rows, "setting", "contender")
+
+
+def spent(record: dict[str, Any]) -> pd.DataFrame:
+    """One row per setting and contender: seconds of a step by kind of work."""
+    frame = pd.DataFrame(record["shares"]).set_index(["setting", "contender", "kind"])["seconds"]
+    keys = list(dict.fromkeys(key[:2] for key in frame.index))
+    kinds = list(dict.fromkeys(entry["kind"] for entry in record["shares"]))
+    return frame.unstack("kind").loc[keys, kinds].fillna(0.0)
+
+
+def shares(record: dict[str, Any]) -> pd.DataFrame:
+    """One row per kind of work, a column per setting and contender: its share of the step, in %."""
+    frame = spent(record)
+    wide = 100 * frame.div(frame.sum(axis=1), axis=0).T
+    return wide.rename_axis(columns=[None, None])
+
+
+def memory(record: dict[str, Any]) -> pd.DataFrame:
+    """One row per setting and method: parameters, and what a step keeps for the way back."""
+    rows: dict[tuple[str, str], dict[str, float]] = {}
+    for entry in record["memory"]:
+        row = rows.setdefault((entry["setting"], entry["method"]), {})
+        row["parameters (M)"] = entry["parameters"] / 1e6
+        row[f"kept, {entry['contender']} (MB)"] = entry["kept"] / 1e6
+    return _table(rows, "setting", "method")
+
+
+def exponents(record: dict[str, Any]) -> pd.DataFrame:
+    """One row per axis and method: the powers of the axis that a step grows with.
+
+    Those of time and of the memory that is kept, with standard errors, by least squares on
+    logarithms; NaN where there are too few points.
+    """
+    rows = {}
+    groups = pd.DataFrame(record["scaling"]).groupby(["axis", "method"], sort=False)
+    for key, own in groups:
+        values = own["value"].to_numpy(float)
+        row: dict[str, Any] = {"range": f"{values.min():g} to {values.max():g}"}
+        for name, measured in (("time", own["seconds"].map(min)), ("kept", own["kept"])):
+            row |= dict(zip((name, f"{name} ±"), _power(values, measured), strict=True))
+        rows[key] = row
+    axes = list(dict.fromkeys(axis for axis, _ in rows))
+    return _table(
+        {key: rows[key] for key in sorted(rows, key=lambda k: axes.index(k[0]))}, "axis", "method"
+    )
+
+
+def _power(values: np.ndarray, measured: pd.Series) -> tuple[float, float]:
+    several = len(set(values)) > 1
+    return speed.exponent(values.tolist(), measured.tolist()) if several else (np.nan, np.nan)
+
+
+def predicted(record: dict[str, Any]) -> pd.Series:
+    """By axis and method: the power of the axis that the arithmetic of convolutions grows with."""
+    around = speed.PRESETS[record["preset"]].around
+    counted: dict[tuple[str, str], dict[float, float]] = {}
+    for row in record["scaling"]:
+        method, axis, value = row["method"], row["axis"], row["value"]
+        at = around._replace(**{axis: value})
+        flops = at.batch * _flops(method, at._replace(batch=1))
+        counted.setdefault((axis, method), {})[value] = flops
+    powers = {
+        key: _power(np.array(list(own), float), pd.Series(own))[0] for key, own in counted.items()
+    }
+    return pd.Series(powers, name="arithmetic").rename_axis(["axis", "method"])
+
+
+@cache
+def _flops(method: str, at: bench.Setting) -> int:
+    """Those of a training step in its convolutions, as they are written."""
+    tasks = bench.Work.of(at).tasks
+    net = sizes.on_meta(method, tasks, resolution=at.resolution, width=at.width)
+    found = roofline.convolutions(net.eval(), at.resolution)  # much faster to trace
+    return sum(count * shape.flops(at.batch) for shape, count in found.items())
+
+
+def plans(preset: str) -> dict[str, list[Experiment]]:
+    """The runs of each figure, where the learning rates that they need are chosen."""
+    found = {}
+    for figure in plan.FIGURES:
+        with suppress(RunError):
+            found[figure] = plan.experiments(figure, preset)
+    return found
+
+
+def rerun(records: Sequence[Record], plans: Mapping[str, Sequence[Experiment]]) -> pd.DataFrame:
+    """One row per figure that has runs, and one for all: how many, and the hours they took.
+
+    Args:
+        records: the runs.
+        plans: the runs of each figure; one that several figures need counts once in "all".
+    """
+    hours = {r.id: _core_hours(r) for r in records}
+    wanted = {name: {e.id for e in own} & hours.keys() for name, own in plans.items()}
+    return _table(
+        {
+            name: {
+                "runs": len(ids),
+                "core-hours": sum(hours[i] for i in ids),
+                "median minutes": 60 * float(np.median([hours[i] for i in ids])),
+            }
+            for name, ids in [*wanted.items(), ("all", set(hours))]
+            if ids
+        },
+        "figure",
+    )
+
+
+def rerun_by_method(records: Sequence[Record]) -> pd.DataFrame:
+    """One row per method: its runs, their core-hours, and the median minutes of one."""
+    hours: dict[str, list[float]] = {}
+    for r in records:
+        hours.setdefault(r.experiment.method, []).append(_core_hours(r))
+    return _table(
+        {
+            method: {
+                "runs": len(own),
+                "core-hours": sum(own),
+                "median minutes": 60 * float(np.median(own)),
+            }
+            for method in in_order(list(hours))
+            if (own := hours[method])
+        },
+        "method",
+    )
+
+
+def _core_hours(record: Record) -> float:
+    return record.environment["seconds"] * record.environment["threads"] / 3600

@@ -1,0 +1,148 @@
+"""Parts of pages that are computed: the presets, how the claims stand, how notebooks were executed.
+
+Pages include them from the folder `FOLDER`; `write` renews them all.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from dclib.study import paper, verdicts
+from dclib.study.analysis.comparison import REFERENCE
+from dclib.study.figures import verdicts as tables
+from dclib.study.figures.results import in_order
+from dclib.study.figures.words import listed
+from dclib.study.plans.presets import PRESETS
+from dclib.study.verdicts import Finding
+from dclib.study.verdicts.evidence import WEIGHTINGS, best, described, of_claim
+
+FOLDER = "_generated"
+NETWORKS = {"resnet18": "ResNet18", "alexnet": "AlexNet"}
+
+
+def write(pages: Path) -> None:
+    """Renew the fragments among the pages of a book."""
+    folder = pages / FOLDER
+    folder.mkdir(exist_ok=True)
+    for name, lines in {
+        "presets": presets(),
+        "claims": claims(),
+        "rates": rates(),
+        "status": status(folder),
+    }.items():
+        (folder / f"{name}.md").write_text("\n".join(lines) + "\n")
+
+
+def _row(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def presets() -> list[str]:
+    """What each preset runs, from the code that runs it."""
+    lines = [
+        _row("preset", "data", "training faces", *NETWORKS.values(), "epochs", "batch", "tries"),
+        "|---|---|---:|---|---|---:|---:|---:|",
+    ]
+    for preset in PRESETS.values():
+        settings = preset.settings
+        sides = [f"{preset.resolution[u]} px, width {settings['width']:g}" for u in NETWORKS]
+        faces = settings["train_faces"] or "all"
+        count = (faces, *sides, settings["epochs"], settings["batch"], preset.tries)
+        lines.append(_row(f"`{preset.name}`", preset.dataset, *count))
+    return lines
+
+
+def claims() -> list[str]:
+    """The main claims, then how often each verdict was given and every claim with its verdicts."""
+    found = verdicts.findings()
+    own = [f for f in found if not f.claim.control]
+    lines = [
+        _row("main claim", "where", "here", "setting", "trend", "verdict", "among all"),
+        "|---|---|---|---|---|---|---|",
+    ]
+    for f in (f for f in found if f.claim.main):
+        link = f"[{tables.stated(f.claim)}]({f.page}.ipynb)"
+        here = f.brief[0] or (f.measured if f.records else "–")
+        cells = (here, f.setting or "–", f.brief[1] or "–", f"*{f.verdict}*", f.among_all)
+        lines.append(_row(link, tables.where(f.claim), *cells))
+    lines += [
+        "",
+        f"**Of the paper's {len(own)} claims: {tables.counted(own)}.**",
+        "",
+        _row("claim", "where", "verdict"),
+        "|---|---|---|",
+    ]
+    for f in found:
+        same = [
+            g
+            for g in found
+            if (g.claim.statement, tables.where(g.claim))
+            == (f.claim.statement, tables.where(f.claim))
+        ]
+        if f is same[0]:
+            lines.append(_row(f.claim.statement, tables.where(f.claim), _verdicts(same)))
+    return lines
+
+
+def _verdicts(same: Sequence[Finding]) -> str:
+    """The verdicts on one statement, with the cases that got each of them."""
+    cases: dict[str, list[str]] = {}
+    for f in same:
+        cases.setdefault(str(f.verdict), []).append(f.claim.case)
+    return "; ".join(
+        f"*{verdict}*" + (f": {_listed(names)}" if any(names) else "")
+        for verdict, names in cases.items()
+    )
+
+
+def _listed(cases: Sequence[str]) -> str:
+    """Cases as a list, without what all of them end in.
+
+    >>> _listed(["10 % to train on", "30 % to train on"])
+    '10 and 30 % to train on'
+    """
+    starts, _, ends = zip(*(case.partition(" ") for case in cases), strict=True)
+    same = len(set(ends)) == 1
+    return f"{listed(starts)} {ends[0]}".strip() if same else listed(cases)
+
+
+def rates() -> list[str]:
+    """Landmark failure rates of the longest committed training beside the paper's."""
+    (claim,) = (c for c in paper.CLAIMS if c.key == "4.2-resnet18-lowest")
+    groups = of_claim(claim, verdicts.runs_of(REFERENCE)(claim.plan), WEIGHTINGS[0])
+    group = best(groups, claim.methods)
+    if group is None:
+        return ["No reference run is there yet."]
+    lines = [f"Here: {described(group)}.", ""]
+    lines += [_row("method", "paper", "here", "95 % interval", "tries"), "|---|---:|---:|---|---:|"]
+    for method in in_order(group.methods):
+        here, printed = group.score(method), paper.failure_rate(method, "resnet18")
+        lines.append(
+            _row(
+                method,
+                "not printed" if printed is None else f"{printed:.2f}",
+                f"{here.value:.2f}",
+                f"{here.low:.2f} to {here.high:.2f}",
+                len(group.tries[method]),
+            )
+        )
+    return lines
+
+
+def status(folder: Path) -> list[str]:
+    """When and how each notebook was executed, from the logs that the runner keeps in `folder`."""
+    logs = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    if not logs:
+        return ["No notebook has been executed yet."]
+    lines = [_row("page", "preset", "executed", "seconds", "Python"), "|---|---|---|---:|---|"]
+    for log in logs:
+        page = f"[{log['notebook'].removesuffix('.ipynb')}]({log['notebook']})"
+        preset = f"`{log['parameters']['preset']}`"
+        lines.append(_row(page, preset, log["when"], log["seconds"], log["python"]))
+    lines += ["", *_packages(logs)]
+    return lines
+
+
+def _packages(logs: Sequence[dict[str, dict[str, str]]]) -> list[str]:
+    used = {f"{name} {version}" for log in logs for name, version in log["packages"].items()}
+    return [f"Packages: {', '.join(sorted(used))}."]

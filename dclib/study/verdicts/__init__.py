@@ -1,0 +1,182 @@
+"""Every claim of the paper judged: the rule, what was measured, the verdict, where it stands.
+
+A claim is data (`dclib.study.paper`). Its kind names the evidence that judges it, by a rule of its
+own (`dclib.study.verdicts.rules`). Nothing is trained here: what was not run is *not tested*.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import dclib.study.analysis.cascades
+from dclib.errors import RunError
+from dclib.records import runs
+from dclib.study import paper
+from dclib.study import plans as plan
+from dclib.study.analysis import comparison
+from dclib.study.analysis.stats import LEVEL, Verdict, all_of, holm
+from dclib.study.paper import Claim
+from dclib.study.plans.presets import PRESETS
+from dclib.study.verdicts import cascades, checks, evidence, removal, rules
+from dclib.study.verdicts.judgement import Judged, Runs
+
+JUDGES: dict[str, Callable[[Claim, Runs], Judged]] = {
+    "lower": evidence.lower,
+    "gain": evidence.gain,
+    "overfit": evidence.overfit,
+    "draws": evidence.draws,
+    "ablation": removal.ablated,
+    "cascade": cascades.compared,
+    "code": lambda claim, found: checks.judge(claim),
+    "all": lambda claim, found: _together(claim, found),
+    "none": lambda claim, found: Judged(Verdict.NOT_TESTABLE),
+    "later": lambda claim, found: Judged(),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim and what there is to say of it.
+
+    Attributes:
+        claim: the claim.
+        verdict: a `dclib.study.analysis.stats.Verdict`, or for what code can check "holds" or "does
+            not hold".
+        measured: in words; why nothing was, where nothing was.
+        preset: whose runs were asked.
+        records: the runs that it stands on.
+        setting: what these runs are, in words.
+        trend: how the difference moves with the length of training, in words.
+        brief: the difference that decides, and how it moves, in few words; "" where there is none.
+        p: of the verdict, 1 where there is none; of a main claim also after Holm's correction.
+    """
+
+    claim: Claim
+    verdict: str
+    measured: str
+    preset: str
+    records: tuple[Any, ...] = ()
+    setting: str = ""
+    trend: str = ""
+    p: float = 1.0
+    brief: tuple[str, str] = ("", "")
+    corrected: float = 1.0
+
+    @property
+    def among_all(self) -> str:
+        """What remains of the verdict on a main claim when all of them are judged together."""
+        kept = self.verdict not in (Verdict.SUPPORTED, Verdict.CONTRADICTED)
+        kept = kept or self.corrected < 1 - LEVEL
+        return (str(self.verdict) if kept else str(Verdict.UNCLEAR)) if self.claim.main else ""
+
+    @property
+    def rule(self) -> str:
+        """The rule by which the claim is judged, in words."""
+        return rules.rule(self.claim)
+
+    @property
+    def plan(self) -> str:
+        """The plan of these runs; "" where there is none."""
+        return self.claim.plan
+
+    @property
+    def page(self) -> str:
+        """The page of the book that shows the evidence."""
+        return self.claim.page
+
+    @property
+    def command(self) -> str:
+        """What makes the runs that the claim needs; "" where it needs none."""
+        return train(self.plan, self.preset) if self.plan else ""
+
+
+def train(figure: str, preset: str) -> str:
+    """The command that makes the runs of a plan, or what is made of them.
+
+    >>> train("table1", "cpu")
+    'python -m dclib train --plan table1 --preset cpu'
+    """
+    if figure == "fig6":  # its runs are those of Fig. 3
+        return f"python -m dclib ablate --preset {preset}"
+    if figure == cascades.PLAN:
+        return f"python -m dclib cascade --plan {figure} --preset {preset}"
+    return f"python -m dclib train --plan {figure} --preset {preset}"
+
+
+def runs_of(preset: str) -> Runs:
+    """Finds the runs among which those of a plan's claims are, each once.
+
+    Those of all presets, so that the best setting can be picked: the committed ones, beside them
+    at the presets that no page is published at the user's own. At `smoke` only its own.
+    """
+
+    @cache
+    def every() -> comparison.Pool:
+        own = preset != comparison.REFERENCE
+        return comparison.Pool(runs.every() if own else runs.committed())
+
+    @cache
+    def find(figure: str) -> Sequence[Any]:
+        if figure == cascades.PLAN:
+            return dclib.study.analysis.cascades.find(preset)
+        if PRESETS[preset].dataset != "synthetic":
+            return every()
+        try:
+            return runs.find(plan.experiments(figure, preset)) if figure else []
+        except RunError:  # its learning rates are not selected yet
+            return []
+
+    return find
+
+
+def finding(claim: Claim, found: Runs, preset: str = comparison.REFERENCE) -> Finding:
+    """One claim judged by runs.
+
+    Args:
+        found: gives the runs of a plan.
+        preset: of these runs.
+    """
+    judged = JUDGES[claim.kind](claim, found)
+    measured = judged.measured
+    if not measured:
+        start = "from ImageNet weights " if claim.pretrained is True else ""
+        measured = claim.reason or f"no run {start}yet: `{train(claim.plan, preset)}`"
+    about = judged.setting, judged.trend, judged.p, judged.brief
+    return Finding(claim, judged.verdict, measured, preset, tuple(judged.records), *about)
+
+
+def findings(section: str | None = None, preset: str = comparison.REFERENCE) -> list[Finding]:
+    """All claims of a section of the paper, or of all sections, judged by the best runs there are.
+
+    Main claims are corrected for the number of all of them, whatever the section.
+    """
+    found = runs_of(preset)
+    wanted = [c for c in paper.CLAIMS if c.main or section in (None, c.section)]
+    made = [finding(claim, found, preset) for claim in wanted]
+    main = [f for f in made if f.claim.main]
+    after = {f.claim.key: p for f, p in zip(main, holm(f.p for f in main), strict=True)}
+    return [
+        replace(f, corrected=after.get(f.claim.key, f.p))
+        for f in made
+        if section in (None, f.claim.section)
+    ]
+
+
+def tally(found: Sequence[Finding], control: bool = False) -> Counter[str]:
+    """How often each verdict was given: to the claims of the paper, or to the controls."""
+    return Counter(str(f.verdict) for f in found if f.claim.control == control)
+
+
+ORDER = [*map(str, Verdict), checks.HOLDS, checks.FAILS]  # of verdicts, in tables
+
+
+def _together(claim: Claim, found: Runs) -> Judged:
+    """A claim that sums up others."""
+    needed = [c for c in paper.CLAIMS if c.key in claim.detail]
+    parts = [JUDGES[c.kind](c, found) for c in needed]
+    counts = Counter(str(part.verdict) for part in parts)
+    words = ", ".join(f"{counts[v]} {v}" for v in ORDER if counts[v])
+    used = {record.id: record for part in parts for record in part.records}
+    return Judged(all_of(Verdict(p.verdict) for p in parts), words, list(used.values()))

@@ -1,0 +1,1 @@
+"""One run: its faces, how weights are learned, the loop, its checkpoint."""

@@ -1,0 +1,1 @@
+"""A trained network on a photo, and as an ONNX file."""
