@@ -32,7 +32,7 @@ class Lateral(nn.Module):
         self.give = nn.Conv2d(count, count, kernel_size=1, bias=False)  # U
 
     def forward(self, maps: Sequence[Tensor], size: torch.Size) -> Tensor:
-        """Maps x_j (B, C_j, h_j, w_j) to (B, count, *size); those of another size are resized."""
+        """Maps x_j (B, C_j, h_j, w_j) to (B, count, h, w), resized where they differ."""
         scaled = [a * resized(x, size) for a, x in zip(self.scale, maps, strict=True)]
         return self.give(functional.relu(self.reduce(torch.cat(scaled, dim=1))))
 

@@ -50,14 +50,17 @@ def _protocol(experiment: Experiment, about: Experiment) -> Experiment:
     return replace(experiment, method="", try_=0, **own)
 
 
-def reference(figure: str) -> list[Record]:
-    """The committed runs of a figure, those at `cpu`; none before learning rates are chosen."""
+def planned(figure: str, preset: str = REFERENCE) -> list[Record]:
+    """The runs of a plan that are here, of the preset of the committed results only those.
+
+    None before learning rates are chosen.
+    """
     try:
-        wanted = plans.experiments(figure, REFERENCE)
+        found = runs.find(plans.experiments(figure, preset))
     except RunError:
         return []
     committed, _ = runs.places()
-    return [record for record in runs.find(wanted) if record.folder.parent == committed]
+    return [r for r in found if preset != REFERENCE or r.folder.parent == committed]
 
 
 def scores(records: Sequence[Record], metric: Metric, decoder: str) -> Floats:

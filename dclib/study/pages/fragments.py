@@ -45,7 +45,8 @@ def presets() -> list[str]:
     ]
     for preset in PRESETS.values():
         settings = preset.settings
-        sides = [f"{preset.resolution[u]} px, width {settings['width']:g}" for u in NETWORKS]
+        width = f"width {settings['width']:g}"
+        sides = [f"{px} px, {width}" if (px := preset.resolution.get(u)) else "–" for u in NETWORKS]
         faces = settings["train_faces"] or "all"
         count = (faces, *sides, settings["epochs"], settings["batch"], preset.tries)
         lines.append(_row(f"`{preset.name}`", preset.dataset, *count))
