@@ -80,7 +80,7 @@ def main(found: Sequence[Finding]) -> pd.DataFrame:
                 "claim": f"{stated(f.claim)} ({where(f.claim)})",
                 "here": f.brief[0] or f.measured,
                 "setting": f.setting or "–",
-                "trend": f.brief[1] or "–",
+                "each doubling": f.brief[2] or "–",
                 "verdict": f.verdict,
                 "among all": f.among_all,
             }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dclib.study import paper, verdicts
 from dclib.study.analysis.comparison import REFERENCE
+from dclib.study.analysis.stats import Verdict
 from dclib.study.figures import verdicts as tables
 from dclib.study.figures.results import in_order
 from dclib.study.figures.words import listed
@@ -26,6 +27,7 @@ def write(pages: Path) -> None:
     folder.mkdir(exist_ok=True)
     for name, lines in {
         "presets": presets(),
+        "answer": answer(),
         "claims": claims(),
         "rates": rates(),
         "status": status(folder),
@@ -53,23 +55,45 @@ def presets() -> list[str]:
     return lines
 
 
+def answer() -> list[str]:
+    """What came out so far, in a few sentences."""
+    main = [f for f in verdicts.findings() if f.claim.main and not f.claim.control]
+    equal = next(f for f in main if f.claim.key == "4.2-resnet18-equal-size")
+    lines = [f"Of the paper's {len(main)} main claims: {tables.counted(main)}."]
+    for f in main:
+        if f.verdict in (Verdict.SUPPORTED, Verdict.CONTRADICTED):
+            corrected = f" ({f.among_all}, once corrected for how many claims are judged)"
+            lines.append(
+                f"*{f.verdict.capitalize()}*{corrected if f.among_all != f.verdict else ''}:"
+                f" {tables.stated(f.claim)}; {f.brief[0] or f.measured}."
+            )
+    if equal.records:
+        lines.append(
+            f"At equal size and from scratch: {equal.brief[0]} points in failure rate"
+            f" ({equal.brief[1]}; *{equal.verdict}*)."
+            + (f" Each doubling of training adds {equal.brief[2]}." if equal.brief[2] else "")
+        )
+    return lines
+
+
 def claims() -> list[str]:
-    """The main claims, then how often each verdict was given and every claim with its verdicts."""
+    """The main claims in short, then, folded, every claim with its verdicts."""
     found = verdicts.findings()
     own = [f for f in found if not f.claim.control]
     lines = [
-        _row("main claim", "where", "here", "setting", "trend", "verdict", "among all"),
-        "|---|---|---|---|---|---|---|",
+        _row("main claim", "here, in points", "training", "each doubling adds", "verdict"),
+        "|---|---|---|---|---|",
     ]
     for f in (f for f in found if f.claim.main):
-        link = f"[{tables.stated(f.claim)}]({f.page}.ipynb)"
+        link = f"[{tables.stated(f.claim)}]({f.page}.ipynb) ({tables.where(f.claim)})"
         here = f.brief[0] or (f.measured if f.records else "–")
-        cells = (here, f.setting or "–", f.brief[1] or "–", f"*{f.verdict}*", f.among_all)
-        lines.append(_row(link, tables.where(f.claim), *cells))
+        verdict = f'<span class="verdict {f.verdict.replace(" ", "-")}">{f.verdict}</span>'
+        lines.append(_row(link, here, f.brief[1] or "–", f.brief[2] or "–", verdict))
     lines += [
         "",
         f"**Of the paper's {len(own)} claims: {tables.counted(own)}.**",
         "",
+        "````{dropdown} Every claim",
         _row("claim", "where", "verdict"),
         "|---|---|---|",
     ]
@@ -82,7 +106,7 @@ def claims() -> list[str]:
         ]
         if f is same[0]:
             lines.append(_row(f.claim.statement, tables.where(f.claim), _verdicts(same)))
-    return lines
+    return [*lines, "````"]
 
 
 def _verdicts(same: Sequence[Finding]) -> str:

@@ -49,7 +49,8 @@ class Finding:
         records: the runs that it stands on.
         setting: what these runs are, in words.
         trend: how the difference moves with the length of training, in words.
-        brief: the difference that decides, and how it moves, in few words; "" where there is none.
+        brief: the difference that decides, the length of training, how it moves, in few words; ""
+            where there is none.
         p: of the verdict, 1 where there is none; of a main claim also after Holm's correction.
     """
 
@@ -61,7 +62,7 @@ class Finding:
     setting: str = ""
     trend: str = ""
     p: float = 1.0
-    brief: tuple[str, str] = ("", "")
+    brief: tuple[str, str, str] = ("", "", "")
     corrected: float = 1.0
 
     @property

@@ -5,7 +5,7 @@ finds runs, and picks the setting by `dclib.study.analysis.comparison.settings`:
 claim's own data, backbone and start that have all its methods, the one with the most training.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -34,7 +34,7 @@ from dclib.study.paper import Claim, Metric
 from dclib.study.verdicts.judgement import Judged, Runs, both, count, opposite, span
 
 WEIGHTINGS = ("per_output", "per_task")  # the first is judged, the second stands beside
-MOVES = {-1: "still falling", 0: "level", 1: "still rising"}  # no word on longer training
+FLAT = 1.0  # points a doubling: "level" if the whole interval of a slope is nearer to zero
 
 
 def described(group: Comparison) -> str:
@@ -57,6 +57,16 @@ def described(group: Comparison) -> str:
             f" {len(next(iter(group.lender.tries.values())))} tries"
         )
     return "; ".join([*parts, *group.limits])
+
+
+def shortly(group: Comparison) -> str:
+    """The length of training of a setting, and its tries."""
+    first, *_ = next(iter(group.tries.values()))
+    e, most = group.about, max(map(len, group.tries.values()))
+    return (
+        f"{e.train_faces or first.environment['trained_on']:,} faces × {e.epochs} epochs,"
+        f" {count(most)}"
+    )
 
 
 def best(groups: Iterable[Comparison], methods: Sequence[str]) -> Comparison | None:
@@ -97,11 +107,13 @@ def lower(claim: Claim, runs: Runs) -> Judged:
     margin = [group.gaps(*pair, claim.metric, claim.margin) for pair in claim.comparisons]
     judged = given in (Verdict.SUPPORTED, Verdict.CONTRADICTED)
     _, at = max((gap["bin"].value, at) for at, gap in enumerate(margin))
-    (first, second), moves = (
-        claim.comparisons[at],
-        trend(groups, group, claim.comparisons[at : at + 1]),
+    first, second = claim.comparisons[at]
+    _, slopes = moves(groups, group, (first, second), claim.metric)
+    brief = (
+        f"{first} − {second}: {span(gaps[at]['bin'])}",
+        shortly(group),
+        f"{span(slopes['bin'])}: {word(slopes)}" if slopes else "",
     )
-    brief = f"{first} − {second}: {span(gaps[at]['bin'])}", moves.rpartition(": ")[2]
     return Judged(
         given,
         "; ".join([*lines, *beside]),
@@ -134,7 +146,31 @@ def trend(
     pairs: Sequence[tuple[str, str]],
     metric: Metric = "failure rate",
 ) -> str:
-    """How differences move with each doubling of training, in points and words; "" of few lengths.
+    """How differences move with each doubling of training, in words; "" of few lengths."""
+    told = []
+    for first, second in pairs:
+        lengths, slopes = moves(groups, chosen, (first, second), metric)
+        if slopes:
+            told.append(
+                f"{first} − {second}: {both(slopes)} points a doubling of training,"
+                f" {lengths} lengths: {word(slopes)}"
+            )
+    return "; ".join(told)
+
+
+def word(slopes: Mapping[str, Interval]) -> str:
+    """What slopes, by decoder, say up to the longest training; no word on longer ones."""
+    sign = side(slopes.values())
+    if sign:
+        return "still falling" if sign < 0 else "still rising"
+    flat = all(i.low > -FLAT and i.high < FLAT for i in slopes.values())
+    return "level" if flat else "unclear"
+
+
+def moves(
+    groups: Sequence[Comparison], chosen: Comparison, pair: tuple[str, str], metric: Metric
+) -> tuple[int, dict[str, Interval]]:
+    """The slope of a difference by decoder, and of how many lengths; none of fewer than `LENGTHS`.
 
     Of settings as long as each other, that with the most faces counts. A straight line by least
     squares over the binary logarithm of faces times epochs.
@@ -144,25 +180,17 @@ def trend(
         return e.width, e.resolution, e.batch, e.pretrained, e.dataset, e.underlying
 
     same = [g for g in groups if like(g.about) == like(chosen.about)]
-    told = []
-    for first, second in pairs:
-        lengths: dict[float, Comparison] = {}
-        for group in sorted(same, key=lambda g: g.about.train_faces or 10_000):
-            if {first, second} <= group.tries.keys():
-                lengths[round(float(np.log2(group.training)), 1)] = group
-        if len(lengths) >= LENGTHS:
-            slopes = {
-                d: slope(
-                    [float(np.log2(g.training)) for g in lengths.values()],
-                    [g.difference(first, second, metric, d).value for g in lengths.values()],
-                )
-                for d in DECODERS
-            }
-            told.append(
-                f"{first} − {second}: {both(slopes)} points a doubling of training,"
-                f" {len(lengths)} lengths: {MOVES[side(slopes.values())]}"
-            )
-    return "; ".join(told)
+    lengths: dict[float, Comparison] = {}
+    for group in sorted(same, key=lambda g: g.about.train_faces or 10_000):
+        if {*pair} <= group.tries.keys():
+            lengths[round(float(np.log2(group.training)), 1)] = group
+    if len(lengths) < LENGTHS:
+        return len(lengths), {}
+    doublings = [float(np.log2(g.training)) for g in lengths.values()]
+    return len(lengths), {
+        d: slope(doublings, [g.difference(*pair, metric, d).value for g in lengths.values()])
+        for d in DECODERS
+    }
 
 
 def gain(claim: Claim, runs: Runs) -> Judged:

@@ -20,7 +20,8 @@ class Judged(NamedTuple):
         setting: in words: faces, epochs, width and so on, and what limits the verdict.
         trend: how the difference moves with the length of training, in words.
         p: of the verdict; 1 where there is none.
-        brief: the difference that decides, with the paper's decoder, and how it moves.
+        brief: the difference that decides, with the paper's decoder; the length of training; how
+            the difference moves with it.
     """
 
     verdict: str = Verdict.NOT_TESTED
@@ -29,7 +30,7 @@ class Judged(NamedTuple):
     setting: str = ""
     trend: str = ""
     p: float = 1.0
-    brief: tuple[str, str] = ("", "")
+    brief: tuple[str, str, str] = ("", "", "")
 
 
 def number(value: float, digits: int = 2) -> str:
