@@ -94,6 +94,12 @@ def test_ci_runs_the_command_of_the_readme():
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
 
 
+def test_example_of_the_readme_runs(capsys):
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    exec(compile(example, "README.md", "exec"), {})
+    assert capsys.readouterr().out == "torch.Size([8, 5, 2])\n"
+
+
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
 def test_readme_leads_somewhere(page):
     text = (ROOT / page).read_text()
