@@ -50,9 +50,14 @@ READINGS = {  # of the metrics that claims are about: what each is read as
 
 
 def reference() -> list[CascadeRecord]:
-    """The committed cascades of the reference preset, found even where their photos are not."""
+    """The committed cascades of the reference preset, found even where their photos are not.
+
+    Those at each method's own rate of O, as soon as all of them are there.
+    """
     found = _committed()
-    return [found[e] for e in _planned() if e in found]
+    shared, own = (_nameless(of(comparison.REFERENCE)) for of in (presets.plan, presets.own_rates))
+    planned = own if own and found.keys() >= {*own} else shared
+    return [found[e] for e in planned if e in found]
 
 
 def tried() -> list[CascadeRecord]:
@@ -60,22 +65,17 @@ def tried() -> list[CascadeRecord]:
 
     They are of that preset, each with another setting than it has now.
     """
-    planned = set(_planned())
+    shown = {record.id for record in reference()}
     return [
         record
         for e, record in _committed().items()
-        if e.preset == comparison.REFERENCE and e not in planned
+        if e.preset == comparison.REFERENCE and record.id not in shown
     ]
 
 
-def _planned() -> list[CascadeExperiment]:
-    """The plan of the reference preset, without the fingerprint of photos."""
-    preset = comparison.REFERENCE
-    return [
-        presets.experiment(preset, method, try_=try_, fingerprint="")
-        for try_ in range(presets.PRESETS[preset].tries)
-        for method in presets.ORDER
-    ]
+def _nameless(experiments: Sequence[CascadeExperiment]) -> list[CascadeExperiment]:
+    """Experiments without the fingerprint of their photos."""
+    return [replace(e, fingerprint="") for e in experiments]
 
 
 def _committed() -> dict[CascadeExperiment, CascadeRecord]:
