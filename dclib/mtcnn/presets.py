@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from dclib.data import photos
-from dclib.errors import DataError
 from dclib.mtcnn import rates
 from dclib.mtcnn.experiment import CascadeExperiment
 from dclib.mtcnn.stages import METHODS
 
 ORDER = ("MTCNNx", "DC-MTCNN", "MTCNN")  # the paper's two first
+# Sets whose official lists were not at hand: a cascade cannot be named by their content, which its
+# record tells instead.
+UNSEEN = ("wider", "celeba")
 GRID_TRY = 100  # of the cascades that a rate is chosen by; no other cascade has their seeds
 
 
@@ -136,14 +138,8 @@ def experiment(preset: str, method: str, **changes: Any) -> CascadeExperiment:
 
 
 def fingerprint(names: Iterable[str]) -> str:
-    """One fingerprint of photo sets, in their order; empty where one of them is not at hand.
-
-    An experiment can then be named and shown, and fails for want of data when it is to be run.
-    """
-    try:
-        each = [f"{name} {photos.fingerprint(name)}\n" for name in names]
-    except DataError:
-        return ""
+    """One fingerprint of photo sets, in their order, the same whether they are at hand or not."""
+    each = [f"{n} {'official' if n in UNSEEN else photos.fingerprint(n)}\n" for n in names]
     return hashlib.sha256("".join(each).encode()).hexdigest()[:16]
 
 

@@ -153,6 +153,7 @@ class Making:
             "threads": THREADS,
             "parameters": {stage: told["parameters"] for stage, told in self.told.items()},
             "trained_on": sum(map(len, self.training)),
+            "fingerprints": {photos.name: photos.fingerprint for photos in self.training},
             "taken_from": {s: t["taken_from"] for s, t in self.told.items() if "taken_from" in t},
             "seconds": seconds | {"scoring": round(time.perf_counter() - start, 1)},
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
