@@ -6,8 +6,8 @@ from dataclasses import fields, replace
 import pytest
 from test_mtcnn_records import EXPERIMENT
 
-from dclib.errors import DataError
-from dclib.mtcnn import presets
+from dclib.data import photos
+from dclib.mtcnn import presets, records
 from dclib.mtcnn.experiment import CascadeExperiment
 
 
@@ -106,20 +106,25 @@ def test_plans_hold_all_methods_of_a_try_before_the_next(preset, monkeypatch):
     assert len(set(same)) == 1  # nothing else differs
 
 
-def test_fingerprints_are_of_all_photo_sets_or_none(monkeypatch):
-    known = {"lfwnet": "one", "mtfl-test": "two"}
+@pytest.mark.usefixtures("places")
+def test_names_do_not_depend_on_photos_that_are_at_hand(monkeypatch):
+    """With nothing at hand the plan has the names of the committed cascades."""
+    committed = {record.id for record in records.committed()}
+    assert {e.id for e in presets.plan("cpu")} <= committed
+    paper = [e.id for e in presets.plan("paper")]
+    assert len(set(paper)) == 9
+    own = photos.fingerprint
+    lists = {"wider": "of lists", "celeba": "of other lists"}
+    monkeypatch.setattr(photos, "fingerprint", lambda name: lists.get(name) or own(name))
+    assert [e.id for e in presets.plan("paper")] == paper
 
-    def fingerprint(name):
-        if name not in known:
-            raise DataError(f"{name} is not here")
-        return known[name]
 
-    monkeypatch.setattr(presets.photos, "fingerprint", fingerprint)
-    first = presets.experiment("cpu", "MTCNN").fingerprint
+@pytest.mark.parametrize("other", ["lfwnet", "mtfl-test"])
+def test_a_fingerprint_is_of_all_photo_sets(monkeypatch, other):
+    first, own = presets.experiment("cpu", "MTCNN").fingerprint, photos.fingerprint
     assert len(first) == 16
-    known["mtfl-test"] = "three"
-    assert presets.experiment("cpu", "MTCNN").fingerprint not in ("", first)
-    assert presets.experiment("paper", "MTCNN").fingerprint == ""
+    monkeypatch.setattr(photos, "fingerprint", lambda name: name if name == other else own(name))
+    assert presets.experiment("cpu", "MTCNN").fingerprint != first
 
 
 def test_unknown_presets_methods_and_fields():

@@ -1,6 +1,7 @@
 """A whole cascade at a tiny setting: what it leaves, and that an interruption changes nothing."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -143,6 +144,49 @@ def test_what_is_there_is_not_trained_again(made, places):
     (folder / records.RECORD).unlink()
     run.train(record.experiment, lambda *_: pytest.fail("trained"))  # only scored
     assert records.read(folder).findings.arrays() == record.findings.arrays()
+
+
+def test_stages_that_are_trained_alike_are_trained_once(made, places):
+    """Of cascades that differ in O alone; what O learns from is the same as if all were trained."""
+    other = replace(made.experiment, lr=(*made.experiment.lr[:2], 0.001))
+    alone = run.train(other)
+    assert "taken_from" not in alone.environment or not alone.environment["taken_from"]
+    kept = {name: (alone.folder / name).read_bytes() for name in (records.ARRAYS, "O.safetensors")}
+    for file in alone.folder.iterdir():
+        file.unlink()
+    shutil.copytree(made.folder, places / made.id)
+    (places / made.id / "O.json").unlink()  # only P and R are looked at
+    seen = []
+    beside = run.train(other, lambda stage, row: seen.append(stage))
+    assert seen == ["O", "O"]
+    assert beside.environment["taken_from"] == {"P": made.id, "R": made.id}
+    for name, content in kept.items():
+        assert (beside.folder / name).read_bytes() == content
+    for stage in "PR":
+        assert beside.history[stage] == made.history[stage]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"try_": 1},
+        {"lr": (0.02, 0.01, 0.005)},
+        {"smallest": 30.0},
+        {"fingerprint": "another"},
+        {"method": "DC-MTCNN"},
+    ],
+)
+def test_a_stage_that_is_trained_otherwise_is_not_taken(made, places, change):
+    shutil.copytree(made.folder, places / made.id)
+    (places / "000000000000").mkdir()
+    (places / "000000000000" / "P.safetensors").write_bytes(b"damaged")
+    making = run.Making(made.experiment, lambda *_: None)
+    making.experiment, making.folder = replace(made.experiment, **change), places / "other"
+    assert not making.taken_over("P")
+    making.experiment = replace(made.experiment, lr=(0.01, 0.02, 0.005))
+    making.folder.mkdir()
+    assert making.taken_over("P")
+    assert not making.taken_over("R")
 
 
 def test_the_trained_cascade_detects_as_it_did(made, photos):

@@ -18,8 +18,8 @@ def register(commands: Commands) -> None:
     training = commands.add("cascade", "train and score a cascade of MTCNN, section 4.5", cascade)
     training.option("run", "cascades by their ids: to have their weights", None, "ID", nargs="*")
     training.option("--method", "DC-MTCNN, MTCNNx or MTCNN")
-    about = "mtcnn: all cascades of section 4.5 instead"
-    training.option("--plan", about, metavar="FIGURE", choices=["mtcnn"])
+    about = "mtcnn: all cascades of section 4.5 instead; rates: those that O's rate is chosen by"
+    training.option("--plan", about, metavar="FIGURE", choices=["mtcnn", "rates"])
     training.preset(None)
     training.option("--try", "the try, which is its seed (default: 0)", try_, "N", dest="try_")
     training.option("--tries", "of a plan, the first N tries (default: all)", count, "N")
@@ -42,8 +42,13 @@ def _experiments(options: argparse.Namespace) -> "list[CascadeExperiment]":
 
     if options.run:
         return [records.load(run).experiment for run in options.run]
+    if options.plan == "rates":
+        if options.tries is not None:
+            raise RunError("--tries is for --plan mtcnn: a grid of rates has one try")
+        return presets.grid(options.preset)
     if options.plan:
-        planned = presets.plan(options.preset)
+        preset = options.preset
+        planned = dict.fromkeys([*presets.plan(preset), *presets.own_rates(preset)])
         return [e for e in planned if options.tries is None or e.try_ < options.tries]
     return [presets.experiment(options.preset, options.method, try_=options.try_)]
 
@@ -52,15 +57,22 @@ def cascade(options: argparse.Namespace) -> None:
     """Train what is missing; a line for each record, without what it found."""
     if options.list or options.verify:
         return _verify(options) if options.verify else _list()
-    from dclib.mtcnn import records
+    from dclib.mtcnn import rates, records
     from dclib.mtcnn.run import require
 
+    made = []
     for experiment in _experiments(options):
         (record,) = require([experiment], weights=bool(options.run))
         if options.publish:
             record = records.publish(record)
         minutes = sum(record.environment["seconds"].values()) / 60
         print(f"{record.id} {record.experiment.title}: {minutes:.1f} minutes, {record.folder}")
+        made.append(record)
+    if options.plan == "rates":
+        for row in rates.write(made):
+            mark = ", chosen" if row["chosen"] == "True" else ""
+            print(f"{row['method']}, lr of O {row['lr']}: held-out error {row['error']}{mark}")
+        print(rates.path())
 
 
 def _list() -> None:

@@ -26,7 +26,7 @@ class CascadeExperiment:
         datasets: names of the photo sets that it is trained on, see `dclib.data.photos`.
         faces: the photo set on whose held-out faces the landmarks are scored.
         heldout: the photo set on whose held-out photos the detections are scored.
-        fingerprint: of the sources of all these; empty where one of them is not at hand.
+        fingerprint: of the sources of all these, see `dclib.mtcnn.presets.fingerprint`.
         photos: trains on at most so many photos of each set, in whole groups; None for all. A
             tenth of all is held out before.
         width: of every stage, in widths of the method's.

@@ -7,19 +7,20 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from filelock import Timeout
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_bytes
 
 from dclib import environment, paths
 from dclib.data.photos import PhotoSet
-from dclib.errors import RunError
+from dclib.errors import DAMAGE, RunError
 from dclib.files import write_atomically
 from dclib.mtcnn import records
 from dclib.mtcnn.detect import Cascade, Settings
@@ -77,11 +78,30 @@ class Making:
         What is mined with them is the same then whether the training was interrupted or not.
         """
         weights, about = self.folder / weights_name(stage), self.folder / f"{stage}.json"
-        if not weights.exists():
+        if not weights.exists() and not self.taken_over(stage):
             self.train(stage, weights, about)
         self.told[stage] = json.loads(about.read_bytes())
         self.stages[stage] = untrained(self.experiment, stage)
         read_weights(self.stages[stage], weights)
+
+    def taken_over(self, stage: str) -> bool:
+        """Take a stage from a cascade in the store that differs in what follows it only."""
+        name, about = weights_name(stage), f"{stage}.json"
+        for file in sorted(paths.store().glob(f"*/{name}")):
+            try:
+                with safe_open(file, "np") as told:
+                    other = json.loads(told.metadata()["experiment"])
+                if _until(CascadeExperiment.from_dict(other), stage) == _until(
+                    self.experiment, stage
+                ):
+                    told = json.loads((file.parent / about).read_bytes())
+                    told = {"taken_from": file.parent.name} | told
+                    write_atomically(self.folder / about, json.dumps(told).encode())
+                    write_atomically(self.folder / name, file.read_bytes())
+                    return True
+            except (*DAMAGE, SafetensorError):
+                continue  # it is trained anew
+        return False
 
     def train(self, stage: str, weights: Path, about: Path) -> None:
         """Train a stage on its samples; write what is told of it, and then its weights."""
@@ -133,6 +153,8 @@ class Making:
             "threads": THREADS,
             "parameters": {stage: told["parameters"] for stage, told in self.told.items()},
             "trained_on": sum(map(len, self.training)),
+            "fingerprints": {photos.name: photos.fingerprint for photos in self.training},
+            "taken_from": {s: t["taken_from"] for s, t in self.told.items() if "taken_from" in t},
             "seconds": seconds | {"scoring": round(time.perf_counter() - start, 1)},
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
@@ -159,6 +181,12 @@ def train(experiment: CascadeExperiment, tell: Tell = lambda stage, row: None) -
     for stage in STAGES:
         run.stage(stage)
     return run.finish()
+
+
+def _until(experiment: CascadeExperiment, stage: str) -> dict[str, Any]:
+    """All that an experiment says, but for what it says of later stages alone."""
+    values, count = asdict(experiment), STAGES.index(stage) + 1
+    return values | {name: values[name][:count] for name in ("epochs", "batch", "lr", "samples")}
 
 
 def seed_of(experiment: CascadeExperiment, stage: str) -> int:

@@ -1,7 +1,7 @@
 """The photos of a cascade: which are trained on, which are held out, which show background.
 
 A tenth of the photos is held out from all training; how the stages do on samples of these photos is
-told in the history, and nothing is chosen by it.
+told in the history, and the rate of O is chosen by it (`dclib.mtcnn.rates`).
 """
 
 from collections.abc import Sequence

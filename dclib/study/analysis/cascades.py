@@ -6,7 +6,6 @@ networks the two decoders have this part.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -50,9 +49,15 @@ READINGS = {  # of the metrics that claims are about: what each is read as
 
 
 def reference() -> list[CascadeRecord]:
-    """The committed cascades of the reference preset, found even where their photos are not."""
-    found = _committed()
-    return [found[e] for e in _planned() if e in found]
+    """The committed cascades of the reference preset.
+
+    Those at each method's own rate of O, as soon as all of them are there.
+    """
+    found = {record.experiment: record for record in records.committed()}
+    own = presets.own_rates(comparison.REFERENCE)
+    whole = bool(own) and found.keys() >= {*own}
+    planned = own if whole else presets.plan(comparison.REFERENCE)
+    return [found[e] for e in planned if e in found]
 
 
 def tried() -> list[CascadeRecord]:
@@ -60,28 +65,9 @@ def tried() -> list[CascadeRecord]:
 
     They are of that preset, each with another setting than it has now.
     """
-    planned = set(_planned())
-    return [
-        record
-        for e, record in _committed().items()
-        if e.preset == comparison.REFERENCE and e not in planned
-    ]
-
-
-def _planned() -> list[CascadeExperiment]:
-    """The plan of the reference preset, without the fingerprint of photos."""
-    preset = comparison.REFERENCE
-    return [
-        presets.experiment(preset, method, try_=try_, fingerprint="")
-        for try_ in range(presets.PRESETS[preset].tries)
-        for method in presets.ORDER
-    ]
-
-
-def _committed() -> dict[CascadeExperiment, CascadeRecord]:
-    """All committed cascades by their experiments, these without the fingerprint of photos."""
+    preset, shown = comparison.REFERENCE, {record.id for record in reference()}
     made = records.committed()
-    return {replace(record.experiment, fingerprint=""): record for record in made}
+    return [r for r in made if r.experiment.preset == preset and r.id not in shown]
 
 
 def find(preset: str) -> list[CascadeRecord]:
