@@ -9,7 +9,7 @@ import torch
 from dclib import underlying as underlying_networks
 from dclib.methods import METHODS
 from dclib.network import Network, count_parameters
-from dclib.splitting.split import align, shapes
+from dclib.splitting.series import align, shapes
 from dclib.splitting.tracing import evaluating, first_line, on_meta
 from dclib.tasks import Landmarks, Task, label_tasks
 
@@ -36,7 +36,7 @@ def build(
             last one also for all after it; names may be joined by a plus sign. As most methods have
             a column for each task, "resnet18+mobilenet_v3_small" is ResNet18 for the main task and
             MobileNet for the others. Those with more blocks are shortened by
-            `dclib.splitting.split.align`.
+            `dclib.splitting.series.align`.
         resolution: side of the input in pixels; that of the tasks if not given, or 112.
         width: multiplies the feature maps of the underlying network; a widened method is widened
             until it has as many parameters as DCNet at this width.

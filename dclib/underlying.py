@@ -13,7 +13,7 @@ from torchvision.models.resnet import BasicBlock
 
 from dclib.pretrained import state
 from dclib.splitting.proof import unshared
-from dclib.splitting.split import shapes, split
+from dclib.splitting.series import shapes, split
 from dclib.splitting.watching import private
 
 
@@ -227,7 +227,7 @@ def blocks(
         network: a key of `UNDERLYING`; any classification CNN of torchvision by name; a module, of
             which a copy is taken, so that columns start with its weights and thus identical; or a
             function that makes one, called for each column. All but the first are cut by
-            `dclib.splitting.split.split`, which says how.
+            `dclib.splitting.series.split`, which says how.
         width: multiplies every number of feature maps (at least 8 remain), for keys of
             `UNDERLYING` only.
         pretrained: start from "imagenet" or "tiny-imagenet" weights; by name only.

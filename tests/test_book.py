@@ -181,7 +181,8 @@ def test_no_measured_number_stands_in_prose():
 def test_committed_pages_build_without_a_warning(tmp_path):
     for name in ("book", "dclib"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    shutil.copy(ROOT / "_config.yml", tmp_path)
+    for name in ("_config.yml", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
     index = report.build_strictly(tmp_path / "book")
     assert index == tmp_path / "_build" / "html" / "index.html"
     assert "Deep Collaboration" in index.read_text()
@@ -374,7 +375,8 @@ def small(tmp_path, monkeypatch):
     for name in ("notebooks", "book", "dclib"):
         (tmp_path / name).mkdir()
     (tmp_path / "dclib" / "__init__.py").write_text('"""A package."""\n')
-    shutil.copy(ROOT / "_config.yml", tmp_path)
+    for name in ("_config.yml", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "book" / "_ext", tmp_path / "book" / "_ext")
     (tmp_path / "book" / "index.md").write_text(
         "# Front\n\n{cite}`key`\n\n```{bibliography}\n```\n"

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from dclib.study.figures import prediction
-from dclib.use.predict import Prediction
+from dclib.use.prediction import Prediction
 
 POINTS = np.array([[4.0, 5.0], [12.5, 5.5], [8.0, 9.0]])
 PHOTO = Image.new("RGB", (20, 16))

@@ -9,8 +9,7 @@ import pytest
 from fake_records import fake_record
 from scipy.stats import linregress
 
-from dclib.study import figures
-from dclib.study import plans as plan
+from dclib.study import figures, plans
 from dclib.study.figures import speed, speed_laws, speed_tables, speed_words
 
 
@@ -384,8 +383,8 @@ class TestRerun:
     def test_a_run_of_two_figures_counts_once_in_all(self, records):
         both, again, rn, _ = (record.experiment for record in records)
         not_run = fake_record("RNx").experiment
-        plans = {"one": [both, again, rn, not_run], "two": [both, both], "none": [not_run]}
-        frame = speed_tables.rerun(records, plans)
+        wanted = {"one": [both, again, rn, not_run], "two": [both, both], "none": [not_run]}
+        frame = speed_tables.rerun(records, wanted)
         assert list(frame.index) == ["one", "two", "all"]
         assert frame["runs"].tolist() == [3, 1, 4]
         assert frame["core-hours"].tolist() == pytest.approx([2.1, 1, 2.3])
@@ -399,7 +398,7 @@ class TestRerun:
 
     def test_figures_that_wait_for_learning_rates_are_left_out(self, tmp_path, monkeypatch):
         monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path))
-        found = speed_tables.plans("cpu")
+        found = speed_tables.planned("cpu")
         assert "fig3" not in found
-        assert found["rates"] == plan.experiments("rates", "cpu")
-        assert found.keys() < plan.FIGURES.keys()
+        assert found["rates"] == plans.experiments("rates", "cpu")
+        assert found.keys() < plans.FIGURES.keys()

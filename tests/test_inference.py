@@ -22,7 +22,7 @@ from dclib.simcc import SimCC
 from dclib.tasks import Angle, Classes, Landmarks, Orientation, label_logits
 from dclib.use import inference
 from dclib.use.onnx_file import describe
-from dclib.use.predict import positions, predict, probabilities
+from dclib.use.prediction import positions, predict, probabilities
 
 TASKS = (Landmarks(48), Classes("smile", 2), Angle("yaw"))
 
@@ -391,7 +391,7 @@ def test_the_second_prediction_imports_no_torch(record, photo, tmp_path):
 
 def test_training_and_predicting_import_none_of_the_packages():
     code = (
-        "import sys, dclib.training.loop, dclib.use.predict;"
+        "import sys, dclib.training.loop, dclib.use.prediction;"
         "print([p for p in ('onnx', 'onnxruntime', 'onnxscript') if p in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

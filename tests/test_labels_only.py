@@ -20,7 +20,7 @@ from dclib.tasks import Angle, Classes, Landmarks
 from dclib.training.judging import judge
 from dclib.training.loop import train
 from dclib.training.verify import verify
-from dclib.use.predict import predict
+from dclib.use.prediction import predict
 
 RESOLUTION = 32
 TASKS = (Classes("smile", 2), Angle("yaw"))

@@ -9,7 +9,7 @@ from torch import nn
 
 from dclib import METHODS, mtfl_tasks, underlying
 from dclib.methods.taps import entering, layers, probe
-from dclib.splitting.split import split
+from dclib.splitting.series import split
 
 
 def toy(*channels: int) -> nn.ModuleList:

@@ -16,7 +16,7 @@ from dclib.mtcnn.detect import Detections
 from dclib.study.plans.presets import experiment
 from dclib.training.loop import train
 from dclib.use import inference
-from dclib.use.predict import in_squares
+from dclib.use.prediction import in_squares
 
 SQUARES = [(30, 40, 90, 100), (150, 60, 220, 130)]
 

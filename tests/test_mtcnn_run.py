@@ -80,7 +80,7 @@ def made(tmp_path_factory, photos):
         patch.setattr(sources.photos, "load", lambda name: photos)
         patch.setattr(sources.photos, "fingerprint", lambda name: "of a few")
         patch.setattr(evaluate, "load", lambda name: photos)
-        return run.train(tiny())
+        return run.train_cascade(tiny())
 
 
 def test_a_cascade_leaves_its_record(made):
@@ -122,8 +122,8 @@ def test_a_cascade_that_is_killed_again_and_again_ends_the_same(made, places):
 
     for _ in "PRO":
         with pytest.raises(Killed):
-            run.train(tiny(), kill)
-    resumed = run.train(tiny(), kill)
+            run.train_cascade(tiny(), kill)
+    resumed = run.train_cascade(tiny(), kill)
     assert seen == [(stage, epoch) for stage in "PRO" for epoch in (0, 1)]
     assert resumed.findings.arrays() == record.findings.arrays()
     for name in "PRO":
@@ -142,7 +142,7 @@ def test_what_is_there_is_not_trained_again(made, places):
     (found,) = run.require([record.experiment])
     assert found.folder == folder
     (folder / records.RECORD).unlink()
-    run.train(record.experiment, lambda *_: pytest.fail("trained"))  # only scored
+    run.train_cascade(record.experiment, lambda *_: pytest.fail("trained"))  # only scored
     assert records.read(folder).findings.arrays() == record.findings.arrays()
 
 
@@ -231,12 +231,12 @@ def test_photos_are_held_out_by_groups(monkeypatch):
     )
     monkeypatch.setattr(sources.photos, "load", lambda name: (pairs, pairs))
     monkeypatch.setattr(sources.photos, "fingerprint", lambda name: "of pairs")
-    (training,), (held_out,) = sources.split(tiny())
+    (training,), (held_out,) = sources.split_sets(tiny())
     assert len(held_out) == 2
     assert len(set(held_out.groups)) == 1
     assert len(training) == 18
     assert not set(training.groups) & set(held_out.groups)
-    (fewer,), (same,) = sources.split(tiny(photos=7))
+    (fewer,), (same,) = sources.split_sets(tiny(photos=7))
     assert len(fewer) == 6
     assert set(fewer.names) < set(training.names)
     assert same.names == held_out.names
@@ -246,7 +246,7 @@ def test_other_photos_than_those_named(places, monkeypatch):
     experiment = tiny()
     monkeypatch.setattr(sources.photos, "fingerprint", lambda name: "of others")
     with pytest.raises(DataError, match="obtain the same photos"):
-        run.train(experiment)
+        run.train_cascade(experiment)
 
 
 def test_background_comes_from_photos_whose_faces_all_have_boxes(photos):

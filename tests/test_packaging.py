@@ -183,7 +183,9 @@ def test_installed_from_a_wheel_it_works_and_writes_nothing_beside_its_code(tmp_
     trained = say(dclib, "train", "--method", "RN-S", "--preset", "smoke", *tiny)
     assert trained.returncode == 0, trained.stderr
     assert "RN-S" in say(dclib, "runs", "list").stdout
-    code = "from dclib import plan; print(plan.experiment('cpu', 'DCNet', fingerprint='x').lr)"
+    code = (
+        "from dclib.study import plans; print(plans.experiment('cpu', 'DCNet', fingerprint='x').lr)"
+    )
     (rate,) = {line.split(",")[3] for line in chosen_at_cpu() if ",DCNet," in line}
     assert say(python, "-c", code).stdout.strip() == rate
     refused = say(dclib, "report")

@@ -10,7 +10,7 @@ from torch.nn import functional
 from torchvision import models
 from torchvision.models import get_model, list_models
 
-from dclib.splitting.split import align, shapes, split
+from dclib.splitting.series import align, shapes, split
 from dclib.underlying import UNDERLYING
 
 

@@ -13,7 +13,7 @@ from torchvision.ops import StochasticDepth
 
 from dclib import build, mtfl_tasks
 from dclib.fast.folding import fold
-from dclib.splitting.split import split
+from dclib.splitting.series import split
 from dclib.splitting.watching import private
 
 SEEN: list[Tensor] = []

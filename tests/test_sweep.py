@@ -112,14 +112,15 @@ def test_two_processes_train_each_run_once(tmp_path):
     markers.mkdir()
     code = (
         "import sys, uuid, pathlib\n"
-        "from dclib import plan, train\n"
+        "from dclib.study import plans\n"
+        "from dclib.training import loop\n"
         "from dclib.sweep import require\n"
-        "original = train.train\n"
+        "original = loop.train\n"
         "def marked(e, report):\n"
         "    (pathlib.Path(sys.argv[1]) / f'{e.id}-{uuid.uuid4().hex}').touch()\n"
         "    return original(e, report)\n"
-        "train.train = marked\n"
-        "made = [plan.experiment('smoke', 'RN-S', train_faces=32, batch=16, epochs=2, lr=0.1,"
+        "loop.train = marked\n"
+        "made = [plans.experiment('smoke', 'RN-S', train_faces=32, batch=16, epochs=2, lr=0.1,"
         " try_=t) for t in range(3)]\n"
         "print(len(require(made, progress=False)))\n"
     )

@@ -12,8 +12,7 @@ from dclib.block import CollaborativeBlock
 from dclib.metrics import THRESHOLD
 from dclib.mtcnn import stages
 from dclib.network import count_parameters
-from dclib.study import paper, verdicts
-from dclib.study import plans as plan
+from dclib.study import paper, plans, verdicts
 from dclib.study.analysis.ablation import Ablation
 from dclib.study.pages import report
 from dclib.study.plans.presets import PRESETS
@@ -63,7 +62,7 @@ class TestEveryClaim:
             assert "{" not in rules.rule(one)
             assert one.kind in verdicts.JUDGES
             assert one.page in pages
-            assert one.plan in ("", cascades.PLAN, *plan.FIGURES)
+            assert one.plan in ("", cascades.PLAN, *plans.FIGURES)
             needs_runs = one.kind not in ("code", "all", "none", "later")
             assert bool(one.plan) or bool(one.reason) or not needs_runs
             assert one.kind not in ("none", "later") or one.reason

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from dclib import __version__
 from dclib.cli import book, cascades, data, measuring, records, training, using
-from dclib.cli.options import Commands, settle
+from dclib.cli.options import Commands, checked
 from dclib.errors import DataError, RunError
 
 ROOMS = (data, training, measuring, records, using, cascades, book)
@@ -36,7 +36,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     Raises:
         RunError: options that do not go together.
     """
-    return settle(parser().parse_args(words))
+    return checked(parser().parse_args(words))
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -62,7 +62,7 @@ def run_benchmark(options: argparse.Namespace) -> None:
 def show_blocks(options: argparse.Namespace) -> None:
     from torchvision import models
 
-    from dclib.splitting.split import split
+    from dclib.splitting.series import split
     from dclib.underlying import by_name
 
     if options.network not in models.list_models(module=models):

@@ -78,7 +78,7 @@ class Commands:
         return made
 
 
-def settle(options: argparse.Namespace) -> argparse.Namespace:
+def checked(options: argparse.Namespace) -> argparse.Namespace:
     """Give options that were not said their defaults.
 
     Raises:

@@ -18,7 +18,7 @@ def face_count(word: str) -> int | str:
 
 
 def register(commands: Commands) -> None:
-    training = commands.add("train", "train one run, or all runs of a figure", train)
+    training = commands.add("train", "train one run, or all runs of a figure", train_runs)
     training.preset(None)
     training.option("--data", "a data set (default: the preset's)", dest="dataset")
     training.option("--method", "a method by the paper's name, such as DCNet")
@@ -53,7 +53,9 @@ def register(commands: Commands) -> None:
     planning.option("figures", about, None, "FIGURE", nargs="*")
     planning.preset()
 
-    starting = commands.add("pretrain", "train weights that columns may start from", pretrain)
+    starting = commands.add(
+        "pretrain", "train weights that columns may start from", pretrain_column
+    )
     starting.option("underlying", "resnet18 or alexnet", metavar="NETWORK")
     starting.option("--width", "share of the full width (default: 0.25)", width, "N", default=0.25)
     starting.option("--resolution", "of the photos (default: that of cpu)", pixels, "PIXELS")
@@ -96,7 +98,7 @@ def experiments(options: argparse.Namespace) -> "list[Experiment]":
     return [replace(made, try_=options.try_)]
 
 
-def train(options: argparse.Namespace) -> None:
+def train_runs(options: argparse.Namespace) -> None:
     from dclib import sweep
     from dclib.records import runs
     from dclib.sweep.attempt import once_more
@@ -176,7 +178,7 @@ def _too_early(record: "Record") -> bool:
     return not selection.is_chosen(e.preset, e.method, e.underlying)
 
 
-def pretrain(options: argparse.Namespace) -> None:
+def pretrain_column(options: argparse.Namespace) -> None:
     from dclib.study.plans import pretraining
 
     run = pretraining.experiment(options.underlying, options.width, options.resolution)

@@ -9,7 +9,7 @@ from dclib.errors import RunError
 
 
 def register(commands: Commands) -> None:
-    seeing = commands.add("predict", "landmarks and labels of the face in a photo", predict)
+    seeing = commands.add("predict", "landmarks and labels of the face in a photo", predict_photo)
     seeing.option("photo", "a JPEG or PNG", path, "PHOTO")
     about = "whose network predicts: its id, or the start of it"
     seeing.option("--run", about, metavar="ID", required=True)
@@ -29,17 +29,16 @@ def register(commands: Commands) -> None:
     finding.option("--minimum", about, side, "PIXELS", default=20.0)
     finding.option("--draw", "write the photos with their faces here", path, "FOLDER")
 
-    giving = commands.add("export", "write the network of a run as an ONNX file", export)
+    giving = commands.add("export", "write the network of a run as an ONNX file", export_network)
     giving.option("run", "its id, or the start of it", metavar="ID")
     giving.option("file", "what is written", path, "FILE.onnx")
 
 
-def predict(options: argparse.Namespace) -> None:
+def predict_photo(options: argparse.Namespace) -> None:
     from dclib import paths
     from dclib.records import runs
     from dclib.use import inference
-    from dclib.use.predict import open_photo
-    from dclib.use.predict import predict as run_on
+    from dclib.use.prediction import open_photo, predict
 
     photo, record = open_photo(options.photo), runs.load(options.run)
     if record.weights and not (paths.store() / record.id / inference.FILE).exists():
@@ -51,7 +50,7 @@ def predict(options: argparse.Namespace) -> None:
         landmarks = [point for face in faces for point in face.prediction.landmarks]
         found: dict[str, Any] = {"faces": [face.to_dict() for face in faces]}
     else:
-        prediction = run_on(record, photo, options.box and tuple(options.box))
+        prediction = predict(record, photo, options.box and tuple(options.box))
         landmarks, found = list(prediction.landmarks), prediction.to_dict()
     answer = _json(found, f"run {record.id}", f"train --run {record.id}")
     if options.draw:
@@ -94,7 +93,7 @@ def _json(found: dict[str, Any], whose: str, again: str) -> str:
         ) from None
 
 
-def export(options: argparse.Namespace) -> None:
+def export_network(options: argparse.Namespace) -> None:
     from dclib.records import runs
     from dclib.use import inference
 

@@ -19,7 +19,7 @@ def layers(block: nn.Module) -> list[nn.Module]:
     """Where the parts of a block that hold a convolution begin, in order: the layer of each.
 
     Of ResNet18 the parts are its residual blocks, of AlexNet its convolutions. Of a block that
-    `dclib.splitting.split` has cut out they begin at the convolutions over which nothing jumps. A
+    `dclib.splitting.series` has cut out they begin at the convolutions over which nothing jumps. A
     block that
     can be read in neither way counts as one part: itself.
     """

@@ -14,7 +14,7 @@ from dclib.errors import DataError
 from dclib.files import disk
 from dclib.mtcnn.detect import Cascade, Detections, Settings
 from dclib.records.runs import Record
-from dclib.use.predict import POINT, Prediction, in_squares
+from dclib.use.prediction import POINT, Prediction, in_squares
 
 BOX = "#d55e00"  # colour of boxes
 

@@ -29,7 +29,7 @@ from dclib.mtcnn.experiment import STAGES, CascadeExperiment
 from dclib.mtcnn.mining import hardest, mine
 from dclib.mtcnn.records import CascadeRecord, weights_name
 from dclib.mtcnn.samples import Recipe, Samples, draw, draw_landmarks
-from dclib.mtcnn.sources import shown_background, split
+from dclib.mtcnn.sources import shown_background, split_sets
 from dclib.mtcnn.stages import SIZES, TASKS, Stage, build
 from dclib.mtcnn.training import Training, train_stage
 from dclib.network import count_parameters
@@ -50,7 +50,7 @@ class Making:
         self.code = environment.code()
         self.stages: dict[str, Stage] = {}
         self.told: dict[str, dict[str, Any]] = {}  # of each finished stage
-        self.training, self.held_out = split(experiment)
+        self.training, self.held_out = split_sets(experiment)
         self.recipe = Recipe(
             experiment.negatives, experiment.near, experiment.jitters, experiment.smallest
         )
@@ -165,7 +165,9 @@ class Making:
         return records.save(self.folder, e, about, history, mined, findings)
 
 
-def train(experiment: CascadeExperiment, tell: Tell = lambda stage, row: None) -> CascadeRecord:
+def train_cascade(
+    experiment: CascadeExperiment, tell: Tell = lambda stage, row: None
+) -> CascadeRecord:
     """Train one cascade, score it, and leave its record and weights in the store.
 
     An interrupted one goes on after its last finished epoch: crops are drawn and mined again, the
@@ -256,7 +258,7 @@ def require(
             try:
                 with claimed(experiment.id):
                     if not _is_there(experiment, weights):
-                        train(experiment, _teller(experiment) if progress else _silent)
+                        train_cascade(experiment, _teller(experiment) if progress else _silent)
             except Timeout:
                 busy.append(experiment)  # another process trains it
         waiting = busy

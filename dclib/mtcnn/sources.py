@@ -18,7 +18,7 @@ from dclib.mtcnn.experiment import CascadeExperiment
 VALIDATION_SHARE = 0.10
 
 
-def split(experiment: CascadeExperiment) -> tuple[list[PhotoSet], list[PhotoSet]]:
+def split_sets(experiment: CascadeExperiment) -> tuple[list[PhotoSet], list[PhotoSet]]:
     """The photo sets to train on, and the photos of each that are held out, whole groups of them.
 
     Raises:

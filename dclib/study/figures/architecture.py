@@ -104,7 +104,7 @@ def _refuse(net: Network) -> None:
     if len(kinds) > 1 or fx.GraphModule in next(iter(kinds)):
         raise ValueError(
             "Fig. 2 is drawn for columns that are alike and made of layers in the order of their"
-            " use: see the table of `dclib.splitting.split.split` for others"
+            " use: see the table of `dclib.splitting.series.split` for others"
         )
 
 

@@ -77,7 +77,7 @@ def not_run(preset: str = comparison.REFERENCE) -> Figure:
     fig = Figure(figsize=(WIDTH, 1.2), layout="constrained")
     ax = fig.subplots()
     ax.set_axis_off()
-    told = f"Not run: {verdicts.train(verdicts.cascades.PLAN, preset)}"
+    told = f"Not run: {verdicts.command_for(verdicts.cascades.PLAN, preset)}"
     ax.text(0.5, 0.5, told, ha="center", va="center", color=GREY)
     return fig
 

@@ -27,7 +27,7 @@ def missing(found: Sequence[CascadeRecord], wanted: int, preset: str) -> str:
     lacking = wanted - len(found)
     if lacking <= 0:
         return f"All {wanted} cascades of this page are there."
-    command = verdicts.train(PLAN, preset)
+    command = verdicts.command_for(PLAN, preset)
     return f"Not run: {lacking} of the {wanted} cascades of this page, `{command}`."
 
 

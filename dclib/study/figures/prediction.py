@@ -7,7 +7,7 @@ from PIL import Image
 
 from dclib.study.figures import BLACK, BLUE, GREEN, GREY, WIDTH
 from dclib.study.figures.results import LABELS
-from dclib.use.predict import Prediction
+from dclib.use.prediction import Prediction
 
 
 def draw(
@@ -20,7 +20,7 @@ def draw(
 
     Args:
         photo: what was looked at.
-        prediction: what `dclib.use.predict.predict` made of it.
+        prediction: what `dclib.use.prediction.predict` made of it.
         landmarks: the true ones (L, 2), in pixels of the photo, where they are known.
         labels: the true ones by task, where they are known; they are printed in bold.
     """

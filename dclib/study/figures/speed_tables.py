@@ -11,8 +11,7 @@ import pandas as pd
 from dclib.errors import RunError
 from dclib.records.experiment import Experiment
 from dclib.records.runs import Record
-from dclib.study import plans as plan
-from dclib.study import speed
+from dclib.study import plans, speed
 from dclib.study.figures import sizes
 from dclib.study.figures.results import in_order
 from dclib.study.speed import bench, roofline
@@ -236,24 +235,24 @@ def _flops(method: str, at: bench.Setting) -> int:
     return sum(count * shape.flops(at.batch) for shape, count in found.items())
 
 
-def plans(preset: str) -> dict[str, list[Experiment]]:
+def planned(preset: str) -> dict[str, list[Experiment]]:
     """The runs of each figure, where the learning rates that they need are chosen."""
     found = {}
-    for figure in plan.FIGURES:
+    for figure in plans.FIGURES:
         with suppress(RunError):
-            found[figure] = plan.experiments(figure, preset)
+            found[figure] = plans.experiments(figure, preset)
     return found
 
 
-def rerun(records: Sequence[Record], plans: Mapping[str, Sequence[Experiment]]) -> pd.DataFrame:
+def rerun(records: Sequence[Record], wanted: Mapping[str, Sequence[Experiment]]) -> pd.DataFrame:
     """One row per figure that has runs, and one for all: how many, and the hours they took.
 
     Args:
         records: the runs.
-        plans: the runs of each figure; one that several figures need counts once in "all".
+        wanted: the runs of each figure; one that several figures need counts once in "all".
     """
     hours = {r.id: _core_hours(r) for r in records}
-    wanted = {name: {e.id for e in own} & hours.keys() for name, own in plans.items()}
+    made = {name: {e.id for e in own} & hours.keys() for name, own in wanted.items()}
     return _table(
         {
             name: {
@@ -261,7 +260,7 @@ def rerun(records: Sequence[Record], plans: Mapping[str, Sequence[Experiment]]) 
                 "core-hours": sum(hours[i] for i in ids),
                 "median minutes": 60 * float(np.median([hours[i] for i in ids])),
             }
-            for name, ids in [*wanted.items(), ("all", set(hours))]
+            for name, ids in [*made.items(), ("all", set(hours))]
             if ids
         },
         "figure",

@@ -13,8 +13,7 @@ from typing import Any
 import dclib.study.analysis.cascades
 from dclib.errors import RunError
 from dclib.records import runs
-from dclib.study import paper
-from dclib.study import plans as plan
+from dclib.study import paper, plans
 from dclib.study.analysis import comparison
 from dclib.study.analysis.stats import LEVEL, Verdict, all_of, holm
 from dclib.study.paper import Claim
@@ -90,13 +89,13 @@ class Finding:
     @property
     def command(self) -> str:
         """What makes the runs that the claim needs; "" where it needs none."""
-        return train(self.plan, self.preset) if self.plan else ""
+        return command_for(self.plan, self.preset) if self.plan else ""
 
 
-def train(figure: str, preset: str) -> str:
+def command_for(figure: str, preset: str) -> str:
     """The command that makes the runs of a plan, or what is made of them.
 
-    >>> train("table1", "cpu")
+    >>> command_for("table1", "cpu")
     'python -m dclib train --plan table1 --preset cpu'
     """
     if figure == "fig6":  # its runs are those of Fig. 3
@@ -125,7 +124,7 @@ def runs_of(preset: str) -> Runs:
         if PRESETS[preset].dataset != "synthetic":
             return every()
         try:
-            return runs.find(plan.experiments(figure, preset)) if figure else []
+            return runs.find(plans.experiments(figure, preset)) if figure else []
         except RunError:  # its learning rates are not selected yet
             return []
 
@@ -143,7 +142,7 @@ def finding(claim: Claim, found: Runs, preset: str = comparison.REFERENCE) -> Fi
     measured = judged.measured
     if not measured:
         start = "from ImageNet weights " if claim.pretrained is True else ""
-        measured = claim.reason or f"no run {start}yet: `{train(claim.plan, preset)}`"
+        measured = claim.reason or f"no run {start}yet: `{command_for(claim.plan, preset)}`"
     about = judged.setting, judged.trend, judged.p, judged.brief
     return Finding(claim, judged.verdict, measured, preset, tuple(judged.records), *about)
 
