@@ -1,13 +1,11 @@
 """An experiment with a cascade: everything that decides what its detections mean (section 4.5)."""
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields
 
 from dclib.mtcnn.losses import WEIGHTS
 from dclib.mtcnn.samples import KINDS
 from dclib.mtcnn.stages import METHODS, POOLING, SIZES
+from dclib.records.experiment import Named
 
 PROTOCOL = 1  # raised whenever the code changes what a cascade means
 
@@ -15,7 +13,7 @@ STAGES = tuple(SIZES)
 
 
 @dataclass(frozen=True)
-class CascadeExperiment:
+class CascadeExperiment(Named):
     """One cascade of three stages, trained and scored, named by the hash of what it holds.
 
     What is said of each stage stands in the order P, R, O.
@@ -80,10 +78,7 @@ class CascadeExperiment:
     protocol: int = PROTOCOL
 
     def __post_init__(self) -> None:
-        def demand(condition: bool, field: str, rule: str) -> None:
-            if not condition:
-                raise ValueError(f"{field}={getattr(self, field)!r}: {rule}")
-
+        demand = self.demand
         for field in fields(self):  # JSON has lists only
             if isinstance(value := getattr(self, field.name), list):
                 object.__setattr__(self, field.name, tuple(value))
@@ -115,11 +110,6 @@ class CascadeExperiment:
         demand(self.try_ >= 0, "try_", "counts from 0")
 
     @property
-    def id(self) -> str:
-        """12 hexadecimal digits, the same on every machine."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
-
-    @property
     def dataset(self) -> str:
         """All its photo sets, as lines of provenance name them."""
         return " + ".join(dict.fromkeys([*self.datasets, self.faces, self.heldout]))
@@ -136,22 +126,3 @@ class CascadeExperiment:
         size += ", 3 × 3 in P's blocks" if self.kernel == 3 else ""
         data = " + ".join(self.datasets)
         return f"{self.label} ({size}), {data}, {self.preset}, try {self.try_}"
-
-    def to_json(self) -> str:
-        """The canonical form: keys sorted, no spaces."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "CascadeExperiment":
-        """The inverse of `to_json`, after `json.loads`.
-
-        Raises:
-            ValueError: fields are missing or unknown.
-        """
-        names = {field.name for field in fields(cls)}
-        if values.keys() != names:
-            raise ValueError(
-                f"not a cascade of this version: missing {sorted(names - values.keys())},"
-                f" unknown {sorted(values.keys() - names)}"
-            )
-        return cls(**values)

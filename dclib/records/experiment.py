@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Any, get_args
+from typing import Any, Self, get_args
 
 from dclib.names import WEIGHTINGS, WEIGHTS
 
@@ -16,7 +16,48 @@ LATER = {"penalty": 0.0, "precision": None, "revision": 0}
 
 
 @dataclass(frozen=True)
-class Experiment:
+class Named:
+    """What is named by the hash of all its fields."""
+
+    @property
+    def id(self) -> str:
+        """12 hexadecimal digits, the same on every machine."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+    def to_json(self) -> str:
+        """The canonical form: keys sorted, no spaces, later fields only where they differ."""
+        values = asdict(self)
+        said = {k: v for k, v in values.items() if k not in LATER or v != LATER[k]}
+        return json.dumps(said, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `to_json`, after `json.loads`.
+
+        Raises:
+            ValueError: fields are missing or unknown.
+        """
+        names = {field.name for field in fields(cls)}
+        if not names - LATER.keys() <= values.keys() <= names:
+            missing = sorted(names - LATER.keys() - values.keys())
+            raise ValueError(
+                f"not an experiment of this version: missing {missing},"
+                f" unknown {sorted(values.keys() - names)}"
+            )
+        return cls(**values)
+
+    def demand(self, condition: bool, field: str, rule: str) -> None:
+        """Refuse an impossible value.
+
+        Raises:
+            ValueError: the condition does not hold; names field, value and rule.
+        """
+        if not condition:
+            raise ValueError(f"{field}={getattr(self, field)!r}: {rule}")
+
+
+@dataclass(frozen=True)
+class Experiment(Named):
     """One training run, named by the hash of what it holds.
 
     Attributes:
@@ -73,10 +114,7 @@ class Experiment:
     revision: int = 0
 
     def __post_init__(self) -> None:
-        def demand(condition: bool, field: str, rule: str) -> None:
-            if not condition:
-                raise ValueError(f"{field}={getattr(self, field)!r}: {rule}")
-
+        demand = self.demand
         for field in fields(self):
             self._settle(field.name, get_args(field.type) or (field.type,))
         demand(self.split in SPLITS, "split", f"choose from {list(SPLITS)}")
@@ -118,11 +156,6 @@ class Experiment:
         object.__setattr__(self, name, value)
 
     @property
-    def id(self) -> str:
-        """12 hexadecimal digits, the same on every machine."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
-
-    @property
     def label(self) -> str:
         """The method as figures name it; controls, and a precision that was asked for, marked."""
         alone = bool(self.related) and not any(weight for _, weight in self.related)
@@ -139,25 +172,3 @@ class Experiment:
             f"{self.label} on {self.underlying} ({column}),"
             f" {self.dataset}, {self.preset}, {self.split}, lr {self.lr:g}, try {self.try_}"
         )
-
-    def to_json(self) -> str:
-        """The canonical form: keys sorted, no spaces, later fields only where they differ."""
-        values = asdict(self)
-        said = {k: v for k, v in values.items() if k not in LATER or v != LATER[k]}
-        return json.dumps(said, sort_keys=True, separators=(",", ":"))
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Experiment":
-        """The inverse of `to_json`, after `json.loads`.
-
-        Raises:
-            ValueError: fields are missing or unknown.
-        """
-        names = {field.name for field in fields(cls)}
-        if not names - LATER.keys() <= values.keys() <= names:
-            missing = sorted(names - LATER.keys() - values.keys())
-            raise ValueError(
-                f"not an experiment of this version: missing {missing},"
-                f" unknown {sorted(values.keys() - names)}"
-            )
-        return cls(**values)
