@@ -103,7 +103,7 @@ class TestFrontPage:
         assert f"{scarce} *not tested*: 30, 50, 70 and 90 % to train on |" in lines
         assert sum(line.startswith("| control") for line in lines) == 0
         statements = {(f.claim.statement, tables.where(f.claim)) for f in found}
-        assert len(lines) == 3 + 12 + 4 + len(statements)
+        assert len(lines) == 3 + 12 + 6 + len(statements)  # the rest is folded
 
     def test_committed_runs_only(self, monkeypatch):
         """What stands on the front page never comes from a user's own store."""

@@ -237,10 +237,12 @@ def predictor(record: Record, road: str | None = None) -> Predictor:
         road: one of `ROADS`; by default onnxruntime if it is installed and can do the network.
 
     Raises:
-        RunError: no weights, or a road that cannot be taken.
+        RunError: no weights, other data under the name of the run's, or a road that cannot be
+            taken.
     """
     if road not in (None, *ROADS):
         raise RunError(f"road={road!r}: choose from {list(ROADS)}")
+    _data_set(record)  # also where a file or the network is at hand
     kept = weights(record).stat()
     key = (weights(record), kept.st_mtime_ns, kept.st_size, road)
     if key not in _latest:
@@ -271,7 +273,6 @@ def _make(record: Record, road: str | None) -> Predictor:
 
 
 def _cached_session(record: Record) -> Any:
-    _data_set(record)  # also where the file is there
     digest = hashlib.sha256(weights(record).read_bytes()).hexdigest()
     folder = paths.store() / record.id
     with suppress(Exception):  # no file, or a damaged one: it is made again

@@ -184,8 +184,8 @@ def figures(preset: str, estimates: Estimates) -> "tuple[pd.DataFrame, list[str]
     """All figures and tables: their runs, where these are, and the hours of the missing ones.
 
     Returns:
-        One row a figure, and one for all, where a run that several need counts once; and a line for
-        each figure whose runs depend on a choice that is not made yet.
+        One row a figure with runs, and one for all, where a run that several need counts once; and
+        a line for each figure whose runs depend on a choice that is not made yet.
     """
     rows: dict[str, dict[str, Any]] = {}
     every: list[Experiment] = []
@@ -196,7 +196,8 @@ def figures(preset: str, estimates: Estimates) -> "tuple[pd.DataFrame, list[str]
         except RunError as error:
             notes.append(f"{figure}: {error}")
             continue
-        rows[figure] = _row(wanted, estimates)
+        if wanted:  # many a preset leaves plans out
+            rows[figure] = _row(wanted, estimates)
         every += wanted
     rows["all"] = _row(list(dict.fromkeys(every)), estimates)
     import pandas as pd
