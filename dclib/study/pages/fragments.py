@@ -59,19 +59,19 @@ def answer() -> list[str]:
     """What came out so far, in a few sentences."""
     main = [f for f in verdicts.findings() if f.claim.main and not f.claim.control]
     equal = next(f for f in main if f.claim.key == "4.2-resnet18-equal-size")
-    lines = [f"Of the paper's {len(main)} main claims: {tables.counted(main)}."]
+    lines = [f"- Of the paper's {len(main)} main claims: {tables.counted(main)}."]
     for f in main:
         if f.verdict in (Verdict.SUPPORTED, Verdict.CONTRADICTED):
             corrected = f" ({f.among_all}, once corrected for how many claims are judged)"
             lines.append(
-                f"*{f.verdict.capitalize()}*{corrected if f.among_all != f.verdict else ''}:"
-                f" {tables.stated(f.claim)}; {f.brief[0] or f.measured}."
+                f"- *{f.verdict.capitalize()}*{corrected if f.among_all != f.verdict else ''}:"
+                f" {tables.stated(f.claim)}. {f.brief[0] or f.measured}."
             )
     if equal.records:
+        gap, training, moves = equal.brief
         lines.append(
-            f"At equal size and from scratch: {equal.brief[0]} points in failure rate"
-            f" ({equal.brief[1]}; *{equal.verdict}*)."
-            + (f" Each doubling of training adds {equal.brief[2]}." if equal.brief[2] else "")
+            f"- *{equal.verdict.capitalize()}*: {tables.stated(equal.claim)}. {gap} points, after"
+            f" {training}." + (f" Each doubling of training adds {moves}." if moves else "")
         )
     return lines
 
