@@ -149,7 +149,7 @@ def test_what_is_there_is_not_trained_again(made, places):
 def test_stages_that_are_trained_alike_are_trained_once(made, places):
     """Of cascades that differ in O alone; what O learns from is the same as if all were trained."""
     other = replace(made.experiment, lr=(*made.experiment.lr[:2], 0.001))
-    alone = run.train(other)
+    alone = run.train_cascade(other)
     assert "taken_from" not in alone.environment or not alone.environment["taken_from"]
     kept = {name: (alone.folder / name).read_bytes() for name in (records.ARRAYS, "O.safetensors")}
     for file in alone.folder.iterdir():
@@ -157,7 +157,7 @@ def test_stages_that_are_trained_alike_are_trained_once(made, places):
     shutil.copytree(made.folder, places / made.id)
     (places / made.id / "O.json").unlink()  # only P and R are looked at
     seen = []
-    beside = run.train(other, lambda stage, row: seen.append(stage))
+    beside = run.train_cascade(other, lambda stage, row: seen.append(stage))
     assert seen == ["O", "O"]
     assert beside.environment["taken_from"] == {"P": made.id, "R": made.id}
     for name, content in kept.items():

@@ -297,7 +297,7 @@ def test_official_weights_of_other_networks(name, monkeypatch):
     """Loaded into every column; of inception also with the classifier that comes with them."""
     official = get_model(name, weights=None, **({"init_weights": False} if "inc" in name else {}))
     monkeypatch.setattr(
-        "dclib.pretrained.state", lambda name, width, weights, cut: cut(official).state_dict()
+        "dclib.underlying.state", lambda name, width, weights, cut: cut(official).state_dict()
     )
     columns = underlying.columns([name, name], pretrained="imagenet")
     for column in columns:

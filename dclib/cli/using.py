@@ -36,11 +36,14 @@ def register(commands: Commands) -> None:
 
 def predict_photo(options: argparse.Namespace) -> None:
     from dclib import paths
+    from dclib.data.photo import spare
     from dclib.records import runs
     from dclib.use import inference
-    from dclib.use.prediction import open_photo, predict
+    from dclib.use.prediction import draw, open_photo, predict
 
     photo, record = open_photo(options.photo), runs.load(options.run)
+    if options.draw:
+        spare(options.draw, [options.photo])
     if record.weights and not (paths.store() / record.id / inference.FILE).exists():
         say(f"preparing the network of run {record.id} for its first prediction: some seconds")
     if options.cascade:
@@ -52,16 +55,9 @@ def predict_photo(options: argparse.Namespace) -> None:
     else:
         prediction = predict(record, photo, options.box and tuple(options.box))
         landmarks, found = list(prediction.landmarks), prediction.to_dict()
-    answer = _json(found, f"run {record.id}", f"train --run {record.id}")
+    print(_json(found, f"run {record.id}", f"train --run {record.id}"), flush=True)
     if options.draw:
-        from PIL import ImageDraw
-
-        pen = ImageDraw.Draw(photo)
-        radius = max(2, min(photo.size) / 80)
-        for x, y in landmarks:
-            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill="#0072b2")
-        photo.save(options.draw)
-    print(answer)
+        draw(photo, landmarks, options.draw)
 
 
 def detect(options: argparse.Namespace) -> None:
@@ -69,13 +65,13 @@ def detect(options: argparse.Namespace) -> None:
     from dclib.mtcnn.detect import Settings
 
     cascade, settings = pipeline.load(options.run), Settings(minimum=options.minimum)
+    places = pipeline.places(options.photo, options.draw) if options.draw else {}
     for photo in options.photo:
         found = cascade.detect(photo, settings)
         told = {"photo": str(photo), **found.to_dict()}
-        answer = _json(told, f"cascade {options.run}", f"cascade {options.run}")
+        print(_json(told, f"cascade {options.run}", f"cascade {options.run}"), flush=True)
         if options.draw:
-            pipeline.draw(photo, found, options.draw)
-        print(answer, flush=True)
+            pipeline.draw(photo, found, places[photo])
 
 
 def _json(found: dict[str, Any], whose: str, again: str) -> str:
