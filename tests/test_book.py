@@ -375,6 +375,8 @@ def small(tmp_path, monkeypatch):
     for name in ("notebooks", "book", "dclib"):
         (tmp_path / name).mkdir()
     (tmp_path / "dclib" / "__init__.py").write_text('"""A package."""\n')
+    (tmp_path / "book" / "_static").mkdir()
+    shutil.copy(ROOT / "book" / "_static" / "favicon.svg", tmp_path / "book" / "_static")
     for name in ("_config.yml", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "book" / "_ext", tmp_path / "book" / "_ext")

@@ -278,7 +278,7 @@ def test_at_smoke_it_is_said_that_it_speaks_of_nothing():
 
 
 def test_plans_of_all_presets_have_a_base_and_about_as_many_steps_whatever_the_faces():
-    for preset in PRESETS:
+    for preset in (preset for preset in PRESETS if regimes_of(preset)):
         one = Regimes(regimes_of(preset), [])
         steps = [one.steps(p) for p in one.axes["train_faces"]]
         assert max(steps) < 1.05 * min(steps)
