@@ -13,11 +13,14 @@ from typing import Any
 
 import torch
 
+import dclib.study.speed.bench as bench
+import dclib.study.speed.measuring as measuring
+import dclib.study.speed.roofline as roofline
+import dclib.study.speed.scaling as scaling
 from dclib import environment
 from dclib.errors import RunError
 from dclib.factory import build
 from dclib.network import count_parameters
-from dclib.study.speed import bench, measuring, roofline, scaling
 from dclib.study.speed.bench import SETTINGS, Contender, Setting
 from dclib.study.speed.scaling import exponent as exponent
 from dclib.tasks import mtfl_tasks
