@@ -119,20 +119,31 @@ def test_mixed_precision_is_torchs_own():
 
 @pytest.mark.slow
 def test_a_network_in_single_precision_is_as_good_as_the_plain_one():
-    """DCNet at width 1: logits and the norm of all gradients, at most 3 times the plain error."""
+    """DCNet at width 1: logits and the norm of all gradients, at most 3 times the plain error.
+
+    In the median of five batches: whether rounding flips a ReLU makes single ones differ sevenfold.
+    """
     torch.manual_seed(0)
     exact = build("DCNet", tasks=mtfl_tasks(64), resolution=64).double()
     plain = copy.deepcopy(exact).float()
     quick = copy.deepcopy(plain)
     fast.apply(quick, "winograd")
-    images = torch.randn(8, 3, 64, 64)
 
-    def results(net: nn.Module) -> list[torch.Tensor]:
+    def results(net: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
+        net.zero_grad()
         logits = net(images.to(next(net.parameters())))
         (sum(v.square().mean() for v in logits.values())).backward()
         gradient = torch.cat([p.grad.flatten() for p in net.parameters()])
         return [torch.cat([v.flatten() for v in logits.values()]).detach(), gradient]
 
-    truth = results(exact)
-    for own, theirs, true in zip(results(quick), results(plain), truth, strict=True):
-        assert (own - true).norm() <= 3 * (theirs - true).norm()
+    ratios = []
+    for _ in range(5):
+        images = torch.randn(8, 3, 64, 64)
+        each = (results(net, images) for net in (quick, plain, exact))
+        ratios.append(
+            [
+                (own - true).norm() / (theirs - true).norm()
+                for own, theirs, true in zip(*each, strict=True)
+            ]
+        )
+    assert (torch.tensor(ratios).median(dim=0).values <= 3).all()
