@@ -570,7 +570,7 @@ def test_report_leaves_the_working_tree_clean(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(clone), "DCLIB_STORE": str(paths.store())}
     del environment["DCLIB_WORKERS"]  # as many as it has by default
     code = (
-        "import sys; from dclib import report; from dclib.__main__ import main;"
+        "import sys; from dclib.study.pages import report; from dclib.__main__ import main;"
         "report.build_strictly = lambda pages: pages / '_toc.yml';"
         "sys.exit(main(['report', '--preset', 'smoke', *sys.argv[1:]]))"
     )
