@@ -5,7 +5,6 @@ A way changes the order of sums, so it is part of how a run was made, and stands
 
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from torch.nn import functional
 
 from dclib import environment, paths
 from dclib.fast import products, small_maps, winograd
+from dclib.files import write_atomically
 
 CACHE = ".ways.json"  # the file of the store with what was measured, by machine
 ROUNDS = 4
@@ -151,9 +151,7 @@ class Measured(Ways):
             named = ", ".join(f"{what}: {way}" for what, way in self.new.items() if way != "plain")
             self.report(f"Forms of {len(self.new)} shapes measured here; {named or 'all plain'}")
             paths.store().mkdir(parents=True, exist_ok=True)
-            part = paths.store() / f"{CACHE}.{os.getpid()}"
-            part.write_text(json.dumps(self.known, indent=1))
-            part.replace(paths.store() / CACHE)
+            write_atomically(paths.store() / CACHE, json.dumps(self.known, indent=1).encode())
 
 
 def _step(way: Way, x: Tensor, weight: Tensor, groups: int, stride: int) -> None:
