@@ -93,15 +93,10 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         RunError: it cannot be written, a full disk for instance; what was there stays.
     """
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with whole(path) as part:
+            part.write_bytes(content)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise RunError(
             f"{path} cannot be written ({error.strerror or error}): free space, or name another"
             " place (DCLIB_STORE), then run again; finished work is kept"
