@@ -7,9 +7,8 @@ is the network as it is written, in PyTorch's defaults; other people's code can 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +18,9 @@ from dclib.factory import build
 from dclib.study.speed import measuring, other_code
 from dclib.tasks import Classes, Task, mtfl_tasks
 from dclib.training.optimiser import sgd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Setting(NamedTuple):
@@ -166,16 +168,20 @@ def find(names: Sequence[str]) -> dict[str, Setting]:
     return {name: SETTINGS[name] for name in names or SETTINGS}
 
 
-def measure(steps: Mapping[str, measuring.Step], rounds: int = 7) -> pd.DataFrame:
+def measure(steps: Mapping[str, measuring.Step], rounds: int = 7) -> "pd.DataFrame":
     """Seconds (contender, round) of `dclib.study.speed.measuring.turns`."""
+    import pandas as pd
+
     return pd.DataFrame(measuring.turns(steps, rounds)).T
 
 
-def table(seconds: pd.DataFrame) -> pd.DataFrame:
+def table(seconds: "pd.DataFrame") -> "pd.DataFrame":
     """One row per contender: least and median step, and how many times as fast as the plain one.
 
     `ratio` is of the least steps; `paired` is the range of the ratios round by round.
     """
+    import pandas as pd
+
     least, plain = seconds.min(axis=1), seconds.loc["plain"]
     paired = plain / seconds
     return pd.DataFrame(
