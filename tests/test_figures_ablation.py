@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import names, texts, titles
 from fake_records import EXPERIMENT
 
 from dclib.study import figures
@@ -58,11 +59,6 @@ def ablations():
     return [made_up(ZEROS, OTHER), made_up(more, OTHER, "b")]
 
 
-@pytest.fixture(autouse=True)
-def theme():
-    figures.theme()
-
-
 def test_doctests():
     assert doctest.testmod(words).failed == 0
 
@@ -71,17 +67,15 @@ class TestFig6:
     def test_each_cell_holds_its_change(self, ablations):
         fig = maps.fig6(ablations)
         zeros, other = fig.axes[:2]
-        places = {tuple(map(int, t.get_position())) for t in zeros.texts}
-        assert len(zeros.texts) == 25
-        texts = [t.get_text() for t in zeros.texts]
+        told = texts(zeros)
+        assert len({tuple(map(int, t.get_position())) for t in zeros.texts}) == len(told) == 25
         # (360 + 380) / 2 of 200: 1.85; 300: 1.5; 201: 1.005; 120: 0.6
-        assert texts[24] == "+85.0"
-        assert texts[1] == "+50.0"
-        assert texts[5] == "+0.5"
-        assert texts[12] == "−40.0"
-        assert texts.count("0") == 21
-        assert [t.get_text() for t in other.texts][24] == "+75.0"
-        assert len(places) == 25  # each in a cell of its own
+        assert told[24] == "+85.0"
+        assert told[1] == "+50.0"
+        assert told[5] == "+0.5"
+        assert told[12] == "−40.0"
+        assert told.count("0") == 21
+        assert texts(other)[24] == "+75.0"
 
     def test_the_maps_share_one_scale_around_zero(self, ablations):
         meshes = [ax.collections[0] for ax in maps.fig6(ablations).axes[:4]]
@@ -93,27 +87,27 @@ class TestFig6:
         assert colours[2][2] > colours[2][0]  # blue
 
     def test_grey_where_the_interval_holds_zero(self, ablations):
-        texts = maps.fig6(ablations).axes[0].texts
-        grey = [k for k, t in enumerate(texts) if t.get_color() == figures.GREY]
+        cells = maps.fig6(ablations).axes[0].texts
+        grey = [k for k, t in enumerate(cells) if t.get_color() == figures.GREY]
         # one face in 200 more need not be more; 160 more are
         assert sorted(set(range(25)) - set(grey)) == [1, 12, 24]
 
     def test_the_papers_numbers_only_where_asked_for_and_in_one_map(self, ablations):
         fig = maps.fig6(ablations, beside=True)
-        marked = [[t.get_text() for t in ax.texts if "◇" in t.get_text()] for ax in fig.axes[:4]]
-        assert marked == [["◇ +47.0", "◇ +29.7", "◇ +83.9"], [], [], []]
-        assert not [t for t in maps.fig6(ablations).axes[0].texts if "◇" in t.get_text()]
+        marked = [[told for told in texts(ax) if "◇" in told] for ax in fig.axes[:4]]
+        assert marked == [["◇ +29.7", "◇ +47.0", "◇ +83.9"], [], [], []]
+        assert not any("◇" in told for told in texts(maps.fig6(ablations).axes[0]))
 
     def test_rows_are_tasks_main_one_on_top(self, ablations):
         ax = maps.fig6(ablations).axes[0]
-        assert [label.get_text() for label in ax.get_yticklabels()] == list(TASKS)
+        assert names(ax.get_yticklabels()) == list(TASKS)
         assert ax.get_ylim() == (5, 0)
 
 
 def test_tries_are_all_shown(ablations):
-    panels = maps.tries(ablations).axes
-    assert [ax.get_title(loc="left") for ax in panels] == list(TASKS)
-    ticks = [line for line in panels[4].lines if line.get_marker() == "_"]
+    fig = maps.tries(ablations)
+    assert titles(fig) == list(TASKS)
+    ticks = [line for line in fig.axes[4].lines if line.get_marker() == "_"]
     assert len(ticks) == 2 * 5  # contents and blocks
     assert ticks[4].get_ydata() == pytest.approx([80, 90])
 

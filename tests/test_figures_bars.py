@@ -6,11 +6,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from drawn import marks, names, rate, texts, titles
 from fake_records import NO_RELATED, fake_record, fake_records
 
 from dclib import cli
 from dclib.cli import training
-from dclib.study import figures, paper
+from dclib.study import paper
 from dclib.study.figures import bars
 from dclib.study.figures.bars import Bar
 from dclib.study.plans import selection
@@ -36,27 +37,8 @@ def rates_chosen(monkeypatch):
     monkeypatch.setattr(selection, "chosen", lambda *_: (0.1, 1.0, 0.0))
 
 
-@pytest.fixture(autouse=True)
-def theme():
-    figures.theme()
-
-
-def mean_rate(records, underlying, start, label):
-    own = [
-        r.outcomes.errors["bin"]
-        for r in records
-        if (r.experiment.underlying, r.experiment.pretrained, r.experiment.label)
-        == (underlying, start, label)
-    ]
-    return 100 * (np.stack(own) > 0.10).mean()
-
-
 def every_bar(preset="cpu"):
     return [bar for half in ("alexnet", "resnet18") for bar in bars.bars(half, preset)]
-
-
-def marks(ax, marker):
-    return [tuple(line.get_xydata()[0]) for line in ax.lines if line.get_marker() == marker]
 
 
 class TestBars:
@@ -112,7 +94,9 @@ class TestTable:
             (STAND_IN, "from Tiny-ImageNet (stand-in)", "DCNet"),
         ):
             row = rows.loc[(words, label)]
-            assert row["rate"] == pytest.approx(mean_rate(records, "resnet18", start, label))
+            assert row["rate"] == pytest.approx(
+                rate(records, underlying="resnet18", pretrained=start, label=label)
+            )
             assert row["low"] <= row["rate"] <= row["high"]
             assert row["soft"] < row["rate"]
         assert rows.loc[("from scratch", "DCNet"), "paper"] == 14.95
@@ -123,7 +107,7 @@ class TestTable:
     def test_tcdcn_is_in_the_half_of_alexnet(self, records, rates_chosen):
         rows = bars.table(records, "alexnet", "cpu").reset_index().set_index(["start", "method"])
         assert rows.loc[("from scratch", "TCDCN"), "rate"] == pytest.approx(
-            mean_rate(records, "tcdcn", False, "TCDCN")
+            rate(records, underlying="tcdcn", pretrained=False, label="TCDCN")
         )
         assert rows.loc[("from ImageNet", "TCDCN"), "paper"] == 25.00
 
@@ -159,7 +143,7 @@ class TestWhy:
                 continue
             options = cli.parse(shlex.split(command)[3:])
             made = training.experiments(options)
-            assert bar in [Bar(*bars.half(e), e.label) for e in made], command
+            assert bar in [bars.bar(e) for e in made], command
             tried += 1
         assert tried > 15
 
@@ -188,25 +172,24 @@ class TestMissing:
         ) in bars.missing([], "cpu").split("\n")
 
     def test_is_empty_when_all_is_there(self, rates_chosen, monkeypatch):
-        monkeypatch.setattr(bars, "tries", lambda *_: 3)
+        monkeypatch.setattr(Bar, "runs", lambda *_: [None] * 3)
         assert bars.missing([], "cpu") == "Nothing is missing."
 
 
 class TestFigure:
     def test_is_arranged_as_in_the_paper(self, records):
         fig = bars.figure(records)
-        titles = [ax.get_title(loc="left") for ax in fig.axes]
-        assert titles == ["AlexNet", "ResNet18"] * 2
+        assert titles(fig)[:2] == ["AlexNet", "ResNet18"]
         assert ["failure" in ax.get_xlabel() for ax in fig.axes] == [True, True, False, False]
 
     def test_marks_are_where_the_records_are(self, records):
         ax = bars.figure(records).axes[1]
-        ticks = [label.get_text() for label in ax.get_yticklabels()]
+        ticks = names(ax.get_yticklabels())
         at = {tuple(np.round(point, 6)) for point in marks(ax, "o")}
         first, last = ticks.index("DCNet"), len(ticks) - 1  # from scratch, and from the stand-in
         assert ticks[last] == "DCNet"
         for y, start in ((first, False), (last, STAND_IN)):
-            x = mean_rate(records, "resnet18", start, "DCNet")
+            x = rate(records, underlying="resnet18", pretrained=start, label="DCNet")
             assert tuple(np.round((x, y - 0.17), 6)) in at
 
     def test_no_number_of_the_paper_is_beside_the_stand_in(self, records):
@@ -220,7 +203,7 @@ class TestFigure:
 
     def test_what_has_no_runs_says_so(self, records):
         def headings(fig, panel):
-            return [t.get_text() for t in fig.axes[panel].texts if t.get_text() != "not run"]
+            return [text for text in texts(fig.axes[panel]) if text != "not run"]
 
         fig = bars.figure(records)
         assert headings(fig, 0) == [

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from drawn import curve, marks, names, texts
 from fake_cascades import GROUP, fake_cascade, fake_cascades, fake_findings
 from PIL import Image
 
@@ -12,7 +13,6 @@ from dclib import paths
 from dclib.data.photos import PhotoSet
 from dclib.errors import RunError
 from dclib.mtcnn import records, reference
-from dclib.study import figures
 from dclib.study.analysis import cascades
 from dclib.study.analysis.cascades import Cascades, gaps, paired, score
 from dclib.study.analysis.stats import Interval, difference, verdict
@@ -20,11 +20,6 @@ from dclib.study.figures import detection, detection_pictures, detection_tables,
 from dclib.study.paper import reported
 
 SCALES = {"MTCNNx": (1.0, 40), "DC-MTCNN": (0.9, 25), "MTCNN": (1.2, 60)}
-
-
-@pytest.fixture(autouse=True)
-def theme():
-    figures.theme()
 
 
 @pytest.fixture(scope="module")
@@ -150,47 +145,41 @@ class TestFigures:
 
     def test_marks_stand_where_the_scores_are(self, group, detectors):
         rates, errors, missed = detection.marks(group, detectors).axes
-        names = [label.get_text() for label in rates.get_yticklabels()]
-        assert names == ["MTCNN", "MTCNNx", "DC-MTCNN", "a detector"]
-        circles = [line for line in rates.lines if line.get_marker() == "o"]
-        shown = [line.get_xdata()[0] for line in circles]
-        assert shown[:3] == [group.score(m, "failure rate").value for m in names[:3]]
-        squares = [line.get_xdata()[0] for line in rates.lines if line.get_marker() == "s"]
+        methods = names(rates.get_yticklabels())
+        assert methods == ["MTCNN", "MTCNNx", "DC-MTCNN", "a detector"]
+        shown = [x for x, _ in marks(rates, "o")]
+        assert shown[:3] == [group.score(m, "failure rate").value for m in methods[:3]]
+        squares = [x for x, _ in marks(rates, "s")]
         assert all(square < circle for square, circle in zip(squares, shown, strict=True))
         ticks = [line for line in missed.lines if line.get_marker() == "|"]
-        assert [len(line.get_xdata()) for line in ticks] == [2, 2, 2, 1]
+        assert [len(line.get_xdata()) for line in ticks] == [2, 2, 2]  # of a detector there is one
         for ax, printed in ((rates, [37.85, 28.97]), (errors, [9.96, 9.30]), (missed, [112, 79])):
-            marks = [line for line in ax.lines if line.get_marker() == "D"]
-            assert [m.get_xdata()[0] for m in marks] == pytest.approx(printed)
-            assert [m.get_ydata()[0] for m in marks] == [1, 2]
+            x, y = zip(*marks(ax, "D"), strict=True)
+            assert x == pytest.approx(printed)
+            assert y == (1, 2)
 
     def test_the_papers_numbers_stand_beside_its_faces_only(self):
         made = fake_cascades(SCALES, tries=1, preset="smoke", on="scenes", heldout="scenes")
         group = Cascades(made)
         elsewhere = {"a detector": fake_findings()}  # on other photos, so it has no row
         for fig in (detection.marks(group, elsewhere), detection.ced(group, elsewhere)):
-            assert not [x for ax in fig.axes for x in ax.lines if x.get_marker() == "D"]
+            assert not any(marks(ax, "D") for ax in fig.axes)
         rows = detection.marks(group, elsewhere).axes[0].get_yticklabels()
-        assert [row.get_text() for row in rows] == ["MTCNN", "MTCNNx", "DC-MTCNN"]
-        names = list(detection_tables.scores(group, elsewhere).index)
-        assert names == ["MTCNN", "MTCNNx", "DC-MTCNN"]
+        made = list(detection_tables.scores(group, elsewhere).index)
+        assert names(rows) == made == ["MTCNN", "MTCNNx", "DC-MTCNN"]
         assert detection_tables.against(group)["paper"].isna().all()
 
     def test_error_curves_end_where_faces_are_missed(self, group, detectors):
         (ax,) = detection.ced(group, detectors, limit=5.0).axes
-        ends = {line.get_label(): line.get_ydata()[-1] for line in ax.lines}
-        assert ends["DC-MTCNN"] == pytest.approx(100 * 375 / 400)
-        assert ends["a detector"] == pytest.approx(100 * 390 / 400)
-        (one,) = (line for line in ax.lines if line.get_label() == "MTCNNx")
-        at = np.searchsorted(one.get_xdata(), 10.0)
-        assert one.get_xdata()[at] == pytest.approx(10.0)
+        assert curve(ax, "DC-MTCNN")[1][-1] == pytest.approx(100 * 375 / 400)
+        assert curve(ax, "a detector")[1][-1] == pytest.approx(100 * 390 / 400)
+        errors, found = curve(ax, "MTCNNx")
         rate = group.score("MTCNNx", "failure rate").value
-        assert one.get_ydata()[at] == pytest.approx(100 - rate)
+        assert np.interp(10.0, errors, found) == pytest.approx(100 - rate)
 
     def test_recall_by_stage_and_by_overlap(self, group, detectors):
         left, right = detection.recall(group, detectors).axes
-        lines = [line for line in left.lines if line.get_marker() == "o"]
-        assert list(lines[2].get_ydata()) == pytest.approx([99, 97, 94])  # 18 of 300 are lost
+        assert list(curve(left, "DC-MTCNN")[1]) == pytest.approx([99, 97, 94])  # 18 of 300 are lost
         for line in right.lines[:3]:
             assert (np.diff(line.get_ydata()) <= 0).all()
         half = np.argmin(abs(right.lines[2].get_xdata() - 0.5))
@@ -199,7 +188,7 @@ class TestFigures:
     def test_a_detector_without_stages_has_no_line_for_them(self, group, detectors):
         last = {name: replace(own, stages={"O": 0.9}) for name, own in detectors.items()}
         left, right = detection.recall(group, last).axes
-        assert len([line for line in left.lines if line.get_marker() == "o"]) == 3
+        assert len(marks(left, "o")) == 3 * 3
         assert "a detector" in [line.get_label() for line in right.lines]
 
     def test_training_shows_each_loss_of_each_stage(self, group):
@@ -213,8 +202,9 @@ class TestFigures:
         nothing = Cascades([])
         made = [f(nothing, detectors) for f in (detection.marks, detection.ced, detection.recall)]
         for fig in [*made, detection.training(nothing)]:
-            (text,) = fig.axes[0].texts
-            assert text.get_text() == ("Not run: python -m dclib cascade --plan mtcnn --preset cpu")
+            assert texts(fig.axes[0]) == [
+                "Not run: python -m dclib cascade --plan mtcnn --preset cpu"
+            ]
 
 
 class TestPictures:
@@ -258,10 +248,8 @@ class TestPictures:
         (outlines,) = ax.collections
         corners = [path.vertices[:4] for path in outlines.get_paths()]
         assert [c.min(axis=0).tolist() for c in corners] == [[625, 600], [1100, 100]]
-        points = [line for line in ax.lines if line.get_marker() == "."]
-        assert points[0].get_xdata().tolist() == GROUP["points"][0, :, 0].tolist()
-        (crosses,) = (line for line in ax.lines if line.get_marker() == "x")
-        assert len(crosses.get_xdata()) == 28
+        assert [x for x, _ in marks(ax, ".")][:5] == GROUP["points"][0, :, 0].tolist()
+        assert len(marks(ax, "x")) == 28
         assert ax.get_ylim() == (1158, 0)
         assert len(ax.images) == 1
         assert not detection_pictures.picture(None, "group", GROUP).axes[0].images

@@ -5,13 +5,12 @@ import doctest
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import curve, fake_faces, marks, names, rate, titles
 from fake_records import NO_RELATED, RELATED, fake_record, fake_records
 from scipy.integrate import dblquad
 
-from dclib.data.faces import FaceSet, Symmetry
 from dclib.metrics import auc, landmark_errors
-from dclib.study import figures
-from dclib.study.figures import curves, framework, results, tables, words
+from dclib.study.figures import curves, framework, plots, results, tables, words
 from dclib.study.plans import selection
 
 SCALES = {"DCNet": 0.8, "XS": 1.0, "RNx": 0.6, "RN": 1.0, "RN-S": 1.2}
@@ -27,77 +26,50 @@ def smoke():
     return fake_records(SCALES, tries=1, preset="smoke", dataset="synthetic", faces=100)
 
 
-@pytest.fixture(autouse=True)
-def theme():
-    figures.theme()
-
-
-def marks(ax, marker):
-    """(x, y) of the single points that an axes draws with a marker."""
-    lines = [line for line in ax.lines if line.get_marker() == marker]
-    return [(line.get_xdata()[0], line.get_ydata()[0]) for line in lines]
-
-
-def mean_rate(records, method):
-    own = [r for r in records if r.experiment.label == method]
-    return 100 * np.mean([(r.outcomes.errors["bin"] > 0.10).mean() for r in own])
-
-
 class TestFig3:
     def test_reference_alone(self, records):
-        fig = results.fig3(records, records)
-        rates, errors = fig.axes
-        order = [label.get_text() for label in rates.get_yticklabels()]
+        rates, errors = results.fig3(records, records).axes
+        order = names(rates.get_yticklabels())
         assert order == ["RN-S", "RN", "RNx", "XS", "DCNet (related 0)", "DCNet"]
         shown = [x for x, _ in marks(rates, "o")]
-        assert shown == pytest.approx([mean_rate(records, method) for method in order])
+        assert shown == pytest.approx([rate(records, label=method) for method in order])
         assert marks(rates, "D") == [(20.05, 1), (16.75, 2), (18.43, 3), (14.95, 5)]
         assert marks(errors, "D") == []
         assert "mean error" in errors.get_xlabel()
 
-    def test_every_try_is_shown(self, records):
-        ticks = [
-            line
-            for line in results.fig3(records, records).axes[0].lines
-            if line.get_marker() == "|"
-        ]
-        assert [len(line.get_xdata()) for line in ticks[-2:]] == [2, 2]  # DCNet, both decoders
+    def test_every_try_is_shown_where_there_are_several(self, records):
+        ax = results.fig3(records, records).axes[0]
+        ticks = [line.get_xdata() for line in ax.lines if line.get_marker() == "|"]
+        assert [len(tries) for tries in ticks] == [2] * 5 * 2  # methods and decoders
+        own = [r for r in records if r.experiment.label == "DCNet"]
+        assert ticks[4] == pytest.approx([rate([r]) for r in own])
 
     def test_this_run_beside_the_reference(self, records, smoke):
         fig = results.fig3(records, smoke)
-        titles = [ax.get_title(loc="left") for ax in fig.axes]
-        assert [title.split("\n")[0] for title in titles] == 2 * [
-            "Reference: MTFL, preset cpu",
-            "This run: synthetic faces, preset smoke",
+        assert titles(fig)[:2] == [
+            "Reference: MTFL, preset cpu\n1–2 tries, 400 faces, 48 px",
+            "This run: synthetic faces, preset smoke\n1 try, 100 faces, 48 px",
         ]
-        assert titles[0].endswith("1–2 tries, 400 faces, 48 px")
         assert marks(fig.axes[0], "D")
         assert not marks(fig.axes[1], "D")  # the paper's numbers never beside synthetic faces
-
-    def test_a_method_without_runs_in_one_panel_says_so(self, records, smoke):
-        fig = results.fig3(records, smoke)
         said = [[(t.get_text(), t.get_position()[1]) for t in ax.texts] for ax in fig.axes]
         assert said == [[], [("not run", 4)], [], [("not run", 4)]]  # DCNet (related 0)
 
     @pytest.mark.parametrize(
-        ("start", "rate"), [("tiny-imagenet", None), ("imagenet", 15.52), (False, 18.43)]
+        ("start", "printed", "gap"),
+        [("tiny-imagenet", None, np.nan), ("imagenet", 15.52, -2.00), (False, 18.43, -3.48)],
     )
-    def test_the_paper_is_beside_runs_from_its_own_weights_only(self, start, rate):
+    def test_the_paper_is_beside_runs_from_its_own_weights_only(self, start, printed, gap):
         own = fake_records({"XS": 1.0, "DCNet": 0.8}, pretrained=start)
         drawn = marks(results.fig3(own, own).axes[0], "D")
-        assert drawn[:1] == ([] if rate is None else [(rate, 0)])
+        assert drawn[:1] == ([(printed, 0)] if printed else [])
         (beside,) = tables.fig3(own).loc[["XS"], "paper"]
-        (gap,) = tables.against(own)["paper"]
-        if rate is None:
-            assert np.isnan(beside)
-            assert np.isnan(gap)
-        else:
-            assert beside == rate
-            assert gap == pytest.approx({15.52: -2.00, 18.43: -3.48}[rate])
+        assert beside == pytest.approx(printed or np.nan, nan_ok=True)
+        assert tables.against(own)["paper"].tolist() == pytest.approx([gap], nan_ok=True)
 
     def test_without_a_reference(self, smoke):
         assert len(results.fig3([], smoke).axes) == 2
-        with pytest.raises(ValueError, match="at least one run"):
+        with pytest.raises(ValueError, match="at least one"):
             results.fig3([], [])
 
 
@@ -105,15 +77,10 @@ class TestFig4:
     @pytest.fixture
     def faces(self):
         rng = np.random.default_rng(0)
-        return FaceSet(
-            images=rng.integers(0, 255, (100, 3, 60, 60), dtype=np.uint8),
-            landmarks=rng.uniform(6, 54, (100, 5, 2)).astype(np.float32),
-            labels={task: rng.integers(-1, 2, 100) for task in RELATED},
-            names=tuple(map(str, range(100))),
-            groups=np.arange(100),
-            resolution=48,
-            symmetry=Symmetry((1, 0, 2, 4, 3), {}),
-            fingerprint="0" * 12,
+        return fake_faces(
+            rng.integers(0, 255, (100, 3, 60, 60), dtype=np.uint8),
+            rng.uniform(6, 54, (100, 5, 2)),
+            {task: rng.integers(-1, 2, 100) for task in RELATED},
         )
 
     def test_selection_rule(self):
@@ -143,9 +110,9 @@ class TestFig4:
     def test_success_failure_and_labels_are_told(self):
         record = fake_record(faces=100)
         best, worst = results.at_quantiles(record, (0.0, 1.0))
-        texts = [ax.get_xlabel() for ax in results.fig4(record, [best, worst]).axes]
-        assert "success" in texts[0]
-        assert "failure" in texts[1]
+        first, last = (ax.get_xlabel() for ax in results.fig4(record, [best, worst]).axes)
+        assert "success" in first
+        assert "failure" in last
 
     def test_labels_are_right_or_wrong_where_the_truth_is_known(self, faces):
         record = fake_record(faces=100)
@@ -154,38 +121,34 @@ class TestFig4:
         for kind, mark in ((right, " ✓"), (wrong, " ✗"), (true < 0, "")):
             face = int(np.flatnonzero(kind)[0])
             word = ("smiling", "not smiling")[predicted[face]]
-            with_truth, alone = (
-                results.fig4(record, [face], those).axes[0].get_xlabel().split("\n")
-                for those in (faces, None)
-            )
-            assert with_truth[2] == word + mark
-            assert alone[2] == word
+            for those, told in ((faces, word + mark), (None, word)):
+                (ax,) = results.fig4(record, [face], those).axes
+                assert ax.get_xlabel().split("\n")[2] == told
 
 
-class TestCed:
-    def test_meets_the_failure_rate(self, records):
+class TestCurves:
+    def test_error_curves_meet_the_failure_rate(self, records):
         (ax,) = curves.ced({"ResNet18": records}).axes
-        lines = {line.get_label(): line.get_xydata() for line in ax.lines}
         for method in ("DCNet", "RN-S"):
-            at_threshold = np.interp(10.0, *lines[method].T)
-            assert at_threshold == pytest.approx(100 - mean_rate(records, method), abs=1e-9)
+            at_threshold = np.interp(10.0, *curve(ax, method))
+            assert at_threshold == pytest.approx(100 - rate(records, label=method), abs=1e-9)
 
-    def test_has_a_panel_for_each_group_with_runs(self, records, smoke):
+    def test_error_curves_have_a_panel_for_each_group_with_runs(self, records, smoke):
         fig = curves.ced({"A": records, "B": [], "C": smoke, "D": records})
-        shown = [ax for ax in fig.axes if ax.lines]
-        assert [ax.get_title(loc="left") for ax in shown] == ["A", "C", "D"]
-        assert [len(ax.get_legend().get_texts()) for ax in shown] == [6, 5, 6]
+        assert titles(fig) == ["A", "C", "D", ""]
+        assert [len(ax.lines) for ax in fig.axes] == [6 + 1, 5 + 1, 6 + 1, 0]  # and the threshold
+        assert names(fig.legends[0].get_texts()) == list(tables.fig3(records).index)
         with pytest.raises(ValueError, match="no run"):
             curves.ced({"B": []})
 
-
-def test_history_shows_each_task_of_each_method(records):
-    panels = {ax.get_title(loc="left"): ax for ax in results.history(records).axes}
-    assert len(panels["landmarks"].lines) == 6
-    assert len(panels["smile"].lines) == 5  # not the single task
-    epochs, loss = panels["landmarks"].lines[0].get_data()
-    assert epochs.tolist() == list(range(1, 101))
-    assert loss[:2].tolist() == [3.0, 1.5]
+    def test_history_shows_each_task_of_each_method(self, records):
+        fig = results.history(records)
+        panels = dict(zip(titles(fig), fig.axes, strict=True))
+        assert len(panels["landmarks"].lines) == 6
+        assert len(panels["smile"].lines) == 5  # not the single task
+        epochs, loss = curve(panels["landmarks"], "RN")
+        assert epochs.tolist() == list(range(1, 101))
+        assert loss[:2].tolist() == [3.0, 1.5]
 
 
 class TestTables:
@@ -193,7 +156,7 @@ class TestTables:
         rows = tables.fig3(records)
         assert list(rows.index[-2:]) == ["DCNet (related 0)", "DCNet"]
         for method in rows.index:
-            assert rows.loc[method, "bin"] == pytest.approx(mean_rate(records, method))
+            assert rows.loc[method, "bin"] == pytest.approx(rate(records, label=method))
         assert (rows["bin low"] <= rows["bin"]).all()
         assert (rows["bin"] <= rows["bin high"]).all()
         assert rows.loc["DCNet", "tries"] == 2
@@ -217,7 +180,7 @@ class TestTables:
         rows = tables.against(records)
         assert "DCNet" not in rows.index
         assert rows.loc["XS", "bin"] == pytest.approx(
-            mean_rate(records, "DCNet") - mean_rate(records, "XS")
+            rate(records, label="DCNet") - rate(records, label="XS")
         )
         assert rows.loc["XS", "verdict"] == "supported"
         assert rows.loc["RNx", "verdict"] == "contradicted"
@@ -227,7 +190,9 @@ class TestTables:
     def test_side_by_side(self, records, smoke):
         rows = tables.side_by_side(tables.named(records, smoke))
         assert rows["paper", "printed"]["XS"] == 18.43
-        assert rows["reference: cpu, MTFL", "rate"]["XS"] == pytest.approx(mean_rate(records, "XS"))
+        assert rows["reference: cpu, MTFL", "rate"]["XS"] == pytest.approx(
+            rate(records, label="XS")
+        )
         assert np.isnan(rows["this run: smoke, synthetic faces", "rate"]["DCNet (related 0)"])
         assert list(tables.named(records, records)) == ["reference: cpu, MTFL"]
 
@@ -252,7 +217,7 @@ class TestTables:
         labels = np.arange(400) % 4
         rows = tables.by_class(records, labels, ("a", "b", "c", "d", "never seen"))
         assert list(rows.columns) == ["a (100)", "b (100)", "c (100)", "d (100)"]
-        assert rows.loc["XS"].mean() == pytest.approx(mean_rate(records, "XS"))
+        assert rows.loc["XS"].mean() == pytest.approx(rate(records, label="XS"))
 
     def test_lean_is_the_shift_of_the_annotation(self):
         """Predictions moved by (+10 %, -5 %) of the eye distance lean by that."""
@@ -278,8 +243,7 @@ class TestTables:
         rows = tables.selection(pd.read_csv(tmp_path / "selection.csv"), "cpu")
         assert list(rows.index) == ["XS", "XS", "DCNet"]
         assert rows["chosen"].fillna(0).tolist() == [0, 0.03, 0.1]
-        expected = 100 * (grid[1].outcomes.errors["bin"] > 0.10).mean()
-        assert rows.loc["DCNet", "lr 0.1"] == pytest.approx(expected, abs=1e-3)
+        assert rows.loc["DCNet", "lr 0.1"] == pytest.approx(rate(grid[1:2]), abs=1e-3)
 
     def test_without_any_run(self):
         assert tables.fig3([]).empty
@@ -292,7 +256,7 @@ class TestWords:
     def test_of_fig3(self, records):
         text = words.fig3(records)
         assert text.startswith("**ResNet18 from scratch, MTFL, preset `cpu`.** RNx fails least ")
-        assert f"DCNet, {mean_rate(records, 'DCNet'):.2f} %" in text
+        assert f"DCNet, {rate(records, label='DCNet'):.2f} %" in text
         assert "fails less often than RN-S, RN, XS and DCNet (related 0); it fails more" in text
         assert text.endswith("more often than RNx.")
         assert "smoke" not in text
@@ -346,5 +310,6 @@ class TestFramework:
         assert len(framework.floor().axes) == 2
 
 
-def test_doctests():
-    assert doctest.testmod(words).failed == 0
+@pytest.mark.parametrize("module", [words, plots], ids=lambda m: m.__name__)
+def test_doctests(module):
+    assert doctest.testmod(module).failed == 0

@@ -2,13 +2,13 @@
 
 import doctest
 
+import drawn
 import numpy as np
 import pytest
+from drawn import curve, fake_faces, marks, names
 from fake_records import fake_record
 from matplotlib.colors import to_rgba
 
-from dclib.data.faces import FaceSet, Symmetry
-from dclib.study import figures
 from dclib.study.analysis import random_draws
 from dclib.study.analysis.stats import Interval
 from dclib.study.figures import BLUE, random_weights, scarcity, scarcity_slices, tables
@@ -48,7 +48,7 @@ def smoke():
 
 
 @pytest.fixture(scope="module")
-def drawn():
+def draws():
     """Twenty draws: Cross-Stitch fails more often in the last fifteen."""
     return random_draws.pairs(
         [
@@ -66,25 +66,8 @@ def drawn():
     )
 
 
-@pytest.fixture(autouse=True)
-def theme():
-    figures.theme()
-
-
 def rate(records, ratio, method, decoder="bin", faces=slice(None)):
-    """The failure rate of a method, from its outcomes alone, in %."""
-    own = [
-        r.outcomes.errors[decoder][:, faces] > 0.10
-        for r in records
-        if (r.experiment.dataset, r.experiment.method) == (f"aflw-{ratio}", method)
-    ]
-    return 100 * np.mean(own)
-
-
-def marks(ax, marker):
-    """(x, y) of the points that an axes draws with a marker."""
-    lines = [line for line in ax.lines if line.get_marker() == marker]
-    return [tuple(point) for line in lines for point in line.get_xydata()]
+    return drawn.rate(records, decoder, faces, dataset=f"aflw-{ratio}", method=method)
 
 
 class TestRatios:
@@ -176,14 +159,14 @@ class TestFigures:
     def test_rates(self, records):
         *ours, papers = scarcity.rates(records).axes
         for ax, decoder in zip(ours, ("bin", "soft"), strict=True):
-            lines = {line.get_label(): line for line in ax.lines}
-            x, y = lines["DCNet"].get_data()
+            x, y = curve(ax, "DCNet")
             assert np.round(x, -1).tolist() == [10, 50, 90]
             assert list(y) == pytest.approx([rate(records, k, "DCNet", decoder) for k in FACES])
-            assert len(lines["RN-S"].get_xdata()) == 1
+            assert len(curve(ax, "RN-S")[0]) == 1
             assert len(marks(ax, "_")) == 2 * 4  # single tries, where there are two
-        assert (10, 73.06) in marks(papers, "D")
-        assert len(marks(papers, "D")) == 5 * 4
+        shown = [(round(x, -1), y) for x, y in marks(papers, "D")]
+        assert (10, 73.06) in shown
+        assert len(shown) == 5 * 4
 
     def test_gaps(self, records, smoke):
         single, hard, stitch = scarcity.gaps(records).axes
@@ -220,16 +203,8 @@ class TestSlices:
             n = record.outcomes.bins.shape[1]
             yaw = np.linspace(-14, 14, n).astype(np.float32)
             yaw[:3] = [-50, np.nan, np.nan]
-            return FaceSet(
-                images=np.zeros((n, 3, 48, 48), dtype=np.uint8),
-                landmarks=np.zeros((n, 2, 2), dtype=np.float32),
-                labels={"fit": np.arange(n) / n, "yaw": yaw},
-                names=tuple(map(str, range(n))),
-                groups=np.arange(n),
-                resolution=48,
-                symmetry=Symmetry((1, 0), {}),
-                fingerprint="",
-            )
+            images, points = np.zeros((n, 3, 48, 48), dtype=np.uint8), np.zeros((n, 2, 2))
+            return fake_faces(images, points, {"fit": np.arange(n) / n, "yaw": yaw})
 
         monkeypatch.setattr(scarcity_slices, "faces_of", of)
 
@@ -272,29 +247,29 @@ class TestSlices:
 
 
 class TestFig5:
-    def test_histogram_counts_every_draw(self, drawn):
-        left = random_weights.fig5(drawn, "cpu").axes[0]
+    def test_histogram_counts_every_draw(self, draws):
+        left = random_weights.fig5(draws, "cpu").axes[0]
         heights = {bar.get_x(): bar.get_height() for bar in left.patches}
-        gains = [draw.improvement["bin"] for draw in drawn]
+        gains = [draw.improvement["bin"] for draw in draws]
         assert sum(heights.values()) == 20
         assert sum(h for x, h in heights.items() if x >= 0) == sum(g >= 0 for g in gains)
         blue = {bar.get_x() for bar in left.patches if bar.get_facecolor() == to_rgba(BLUE)}
         assert blue == {x for x in heights if x >= 0}
         assert [x for x, _ in marks(left, "D")] == [2.80, 3.66, 9.83]
 
-    def test_each_draw_stands_above_its_weights(self, drawn):
-        _, top, bottom, _ = random_weights.fig5(drawn, "cpu").axes
-        points = marks(top, "o")
+    def test_each_draw_stands_above_its_weights(self, draws):
+        _, top, bottom, _ = random_weights.fig5(draws, "cpu").axes
+        points = sorted(marks(top, "o"))
         assert [x for x, _ in points] == list(range(20))
-        assert [y for _, y in points] == sorted(draw.improvement["bin"] for draw in drawn)
+        assert [y for _, y in points] == sorted(draw.improvement["bin"] for draw in draws)
         logs = bottom.images[0].get_array()
-        worst = min(drawn, key=lambda draw: draw.improvement["bin"])
+        worst = min(draws, key=lambda draw: draw.improvement["bin"])
         expected = np.log10([worst.weights[task] for task in TASKS])
         np.testing.assert_allclose(logs[:, 0], expected)
-        assert [label.get_text() for label in bottom.get_yticklabels()] == list(TASKS)
+        assert names(bottom.get_yticklabels()) == list(TASKS)
 
-    def test_the_paper_is_not_beside_drawn_faces(self, drawn):
-        assert not marks(random_weights.fig5(drawn, "smoke").axes[0], "D")
+    def test_the_paper_is_not_beside_drawn_faces(self, draws):
+        assert not marks(random_weights.fig5(draws, "smoke").axes[0], "D")
 
     def test_no_draw(self):
         (text,) = random_weights.fig5([], "cpu").axes[0].texts
@@ -305,9 +280,9 @@ class TestFig5:
         assert random_weights.every_draw([]).empty
         assert random_weights.dependence([]).empty
 
-    def test_numbers_beside_the_papers(self, drawn):
-        rows = random_weights.numbers(drawn)
-        gains = np.array([draw.improvement["soft"] for draw in drawn])
+    def test_numbers_beside_the_papers(self, draws):
+        rows = random_weights.numbers(draws)
+        gains = np.array([draw.improvement["soft"] for draw in draws])
         papers = rows["paper"].dropna().to_dict()
         assert papers == {
             "draws": 100,
@@ -324,8 +299,8 @@ class TestFig5:
         assert own["maximum"] == pytest.approx(gains.max())
         assert rows.loc["mean", "soft low"] < gains.mean() < rows.loc["mean", "soft high"]
 
-    def test_every_draw(self, drawn):
-        rows = random_weights.every_draw(drawn)
+    def test_every_draw(self, draws):
+        rows = random_weights.every_draw(draws)
         assert rows["draw"].tolist() == list(range(20))
         assert rows["bin"].tolist() == pytest.approx(
             (rows["XS, bin"] - rows["DCNet, bin"]).tolist()
@@ -333,8 +308,8 @@ class TestFig5:
         assert (rows["bin low"] <= rows["bin"]).all()
         assert rows["orientation"][4] == dict(drawn_weights(4, TASKS))["orientation"]
 
-    def test_dependence(self, drawn):
-        rows = random_weights.dependence(drawn)
+    def test_dependence(self, draws):
+        rows = random_weights.dependence(draws)
         assert list(rows.index) == list(TASKS)
         assert (rows["soft low"] < rows["soft"]).all()
 
@@ -365,10 +340,10 @@ class TestWords:
         assert "; under the soft decoder XS, " in text or "; under the soft decoder RN, " in text
         assert "at 1 with the decoder bin and 0 with the decoder soft." in text
 
-    def test_of_smoke(self, smoke, drawn):
+    def test_of_smoke(self, smoke, draws):
         assert words.SMOKE in words.table1(smoke)
         assert words.against(smoke) == words.SMOKE
-        assert words.SMOKE in words.fig5(drawn[:2], "smoke")
+        assert words.SMOKE in words.fig5(draws[:2], "smoke")
 
     def test_of_differences(self, records):
         lines = words.against(records).split("\n")
@@ -380,12 +355,12 @@ class TestWords:
         assert "in 86 of 100 draws (by that count alone 78 to 92 %)" in text
         assert "by 2.80 points on average, with a median of 3.66 and a maximum of 9.83" in text
 
-    def test_of_our_draws(self, drawn):
-        text = words.fig5(drawn, "cpu")
-        one = random_draws.summary(drawn)
+    def test_of_our_draws(self, draws):
+        text = words.fig5(draws, "cpu")
+        one = random_draws.summary(draws)
         assert f"with the decoder bin, DCNet fails less often in {one.better} of 20 draws" in text
         assert "conditional on one split. Of 100 draws 20 have both of their runs so far." in text
-        few = words.fig5(drawn[:2], "cpu")
+        few = words.fig5(draws[:2], "cpu")
         assert "nan" not in few
         assert "too few" in few
 

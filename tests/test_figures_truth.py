@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from drawn import marks, names, texts, titles
 from fake_records import NO_RELATED, RELATED, fake_record
 
-from dclib.study import figures, plans
+from dclib.study import plans
 from dclib.study.analysis.ablation import CONTENTS, Ablation
 from dclib.study.analysis.known_truth import PREDICTIONS, SETS, Known, set_of
 from dclib.study.figures import known_truth as shown
@@ -26,6 +27,7 @@ SCALES = {  # of landmark errors, by method and set: networks that follow the re
 }
 # Added failures of each row, profile last, where a label is related; the same at every block.
 RELATION = {"0": (), "50": RELATED, "100": RELATED, "profile": ("profile",), "others": RELATED[:3]}
+CALLED = ["none", "half", "all", "profile only", "all but profile"]
 
 
 def records(**changes):
@@ -53,11 +55,6 @@ def known():
     made = records()
     own = [r for r in made if r.experiment.label == "DCNet"]
     return Known(made, [evaluation(r) for r in own])
-
-
-@pytest.fixture(autouse=True)
-def theme():
-    figures.theme()
 
 
 def test_every_run_of_the_plan_has_its_place():
@@ -121,32 +118,24 @@ def test_excess_pairs_tries_and_leaves_the_rest_out(known):
 class TestFigures:
     def test_points_are_the_rates_of_each_set(self, known):
         ax = shown.rates(known).axes[0]
-        points = [line for line in ax.lines if line.get_marker() == "o"]
+        points = marks(ax, "o")
         assert len(points) == 11
         expected = known.rate("DCNet", "0", "bin").mean()
-        assert expected in [pytest.approx(line.get_ydata()[0]) for line in points]
+        assert expected in [pytest.approx(y) for _, y in points]
         flat = [line.get_ydata()[0] for line in ax.lines if len(set(line.get_ydata())) == 1]
         assert pytest.approx(known.rate("RN-S", "100", "bin").mean()) in flat
-        labels = [t.get_text().replace("\n", " ") for t in ax.get_xticklabels()]
-        assert labels == ["none", "half", "all", "profile only", "all but profile"]
+        labels = [name.replace("\n", " ") for name in names(ax.get_xticklabels())]
+        assert labels == CALLED
 
     def test_rows_react_to_their_own_relation(self, known):
         panels = shown.rows(known).axes
-        profile = [line for line in panels[4].lines if line.get_marker() == "o"]
-        by_set = {round(line.get_xdata()[0] + 0.14): line.get_ydata()[0] for line in profile}
+        by_set = {round(x + 0.14): y for x, y in marks(panels[4], "o")}
         assert by_set == pytest.approx({0: 0, 1: 10, 2: 10, 3: 10, 4: 0})
 
     def test_a_map_for_each_set(self, known):
         fig = shown.maps(known)
-        assert [ax.get_title(loc="left") for ax in fig.axes[:5]] == [
-            "none",
-            "half",
-            "all",
-            "profile only",
-            "all but profile",
-        ]
-        texts = [t.get_text() for t in fig.axes[3].texts]
-        assert texts == 5 * ["+67"] + 15 * ["0"] + 5 * ["+67"]  # 40 of 60
+        assert titles(fig)[:5] == CALLED
+        assert texts(fig.axes[3]) == 5 * ["+67"] + 15 * ["0"] + 5 * ["+67"]  # 40 of 60
 
     def test_without_runs_figures_say_how_to_make_them(self, known):
         nothing = Known([], [])
@@ -155,8 +144,7 @@ class TestFigures:
             (shown.rows(nothing), "ablate"),
             (shown.maps(Known(records(), [])), "ablate"),
         ):
-            (text,) = fig.axes[0].texts
-            assert (
-                text.get_text() == f"Not run: python -m dclib {command} --plan truth --preset cpu"
-            )
+            assert texts(fig.axes[0]) == [
+                f"Not run: python -m dclib {command} --plan truth --preset cpu"
+            ]
         assert shown.words(nothing) == "Of 12 predictions 12 were not put to the test."

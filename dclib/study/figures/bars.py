@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, product
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dclib.errors import RunError
@@ -14,9 +14,8 @@ from dclib.records.experiment import Experiment
 from dclib.records.runs import Record
 from dclib.study import paper
 from dclib.study.analysis.comparison import Comparison
-from dclib.study.figures import WIDTH, words
-from dclib.study.figures.results import AXES, STARTS, diamond, in_order, key, row
-from dclib.study.paper import Metric
+from dclib.study.figures import plots, words
+from dclib.study.figures.results import AXES, LOOKS, STARTS, in_order, marks
 from dclib.study.plans import experiments
 from dclib.study.plans.presets import FIG3, PRESETS, has_own_network, ready
 from dclib.study.plans.section4 import STAND_IN
@@ -50,9 +49,19 @@ class Bar:
         return self.label.partition(" (")[0]
 
     @property
+    def section(self) -> str:
+        """The half and the start, in words."""
+        return f"{UNDERLYING[self.underlying].title} {STARTS[self.start]}"
+
+    @property
+    def ours(self) -> bool:
+        """Whether the paper has no such bar."""
+        return self.start == STAND_IN or self.label in CONTROLS
+
+    @property
     def number(self) -> float | None:
         """The failure rate that the paper prints, in %."""
-        if self.start == STAND_IN or self.label in CONTROLS:
+        if self.ours:
             return None
         return paper.failure_rate(self.label, self.underlying, bool(self.start))
 
@@ -61,13 +70,11 @@ class Bar:
         """The failure rate that the paper prints, or why it does not."""
         if self.number is not None:
             return self.number
-        if self.start == STAND_IN or self.label in CONTROLS:
+        if self.ours:
             return "not in the paper"
         if METHODS[self.method].widened:
             return "not said"
-        if self.label == "TCDCN":
-            return "no bar"
-        return "only drawn"
+        return "no bar" if self.label == "TCDCN" else "only drawn"
 
     @property
     def impossible(self) -> str:
@@ -78,26 +85,32 @@ class Bar:
             return "there are no weights of its own network"
         return ""
 
+    def runs(self, found: Halves) -> list[Record]:
+        """The tries that there are."""
+        group = found.get((self.underlying, self.start))
+        return group.tries.get(self.label, []) if group else []
 
-def half(experiment: Experiment) -> tuple[str, Start]:
+
+def bar(experiment: Experiment) -> Bar:
     """Where in Fig. 3 a run belongs; methods with a network of their own, to AlexNet's half."""
     on = experiment.underlying
-    return on if on in FIG3 else "alexnet", experiment.pretrained
+    return Bar(on if on in FIG3 else "alexnet", experiment.pretrained, experiment.label)
 
 
 def halves(records: Sequence[Record]) -> Halves:
     """Runs of one preset by underlying network and start, each to be compared with its like."""
-    keys = dict.fromkeys(half(r.experiment) for r in records)
-    return {k: Comparison([r for r in records if half(r.experiment) == k]) for k in keys}
+    own: dict[tuple[str, Start], list[Record]] = {}
+    for record in records:
+        of = bar(record.experiment)
+        own.setdefault((of.underlying, of.start), []).append(record)
+    return {half: Comparison(runs) for half, runs in own.items()}
 
 
 def parts(records: Sequence[Record]) -> dict[str, list[Record]]:
     """Runs of one preset by underlying network and start, in words."""
     named: dict[str, list[Record]] = {}
     for record in records:
-        underlying, start = half(record.experiment)
-        name = f"{UNDERLYING[underlying].title} {STARTS[start]}"
-        named.setdefault(name, []).append(record)
+        named.setdefault(bar(record.experiment).section, []).append(record)
     return named
 
 
@@ -109,7 +122,7 @@ def bars(underlying: str, preset: str) -> list[Bar]:
     made += [Bar(underlying, "imagenet", m) for m in able]
     if PRESETS[preset].grid:
         stand_in = [Bar(underlying, STAND_IN, m) for m in able]
-        made += [bar for bar in stand_in if not bar.impossible]
+        made += [one for one in stand_in if not one.impossible]
     return made
 
 
@@ -129,17 +142,17 @@ def why(bar: Bar, preset: str) -> tuple[str, str]:
     return "not run: its learning rate is not chosen yet", grid
 
 
-def command(bar: Bar, preset: str) -> str:
+def command(wanted: Bar, preset: str) -> str:
     """What makes the runs of a bar: the plan that has them, or one run where none has."""
     for plan in PLANS:
         try:
             planned = experiments(plan, preset)
         except RunError:  # its learning rates are not chosen yet
             continue
-        if any(Bar(*half(e), e.label) == bar for e in planned):
+        if any(bar(e) == wanted for e in planned):
             return f"python -m dclib train --plan {plan} --preset {preset}"
-    start = f" --pretrained {bar.start}" if bar.start else ""
-    one = f"--method {bar.method} --underlying {bar.underlying}{start}"
+    start = f" --pretrained {wanted.start}" if wanted.start else ""
+    one = f"--method {wanted.method} --underlying {wanted.underlying}{start}"
     return f"python -m dclib train --preset {preset} {one}"
 
 
@@ -156,39 +169,31 @@ def table(records: Sequence[Record], underlying: str, preset: str) -> pd.DataFra
     """
     found = halves(records)
     rows = []
-    for bar in bars(underlying, preset):
-        group = found.get((underlying, bar.start))
-        entry = {"start": STARTS[bar.start], "method": bar.label, "paper": bar.printed}
-        if group and bar.label in group.tries:
-            rate, soft = (group.score(bar.label, decoder=d) for d in ("bin", "soft"))
-            error = group.score(bar.label, "mean error")
+    for one in bars(underlying, preset):
+        entry = {"start": STARTS[one.start], "method": one.label, "paper": one.printed}
+        own = one.runs(found)
+        if own:
+            group = found[underlying, one.start]
+            rate, soft = (group.score(one.label, decoder=d) for d in ("bin", "soft"))
             entry |= {"rate": rate.value, "low": rate.low, "high": rate.high, "soft": soft.value}
-            entry |= {"mean error": error.value}
-        own = tries(bar, found)
-        entry["tries"] = f"{own} of {PRESETS[preset].tries}" if own else "–"
-        entry["note"] = "" if own else why(bar, preset)[0]
+            entry |= {"mean error": group.score(one.label, "mean error").value}
+        entry["tries"] = f"{len(own)} of {PRESETS[preset].tries}" if own else "–"
+        entry["note"] = "" if own else why(one, preset)[0]
         rows.append(entry)
     columns = ["start", "method", "paper", "rate", "low", "high", "soft", "mean error", "tries"]
     return pd.DataFrame(rows, columns=[*columns, "note"]).set_index("start")
-
-
-def tries(bar: Bar, found: Halves) -> int:
-    """How many tries of a bar there are."""
-    group = found.get((bar.underlying, bar.start))
-    return len(group.tries.get(bar.label, [])) if group else 0
 
 
 def missing(records: Sequence[Record], preset: str) -> str:
     """What is not complete, why, and the commands that make it, as a list in Markdown."""
     found = halves(records)
     lacking: dict[tuple[str, str, str], list[str]] = {}
-    for bar in [bar for underlying in FIG3 for bar in bars(underlying, preset)]:
-        own = tries(bar, found)
+    for one in [one for underlying in FIG3 for one in bars(underlying, preset)]:
+        own = len(one.runs(found))
         if own < PRESETS[preset].tries:
-            reason, how = ("not all tries yet", command(bar, preset)) if own else why(bar, preset)
-            where = f"{UNDERLYING[bar.underlying].title} {STARTS[bar.start]}"
-            how = how.replace(f"--method {bar.method} ", "--method METHOD ")  # one line for all
-            lacking.setdefault((where, reason, how), []).append(bar.label)
+            reason, how = ("not all tries yet", command(one, preset)) if own else why(one, preset)
+            how = how.replace(f"--method {one.method} ", "--method METHOD ")  # one line for all
+            lacking.setdefault((one.section, reason, how), []).append(one.label)
     if not lacking:
         return "Nothing is missing."
     return "\n".join(
@@ -207,50 +212,31 @@ def figure(records: Sequence[Record]) -> Figure:
     """
     found = halves(records)
     preset = records[0].experiment.preset if records else "cpu"
-    sections = {u: _sections(u, preset, found) for u in ("alexnet", "resnet18")}
-    height = max(sum(1 + len(own) for own in part.values()) for part in sections.values())
-    fig = Figure(figsize=(WIDTH, 2 * 0.2 * height + 1.4), layout="constrained")
-    grid = fig.subplots(2, 2, sharex="row")
-    for line, metric in zip(grid, AXES, strict=True):
-        for ax, (underlying, part) in zip(line, sections.items(), strict=True):
-            _panel(ax, part, {s: found.get((underlying, s)) for s in part}, metric)
-            ax.set_ylim(height - 0.5, -0.5)
-            ax.set_title(UNDERLYING[underlying].title)
-            ax.set_xlabel(AXES[metric], fontsize="small")
-    grid[0, 0].set_xlim(left=0)  # which leaves room for "not run" left of the paper's numbers
-    fig.legend(handles=key(), loc="outside lower center", ncols=2, frameon=False)
+    rows: list[dict[str, Any]] = []
+    ticks: dict[str, list[str]] = {}
+    for underlying in ("alexnet", "resnet18"):
+        half = UNDERLYING[underlying].title
+        labels = ticks[half] = []
+        for start, own in groupby(bars(underlying, preset), lambda one: one.start):
+            group = found.get((underlying, start))
+            heading = STARTS[start] + ("" if group else ": not run here")
+            for metric in AXES:
+                rows.append(plots.entry(None, len(labels), "bin", half, metric, note=heading))
+            labels.append("")
+            for one in own:
+                can_run = (group or not start) and not one.impossible
+                if one.number is None and not can_run:
+                    continue
+                for metric in AXES:
+                    where = len(labels), half, metric
+                    rows += marks(group, one.label, metric, *where, one.number)
+                labels.append(one.label)
+    height = max(map(len, ticks.values()))
+    layout: dict[str, Any] = {"sharex": "row", "sharey": False}
+    fig = plots.intervals(rows, LOOKS, 2 * 0.2 * height + 1.4, **layout)
+    for ax, (metric, half) in zip(fig.axes, product(AXES, ticks), strict=True):
+        ax.set_yticks(range(len(ticks[half])), ticks[half], fontsize="small")
+        ax.set_ylim(height - 0.5, -0.5)
+        ax.set_xlabel(AXES[metric], fontsize="small")
+    fig.axes[0].set_xlim(left=0)  # which leaves room for "not run" left of the paper's numbers
     return fig
-
-
-def _sections(underlying: str, preset: str, found: Halves) -> dict[Start, list[Bar]]:
-    """The bars of a half by start, without those that have nothing to show and cannot have it."""
-    made: dict[Start, list[Bar]] = {}
-    for bar in bars(underlying, preset):
-        own = made.setdefault(bar.start, [])
-        wanted = not bar.start or (underlying, bar.start) in found
-        if bar.number is not None or (wanted and not bar.impossible):
-            own.append(bar)
-    return made
-
-
-def _panel(
-    ax: Axes,
-    sections: Mapping[Start, Sequence[Bar]],
-    found: Mapping[Start, Comparison | None],
-    metric: Metric,
-) -> None:
-    """One panel: for each start a heading, and below it a row per bar."""
-    ticks: list[str] = []
-    for start, own in sections.items():
-        heading = STARTS[start] + ("" if found[start] else ": not run here")
-        looks: dict[str, Any] = {"va": "center", "fontsize": "x-small", "fontstyle": "italic"}
-        ax.text(0.02, len(ticks), heading, transform=ax.get_yaxis_transform(), **looks)
-        ticks.append("")
-        for bar in own:
-            if found[start]:
-                row(ax, len(ticks), found[start], bar.label, metric)
-            if metric == "failure rate" and bar.number is not None:
-                diamond(ax, bar.number, len(ticks))
-            ticks.append(bar.label)
-    ax.set_yticks(range(len(ticks)), ticks, fontsize="small")
-    ax.grid(axis="y", visible=False)

@@ -1,16 +1,18 @@
 """How many faces have at most a given error: the whole of what a failure rate is one point of."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dclib import metrics
 from dclib.records.runs import Record
 from dclib.study.analysis.comparison import Comparison
-from dclib.study.figures import BLACK, GREY, WIDTH
+from dclib.study.figures import BLACK, GREY, plots
 from dclib.study.figures.results import in_order, look
 
 
@@ -27,28 +29,47 @@ def ced(
     Raises:
         ValueError: there is no run at all.
     """
-    shown = {name: Comparison(records) for name, records in groups.items() if records}
-    if not shown:
+    tries = {name: Comparison(records).tries for name, records in groups.items() if records}
+    if not tries:
         raise ValueError("there is no run to be shown")
-    across = min(len(shown), 2)
-    down = -(-len(shown) // across)
-    fig = Figure(figsize=(WIDTH, 3.4 * down), layout="constrained")
-    grid = fig.subplots(down, across, sharey=True, squeeze=False)
-    at, threshold = np.linspace(0, limit, 401), 100 * metrics.THRESHOLD
-    for ax, (name, group) in zip(grid.flat, shown.items(), strict=False):
-        for method in in_order(group.methods):
-            errors = np.stack([r.outcomes.errors[decoder] for r in group.tries[method]])
-            ax.plot(100 * at, 100 * metrics.ced(errors, at), label=method, **look(method))
+    errors = {
+        name: {m: np.stack([r.outcomes.errors[decoder] for r in each]) for m, each in own.items()}
+        for name, own in tries.items()
+    }
+    looks = {m: look(m) for m in in_order([m for own in tries.values() for m in own])}
+    return cumulative(errors, looks, limit, "faces with at most this error (%)")
+
+
+def cumulative(
+    errors: Mapping[str, Mapping[str, Any]], looks: plots.Looks, limit: float, y: str
+) -> Figure:
+    """Cumulative error distributions.
+
+    Args:
+        errors: by panel and series, as shares of the interocular distance; infinite where a face
+            was missed.
+        looks: of each series.
+        limit: the largest error shown.
+        y: what the vertical axis shows.
+    """
+    at = np.linspace(0, limit, round(2000 * limit) + 1)
+    lines = [
+        pd.DataFrame({"x": 100 * at, "y": 100 * metrics.ced(own, at), "series": name, "panel": of})
+        for of, each in errors.items()
+        for name, own in each.items()
+    ]
+    told: dict[str, Any] = {
+        "x": "error (% of interocular distance)",
+        "y": y,
+        "wrap": 2,
+        "sharey": True,
+    }
+    fig = plots.curves(pd.concat(lines), looks, 3.6 * math.ceil(len(errors) / 2), **told)
+    threshold = 100 * metrics.THRESHOLD
+    beside: dict[str, Any] = {"rotation": 90, "ha": "right", "va": "bottom", "color": GREY}
+    for ax in fig.axes[: len(errors)]:
         ax.axvline(threshold, color=BLACK, linewidth=0.8)
-        beside: dict[str, Any] = {"rotation": 90, "ha": "right", "va": "bottom", "color": GREY}
         ax.text(threshold, 2, "failure threshold", fontsize="small", **beside)
-        ax.set_title(name)
         ax.set(xlim=(0, 100 * limit), ylim=(0, 100))
-        ax.set_xlabel("error (% of interocular distance)")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.legend(loc="lower right", fontsize="small")
-    for ax in grid[:, 0]:
-        ax.set_ylabel("faces with at most this error (%)")
-    for ax in grid.flat[len(shown) :]:
-        ax.set_axis_off()
     return fig

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from dclib.data import MTFL_WORDS
 from dclib.data.faces import FaceSet
 from dclib.study.figures import BLUE, GREEN, GREY, VERMILION, WIDTH
-from dclib.study.figures.results import LABELS
 
 Labels = Mapping[str, Sequence[str]]
 HALVES = {"training": BLUE, "test": VERMILION}
@@ -23,7 +22,7 @@ def sheet(
     columns: int = 8,
     points: bool = True,
     words: bool = True,
-    labels: Labels = LABELS,
+    labels: Labels = MTFL_WORDS,
 ) -> Figure:
     """The first faces of a set, as the network sees them: the centred window.
 
@@ -48,22 +47,25 @@ def sheet(
     for face, ax in enumerate(panels):
         ax.set_axis_off()
         if face < count:
-            _show(ax, faces, face, points)
+            seen, at = window(faces, face)
+            size = faces.resolution
+            ax.imshow(seen, extent=(0, size, size, 0))
+            if points:
+                ax.plot(*at.T, "o", color=GREEN, markersize=2, markeredgecolor="white", mew=0.3)
+            ax.set(xlim=(0, size), ylim=(size, 0))
             if words:
                 told = "\n".join(_words(faces, face, labels))
                 ax.text(0.5, -0.03, told, transform=ax.transAxes, ha="center", va="top", size=6)
     return fig
 
 
-def _show(ax: Axes, faces: FaceSet, face: int, points: bool) -> None:
+def window(faces: FaceSet, face: int) -> tuple[np.ndarray, np.ndarray]:
+    """What the network sees of a face (H, W, 3), without the margin, and its points (L, 2)."""
     size = faces.resolution
     margin = (faces.images.shape[-1] - size) // 2
-    window = faces.images[face][:, margin : margin + size, margin : margin + size]
-    ax.imshow(window.transpose(1, 2, 0), extent=(0, size, size, 0))
-    if points:
-        at = faces.landmarks[face] - margin
-        ax.plot(*at.T, "o", color=GREEN, markersize=2, markeredgecolor="white", mew=0.3)
-    ax.set(xlim=(0, size), ylim=(size, 0))
+    inside = slice(margin, margin + size)
+    points = np.asarray(faces.landmarks[face], dtype=float) - margin
+    return faces.images[face][:, inside, inside].transpose(1, 2, 0), points
 
 
 def _named(faces: FaceSet, labels: Labels) -> list[str]:
@@ -85,7 +87,7 @@ def _words(faces: FaceSet, face: int, labels: Labels) -> list[str]:
     return told
 
 
-def label_balance(train: FaceSet, test: FaceSet, labels: Labels = LABELS) -> Figure:
+def label_balance(train: FaceSet, test: FaceSet, labels: Labels = MTFL_WORDS) -> Figure:
     """How often each value of each label occurs, in % of the faces that have the label.
 
     Args:
@@ -97,7 +99,7 @@ def label_balance(train: FaceSet, test: FaceSet, labels: Labels = LABELS) -> Fig
     panels = fig.subplots(len(names), 1, sharex=True, squeeze=False, height_ratios=heights)
     for ax, name in zip(panels.flat, names, strict=True):
         values = np.arange(len(labels[name]))
-        for step, (half, faces) in zip((-0.2, 0.2), _halves(train, test), strict=True):
+        for step, half, faces in ((-0.2, "training", train), (0.2, "test", test)):
             share = _shares(faces.labels[name], len(values))
             bars = ax.barh(values + step, share, height=0.38, color=HALVES[half], label=half)
             ax.bar_label(bars, fmt="%.1f", padding=2, fontsize="x-small", color=GREY)
@@ -109,10 +111,6 @@ def label_balance(train: FaceSet, test: FaceSet, labels: Labels = LABELS) -> Fig
     handles, halves = panels[0, 0].get_legend_handles_labels()
     fig.legend(handles, halves, loc="outside upper center", ncols=2, frameon=False)
     return fig
-
-
-def _halves(train: FaceSet, test: FaceSet) -> list[tuple[str, FaceSet]]:
-    return list(zip(HALVES, (train, test), strict=True))
 
 
 def _shares(labels: np.ndarray, classes: int) -> np.ndarray:
@@ -128,7 +126,7 @@ def scale_distribution(train: FaceSet, test: FaceSet, eyes: tuple[int, int] = (0
     """
     fig = Figure(figsize=(WIDTH, 2.6), layout="constrained")
     ax = fig.subplots()
-    for half, faces in _halves(train, test):
+    for half, faces in (("training", train), ("test", test)):
         share = interocular_share(faces, eyes)
         middle = float(np.nanmedian(share))
         colour = HALVES[half]

@@ -4,13 +4,12 @@ Each takes the cascades that are compared (`dclib.study.analysis.cascades`) and 
 detectors found on the same photos, by name. Without any cascade a figure says how to make them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
+import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from dclib import metrics
@@ -19,25 +18,23 @@ from dclib.mtcnn.findings import Findings
 from dclib.study import paper, verdicts
 from dclib.study.analysis import comparison
 from dclib.study.analysis.cascades import Cascades, score
-from dclib.study.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, WIDTH
-from dclib.study.figures.results import DIAMOND, diamond
+from dclib.study.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, plots
+from dclib.study.figures.curves import cumulative
 from dclib.study.verdicts.cascades import FACES, METRICS, NAMES
 
 References = Mapping[str, Findings]  # what public detectors found, by their names
 
 COLOURS = {"MTCNN": SKY, "MTCNNx": BLUE, "DC-MTCNN": GREEN}
 OTHERS = (PURPLE, BLACK, ORANGE)  # of public detectors
-LOOKS = {  # of scores in a row: colour, marker, offset
-    "failure rate": (BLUE, "o", -0.17),
-    "failure rate of found faces": (VERMILION, "s", 0.17),
-    "mean error": (BLUE, "o", 0.0),
-    "missed faces": (BLUE, "o", 0.0),
+PANELS = {  # by metric: the axis, and the metric that is drawn beside it
+    "failure rate": ("landmark failure rate\n(% of faces)", "failure rate of found faces"),
+    "mean error": ("mean error of found faces\n(% of interocular distance)", None),
+    "missed faces": ("missed faces", None),
 }
-PANELS = {  # metrics of a panel, and its axis
-    ("failure rate", "failure rate of found faces"): "landmark failure rate\n(% of faces)",
-    ("mean error",): "mean error of found faces\n(% of interocular distance)",
-    ("missed faces",): "missed faces",
-}
+FAIL, LEFT_OUT = "missed faces fail; mean error; missed faces", "missed faces left out"
+LOOKS = {FAIL: {"color": BLUE}, LEFT_OUT: {"color": VERMILION, "marker": "s"}}
+TASKS = ("face", "box", "landmarks")  # that stages learn
+HELD_OUT = {"trained on": {"linestyle": "-"}, "held-out photos": {"linestyle": ":"}}
 
 
 def printed(method: str) -> dict[str, float]:
@@ -53,6 +50,8 @@ def printed(method: str) -> dict[str, float]:
 
 def entries(group: Cascades, references: References) -> dict[str, list[Findings]]:
     """What each method found, in all tries; then public detectors, on the same photos only."""
+    if not group.tries:
+        return {}
     found = {method: group.findings(method) for method in group.methods}
     first = group.records[0].findings
     same = {
@@ -74,12 +73,7 @@ def look(name: str, references: Sequence[str] = ()) -> dict[str, Any]:
 
 def not_run(preset: str = comparison.REFERENCE) -> Figure:
     """A figure that says how to make what it would show."""
-    fig = Figure(figsize=(WIDTH, 1.2), layout="constrained")
-    ax = fig.subplots()
-    ax.set_axis_off()
-    told = f"Not run: {verdicts.command_for(verdicts.cascades.PLAN, preset)}"
-    ax.text(0.5, 0.5, told, ha="center", va="center", color=GREY)
-    return fig
+    return plots.nothing(f"Not run: {verdicts.command_for(verdicts.cascades.PLAN, preset)}")
 
 
 def marks(group: Cascades, references: References) -> Figure:
@@ -87,53 +81,19 @@ def marks(group: Cascades, references: References) -> Figure:
 
     The paper's numbers stand beside cascades that were scored on its test faces.
     """
-    if not group.tries:
-        return not_run()
     found = entries(group, references)
-    fig = Figure(figsize=(WIDTH, 0.42 * len(found) + 1.6), layout="constrained")
-    for ax, (names, label) in zip(fig.subplots(1, 3, sharey=True), PANELS.items(), strict=True):
-        for y, (method, own) in enumerate(found.items()):
-            if y % 2 == 0:
-                ax.axhspan(y - 0.5, y + 0.5, color="#f5f5f5", zorder=0)
-            for metric in names:
-                _row(ax, y, own, metric)
-            number = printed(method).get(names[0])
-            if number is not None and own[0].faces == FACES:
-                diamond(ax, number, y)
-        ax.set_yticks(range(len(found)), list(found))
-        ax.set_ylim(len(found) - 0.5, -0.5)
-        ax.grid(axis="y", visible=False)
-        ax.set_xlabel(label)
-    fig.legend(handles=_key(), loc="outside lower center", ncols=2, frameon=False)
-    return fig
-
-
-def _row(ax: Axes, y: int, own: Sequence[Findings], metric: str) -> None:
-    """One score of a method: its tries, mean and interval; nothing where no face counts."""
-    colour, marker, offset = LOOKS[metric]
-    mean, at = score(own, metric), y + offset
-    if np.isnan(mean.value):
-        return
-    each = [score([one], metric).value for one in own]
-    ax.plot([mean.low, mean.high], [at, at], color=colour, linewidth=1.6)
-    ax.plot(each, [at] * len(each), "|", color=colour, markersize=7, markeredgewidth=1.0)
-    ax.plot(mean.value, at, marker, color=colour, markersize=4.5, zorder=3)
-
-
-def _key() -> list[Line2D]:
-    told = {
-        "failure rate": "missed faces fail; mean error; missed faces",
-        "failure rate of found faces": "missed faces left out",
-    }
-    made = [
-        Line2D([], [], color=LOOKS[m][0], marker=LOOKS[m][1], markersize=4.5, label=label)
-        for m, label in told.items()
+    if not found:
+        return not_run()
+    rows = [
+        plots.entry(score(own, read), method, series, label, each=each, printed=number)
+        for metric, (label, beside) in PANELS.items()
+        for method, own in found.items()
+        for number in [printed(method).get(metric) if own[0].faces == FACES else None]
+        for series, read in ((FAIL, metric), (LEFT_OUT, beside))
+        if read
+        for each in [[score([one], read).value for one in own]]
     ]
-    return [
-        *made,
-        Line2D([], [], **DIAMOND, linestyle="", label="printed in the paper"),
-        Line2D([], [], color=GREY, marker="|", linestyle="", label="one try"),
-    ]
+    return plots.intervals(rows, LOOKS, 0.42 * len(found) + 1.6, below=True)
 
 
 def ced(group: Cascades, references: References, limit: float = 0.30) -> Figure:
@@ -145,52 +105,54 @@ def ced(group: Cascades, references: References, limit: float = 0.30) -> Figure:
     Args:
         limit: the largest error shown, as a share of the interocular distance.
     """
-    if not group.tries:
+    found = entries(group, references)
+    if not found:
         return not_run()
-    fig = Figure(figsize=(WIDTH, 3.2), layout="constrained")
-    ax = fig.subplots()
-    at, threshold = np.linspace(0, limit, 301), 100 * metrics.THRESHOLD
-    for name, own in entries(group, references).items():
-        errors = np.stack([np.where(f.detected, f.errors, np.inf) for f in own])
-        ax.plot(100 * at, 100 * metrics.ced(errors, at), label=name, **look(name, [*references]))
+    errors = {
+        name: np.stack([np.where(f.detected, f.errors, np.inf) for f in own])
+        for name, own in found.items()
+    }
+    looks = {name: look(name, [*references]) for name in found}
+    y = "of all faces, found with\nat most this error (%)"
+    fig = cumulative({"": errors}, looks, limit, y)
+    ax = fig.axes[0]
+    for name, own in found.items():
         number = printed(name).get("failure rate")
         if number is not None and own[0].faces == FACES:
-            style = DIAMOND | {"markeredgecolor": COLOURS[name]}
-            ax.plot(threshold, 100 - number, **style, zorder=4, linestyle="")
-    ax.axvline(threshold, color=BLACK, linewidth=0.8)
-    beside: dict[str, Any] = {"rotation": 90, "ha": "right", "va": "bottom", "color": GREY}
-    ax.text(threshold, 2, "failure threshold", fontsize="small", **beside)
-    ax.set(xlim=(0, 100 * limit), ylim=(0, 100))
-    ax.set_xlabel("error (% of interocular distance)")
-    ax.set_ylabel("of all faces, found with\nat most this error (%)")
-    ax.legend(loc="lower right", fontsize="small")
+            style = plots.PRINTED | {"markeredgecolor": COLOURS[name]}
+            ax.plot(100 * metrics.THRESHOLD, 100 - number, **style)
     return fig
 
 
 def recall(group: Cascades, references: References) -> Figure:
     """On held-out photos: what is left of the faces after each stage, and how well boxes fit."""
-    if not group.tries:
+    found = entries(group, references)
+    if not found:
         return not_run()
-    fig = Figure(figsize=(WIDTH, 3.2), layout="constrained")
-    left, right = fig.subplots(1, 2, width_ratios=(2, 3), sharey=True)
-    at = np.linspace(0.3, 0.95, 131)
-    for name, own in entries(group, references).items():
-        style = look(name, [*references])
+    overlaps, staged = np.linspace(0.3, 0.95, 131), {}
+    rows = []
+    for name, own in found.items():
         if all(set(STAGES) <= set(f.stages) for f in own):
-            each = 100 * np.array([[f.stages[stage] for stage in STAGES] for f in own])
-            left.plot(STAGES, each.mean(axis=0), marker="o", markersize=4, **style)
-            for values in each:
-                left.plot(STAGES, values, "_", color=style["color"], markersize=7)
-        shares = [[100 * f.recall(float(overlap)) for overlap in at] for f in own]
-        right.plot(at, np.mean(shares, axis=0), label=name, **style)
-    left.set_xlabel("after stage")
-    left.set_xlim(-0.3, len(STAGES) - 0.7)
-    left.set_ylabel("annotated faces that a box\noverlaps (%)")
-    left.set_ylim(0, 102)
-    right.axvline(0.5, color=BLACK, linewidth=0.8)
-    right.set_xlabel("by at least this IoU")
-    right.set_xlim(0.3, 0.95)
-    right.legend(loc="lower left", fontsize="small")
+            staged[name] = 100 * np.array([[f.stages[stage] for stage in STAGES] for f in own])
+            after = {"x": range(len(STAGES)), "y": staged[name].mean(axis=0)}
+            rows.append(pd.DataFrame({**after, "series": name, "panel": "after stage"}))
+        shares = np.mean([[100 * f.recall(float(at)) for at in overlaps] for f in own], axis=0)
+        by = {"x": overlaps, "y": shares, "panel": "by at least this IoU"}
+        rows.append(pd.DataFrame({**by, "series": name}))
+    looks = {name: look(name, [*references]) for name in found}
+    layout: dict[str, Any] = {"below": True, "sharey": True, "width_ratios": (2, 3)}
+    y = "annotated faces that a box\noverlaps (%)"
+    fig = plots.curves(pd.concat(rows), looks, 3.6, y=y, **layout)
+    stages, boxes = fig.axes
+    for line in stages.lines:
+        line.set(marker="o", markersize=4)
+    for name, each in staged.items():
+        for values in each:
+            stages.plot(range(len(STAGES)), values, "_", color=looks[name]["color"], markersize=7)
+    stages.set(xlim=(-0.3, len(STAGES) - 0.7), ylim=(0, 102))
+    stages.set_xticks(range(len(STAGES)), STAGES)
+    boxes.axvline(0.5, color=BLACK, linewidth=0.8)
+    boxes.set_xlim(0.3, 0.95)
     return fig
 
 
@@ -198,46 +160,36 @@ def training(group: Cascades) -> Figure:
     """Losses of each stage and task over the epochs, of trained and of held-out photos."""
     if not group.tries:
         return not_run()
-    tasks = ("face", "box", "landmarks")
-    fig = Figure(figsize=(WIDTH, 5.2), layout="constrained")
-    grid = fig.subplots(len(tasks), len(STAGES), sharex=True, squeeze=False)
-    for row, task in zip(grid, tasks, strict=True):
-        for ax, stage in zip(row, STAGES, strict=True):
-            drawn = list(_losses(group, stage, task))
-            for method, dashes, losses in drawn:
-                style = look(method) | {"linestyle": dashes}
-                ax.plot(np.arange(1, len(losses) + 1), losses, **style)
-            if not drawn:
-                ax.set_axis_off()
-            ax.set_yscale("log")
-            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            ax.yaxis.set_minor_formatter(NullFormatter())
-            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-            ax.tick_params(labelsize="x-small")
-    for ax in grid[1]:
-        ax.tick_params(labelbottom=True)  # below it there may be nothing
-    for ax, stage in zip(grid[0], STAGES, strict=True):
-        ax.set_title(f"stage {stage}", fontsize="small")
-    for ax, task in zip((grid[0, 0], grid[1, 0], grid[2, 2]), tasks, strict=True):
-        ax.set_ylabel(f"loss: {task}", fontsize="small")
-    fig.supxlabel("epoch", fontsize="small")
-    handles = [Line2D([], [], label=m, **look(m)) for m in group.methods]
-    handles += [
-        Line2D([], [], color=GREY, label="trained on"),
-        Line2D([], [], color=GREY, linestyle=":", label="held-out photos"),
+    rows = [
+        {
+            "panel": f"stage {stage}",
+            "row": task,
+            "series": method,
+            "kind": kind,
+            "x": epoch,
+            "y": row.get(f"{start}.{task}"),
+        }
+        for method in group.methods
+        for record in group.tries[method]
+        for stage in STAGES
+        for task in TASKS
+        for start, kind in zip(("loss", "validation"), HELD_OUT, strict=True)
+        for epoch, row in enumerate(record.history[stage], 1)
     ]
-    fig.legend(handles=handles, loc="outside upper center", ncols=5, frameon=False)
+    by = ["panel", "row", "series", "kind", "x"]
+    frame = pd.DataFrame(rows).astype({"y": float})
+    mean = frame.groupby(by, sort=False, as_index=False)["y"].mean().dropna()
+    looks = {method: look(method) for method in group.methods}
+    fig = plots.curves(mean, looks, 5.2, x="epoch", dashes=HELD_OUT, sharex=True)
+    for ax in fig.axes:
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.tick_params(labelsize="x-small", labelbottom=True)  # below it there may be nothing
+        if not ax.lines:
+            ax.set_axis_off()
+    for ax, task in zip((fig.axes[0], fig.axes[3], fig.axes[8]), TASKS, strict=True):
+        ax.set_ylabel(f"loss: {task}", fontsize="small")
     return fig
-
-
-def _losses(group: Cascades, stage: str, task: str) -> Iterator[tuple[str, str, Any]]:
-    """Method, dashes and losses of the epochs, averaged over tries, as far as a stage has them."""
-    for method in group.methods:
-        for start, dashes in (("loss", "-"), ("validation", ":")):
-            rows = [
-                [row.get(f"{start}.{task}") for row in record.history[stage]]
-                for record in group.tries[method]
-            ]
-            if all(value is not None for row in rows for value in row):
-                yield method, dashes, np.array(rows, dtype=float).mean(axis=0)

@@ -79,27 +79,28 @@ def picture(pixels: np.ndarray | None, name: str, shown: Mapping[str, Any]) -> F
     ax = fig.subplots()
     if pixels is not None:
         ax.imshow(pixels.transpose(1, 2, 0), extent=(0, width, height, 0))
-    _outlines(ax, np.asarray(shown["boxes"]), ORANGE, 1.2)
+    boxes = np.asarray(shown["boxes"]).reshape(-1, 4)
+    _outlines(ax, boxes, ORANGE, 1.2)
     for points in np.asarray(shown["points"]):
         ax.plot(*points.T, ".", color=SKY, markersize=2)
     handles = [
         Line2D([], [], color=ORANGE, label="found"),
         Line2D([], [], color=SKY, marker=".", linestyle="", label="its landmarks"),
     ]
-    if name == GROUP:
-        missed = NOSES[~people(np.asarray(shown["boxes"]).reshape(-1, 4))]
+    missed = NOSES[~people(boxes)] if name == GROUP else NOSES[:0]
+    if len(missed):
         rim = [withStroke(linewidth=3, foreground="white")]
-        ax.plot(*missed.T, "x", color=VERMILION, markersize=7, mew=2, path_effects=rim)
-        mark = Line2D([], [], color=VERMILION, marker="x", linestyle="", label="not found")
-        handles += [mark] if len(missed) else []
-    _sheet(ax, width, height)
-    fig.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
-    return fig
-
-
-def _sheet(ax: Axes, width: float, height: float) -> None:
+        cross: dict[str, Any] = {
+            "color": VERMILION,
+            "markersize": 7,
+            "mew": 2,
+            "label": "not found",
+        }
+        handles += ax.plot(*missed.T, "x", path_effects=rim, **cross)
     ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal", xticks=[], yticks=[])
     ax.grid(visible=False)
+    fig.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    return fig
 
 
 def _outlines(ax: Axes, boxes: np.ndarray, colour: str, line: float, alpha: float = 1) -> None:
@@ -134,21 +135,19 @@ def hardest(record: CascadeRecord, photo_set: PhotoSet | None) -> Figure:
         photo_set: the photos that it was mined on; without them squares are drawn where they lie,
             those of all photos over one another.
     """
-    known = {s: record.mined[s].get("hardest", [])[:SHOWN] for s in MINED}
+    known = {stage: record.mined[stage].get("hardest", []) for stage in MINED}
     if photo_set is None:
-        return _lying({s: record.mined[s].get("hardest", []) for s in MINED})
+        return _lying(known)
     numbers = {name: number for number, name in enumerate(photo_set.names)}
     fig = Figure(figsize=(WIDTH, 4.4), layout="constrained")
-    across = SHOWN // 2
     parts: Any = fig.subfigures(len(MINED), 1)
-    for part, (stage, told) in zip(parts, known.items(), strict=True):
-        grid = np.ravel(part.subplots(2, across))
-        for ax, one in zip(grid, told, strict=False):
+    for part, before, (stage, told) in zip(parts, "PR", known.items(), strict=True):
+        grid = np.ravel(part.subplots(2, SHOWN // 2))
+        for ax, one in zip(grid, told[:SHOWN], strict=False):
             ax.imshow(crop(photo_set.read(numbers[one["photo"]]), one["square"]))
             ax.set_title(f"{one['score']:.3f}", fontsize="xx-small", pad=2)
         for ax in grid:
             ax.set_axis_off()
-        before = {"R": "P", "O": "R"}[stage]
         part.suptitle(f"for {stage}, scores by {before}", fontsize="small")
     return fig
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,12 @@ import pandas as pd
 
 from dclib.mtcnn import stages
 from dclib.mtcnn.experiment import METHODS, STAGES
-from dclib.mtcnn.findings import ENOUGH, Findings
+from dclib.mtcnn.findings import ENOUGH
 from dclib.mtcnn.records import CascadeRecord
 from dclib.study.analysis.cascades import READINGS, Cascades, score
 from dclib.study.figures.detection import References, entries, printed
 from dclib.study.figures.detection_pictures import counts
+from dclib.study.figures.plots import columns, table
 from dclib.study.speed import detection
 from dclib.study.verdicts.cascades import FACES, UNITS
 
@@ -40,11 +42,9 @@ def sizes() -> pd.DataFrame:
         | {method: each[method][stage] for method in METHODS}
         for stage in STAGES
     ]
-    rows.append(
-        {"stage": "all", "input": "", "tasks": "", "convolutions": ""}
-        | {method: sum(each[method].values()) for method in METHODS}
-    )
-    return pd.DataFrame(rows).set_index("stage")
+    whole = {method: sum(each[method].values()) for method in METHODS}
+    rows.append({"stage": "all", "input": "", "tasks": "", "convolutions": ""} | whole)
+    return table(rows, "stage")
 
 
 def scores(group: Cascades, references: References) -> pd.DataFrame:
@@ -55,29 +55,16 @@ def scores(group: Cascades, references: References) -> pd.DataFrame:
     that were scored on its test faces.
     """
     rows = []
-    for name, own in _entries(group, references).items():
+    for name, own in entries(group, references).items():
         tries = group.tries.get(name, [])
-        row: dict[str, Any] = {
-            "cascade": name,
-            "parameters (M)": _parameters(tries[0].environment) if tries else np.nan,
-            "tries": str(len(tries)) if tries else "–",
-        }
-        for metric, column in COLUMNS.items():
-            value = score(own, metric)
-            row |= {column: value.value, f"{column} low": value.low, f"{column} high": value.high}
-        rows.append(row)
+        parameters = sum(tries[0].environment["parameters"].values()) / 1e6 if tries else np.nan
+        found = columns({column: score(own, metric) for metric, column in COLUMNS.items()})
+        told = {"parameters (M)": parameters, "tries": str(len(tries)) if tries else "–"}
+        rows.append({"cascade": name} | told | found)
         if own[0].faces == FACES and (said := printed(name)):
             beside = {COLUMNS[metric]: value for metric, value in said.items()}
-            rows.append({"cascade": f"{name} in the paper", "tries": "–", **beside})
-    return pd.DataFrame(rows).set_index("cascade") if rows else pd.DataFrame()
-
-
-def _entries(group: Cascades, references: References) -> dict[str, list[Findings]]:
-    return entries(group, references) if group.tries else {}
-
-
-def _parameters(environment: Mapping[str, Any]) -> float:
-    return float(sum(environment["parameters"].values())) / 1e6
+            rows.append({"cascade": f"{name} in the paper", "tries": "–"} | beside)
+    return table(rows, "cascade")
 
 
 def against(group: Cascades) -> pd.DataFrame:
@@ -85,28 +72,29 @@ def against(group: Cascades) -> pd.DataFrame:
 
     Differences are paired by faces; negative where the first is better.
     """
-    rows = []
-    for first, second in PAIRS:
-        if not {first, second} <= group.tries.keys():
-            continue
-        on_paper = group.records[0].findings.faces == FACES
-        for metric in READINGS:
-            one, other = (printed(m).get(metric, np.nan) for m in (first, second))
-            given = str(group.verdict(first, second, metric))
-            for reading, gap in group.gaps(first, second, metric).items():
-                rows.append(
-                    {
-                        "difference": f"{first} − {second}",
-                        "score": _named(metric),
-                        "reading": reading,
-                        "value": gap.value,
-                        "low": gap.low,
-                        "high": gap.high,
-                        "paper": one - other if on_paper else np.nan,
-                        "verdict": given,
-                    }
-                )
-    return pd.DataFrame(rows).set_index("difference") if rows else pd.DataFrame()
+    rows = [
+        {
+            "difference": f"{first} − {second}",
+            "score": _named(metric),
+            "reading": reading,
+            "value": gap.value,
+            "low": gap.low,
+            "high": gap.high,
+            "paper": _printed(group, first, metric) - _printed(group, second, metric),
+            "verdict": str(group.verdict(first, second, metric)),
+        }
+        for first, second in PAIRS
+        if {first, second} <= group.tries.keys()
+        for metric in READINGS
+        for reading, gap in group.gaps(first, second, metric).items()
+    ]
+    return table(rows, "difference")
+
+
+def _printed(group: Cascades, method: str, metric: str) -> float:
+    """What the paper prints; NaN where it does not, and beside other faces than its own."""
+    on_paper = group.records[0].findings.faces == FACES
+    return printed(method).get(metric, np.nan) if on_paper else np.nan
 
 
 def _named(metric: str) -> str:
@@ -123,36 +111,30 @@ def others(group: Cascades, references: References) -> pd.DataFrame:
     Found is a face that a detection overlaps by at least a half. Counts are means over tries.
     """
     rows = []
-    for name, own in _entries(group, references).items():
+    for name, own in entries(group, references).items():
         further = np.concatenate([np.minimum(f.others, MANY) for f in own])
         found = np.concatenate([f.overlaps >= ENOUGH for f in own])
-        for number in range(MANY + 1):
-            here = further == number
-            rows.append(
-                {
-                    "cascade": name,
-                    "further detections": f"{number}{' or more' * (number == MANY)}",
-                    "faces": round(here.sum() / len(own)),
-                    "found (%)": 100 * found[here].mean() if here.any() else np.nan,
-                }
-            )
-        whole = {"faces": round(len(found) / len(own)), "found (%)": 100 * found.mean()}
-        rows.append({"cascade": name, "further detections": "any"} | whole)
-    return pd.DataFrame(rows).set_index("cascade") if rows else pd.DataFrame()
+        kinds = {f"{k}{' or more' * (k == MANY)}": further == k for k in range(MANY + 1)}
+        for kind, here in (kinds | {"any": further >= 0}).items():
+            row = {"cascade": name, "further detections": kind}
+            share = 100 * found[here].mean() if here.any() else np.nan
+            rows.append(row | {"faces": round(here.sum() / len(own)), "found (%)": share})
+    return table(rows, "cascade")
 
 
 def by_stage(group: Cascades, references: References) -> pd.DataFrame:
     """One row per method: annotated faces left after each stage, in %; precision where known."""
     rows = []
-    for name, own in _entries(group, references).items():
-        row: dict[str, Any] = {"cascade": name}
-        for stage in STAGES:
-            row[f"after {stage}"] = 100 * np.mean([f.stages.get(stage, np.nan) for f in own])
-        row["further detections per photo"] = np.mean([f.others.mean() for f in own])
+    for name, own in entries(group, references).items():
         known = [f.precision for f in own if f.precision is not None]
+        left = {s: 100 * np.mean([f.stages.get(s, np.nan) for f in own]) for s in STAGES}
+        row: dict[str, Any] = {"cascade": name} | {
+            f"after {stage}": share for stage, share in left.items()
+        }
+        row["further detections per photo"] = np.mean([f.others.mean() for f in own])
         row["precision"] = 100 * np.mean(known) if known else np.nan
         rows.append(row)
-    return pd.DataFrame(rows).set_index("cascade") if rows else pd.DataFrame()
+    return table(rows, "cascade")
 
 
 def mined(group: Cascades) -> pd.DataFrame:
@@ -162,37 +144,30 @@ def mined(group: Cascades) -> pd.DataFrame:
     64th highest score that the stage before gave to what is no face.
     """
     rows = []
-    for method, own in group.tries.items():
-        for stage in STAGES:
-            each = [record.mined[stage] for record in own]
-            row: dict[str, Any] = {"cascade": method, "stage": stage}
-            for kind in ("negative", "positive", "part", "landmark", "left out"):
-                row[kind] = round(np.mean([one.get(kind, 0) for one in each]))
-            known = [[h["score"] for h in one.get("hardest", [])] for one in each]
-            known = [scores for scores in known if scores]
-            row["hardest"] = np.mean([max(s) for s in known]) if known else np.nan
-            row["64th, or last"] = np.mean([min(s) for s in known]) if known else np.nan
-            rows.append(row)
-    return pd.DataFrame(rows).set_index("cascade") if rows else pd.DataFrame()
+    for method, stage in product(group.tries, STAGES):
+        each = [record.mined[stage] for record in group.tries[method]]
+        row: dict[str, Any] = {"cascade": method, "stage": stage}
+        for kind in ("negative", "positive", "part", "landmark", "left out"):
+            row[kind] = round(np.mean([one.get(kind, 0) for one in each]))
+        known = [[h["score"] for h in one["hardest"]] for one in each if one.get("hardest")]
+        row["hardest"] = np.mean([max(s) for s in known]) if known else np.nan
+        row["64th, or last"] = np.mean([min(s) for s in known]) if known else np.nan
+        rows.append(row)
+    return table(rows, "cascade")
 
 
 def pictures(group: Cascades, references: References) -> pd.DataFrame:
     """One row per picture and cascade, each try: faces, how many were found, other detections."""
-    named = [
-        (f"{r.experiment.label}, try {r.experiment.try_}", r.findings) for r in group.records
-    ] + list(references.items() if group.tries else ())
+    own = {f"{r.experiment.label}, try {r.experiment.try_}": r.findings for r in group.records}
+    named = own | dict(references if group.tries else {})
     rows = []
-    for name in dict.fromkeys(name for _, f in named for name in f.pictures):
-        for by, findings in named:
-            if name not in findings.pictures:
-                continue
-            known = counts(name, findings.pictures[name])
-            if known is None:
-                continue
-            faces, found, other = known
-            row = {"picture": _photos(name), "by": by, "faces": faces, "found": found}
-            rows.append(row | {"other detections": other})
-    return pd.DataFrame(rows).set_index("picture") if rows else pd.DataFrame()
+    for name in dict.fromkeys(name for findings in named.values() for name in findings.pictures):
+        for by, findings in named.items():
+            shown = findings.pictures.get(name)
+            if shown and (known := counts(name, shown)):
+                told = zip(("faces", "found", "other detections"), known, strict=True)
+                rows.append({"picture": _photos(name), "by": by} | dict(told))
+    return table(rows, "picture")
 
 
 def _photos(name: str) -> str:
@@ -214,7 +189,7 @@ def minutes(group: Cascades) -> pd.DataFrame:
         spent = [record.environment["seconds"] for record in own]
         parts = {part: np.mean([one.get(part, np.nan) for one in spent]) / 60 for part in spent[0]}
         rows.append({"cascade": method, **parts, "all": sum(parts.values())})
-    return pd.DataFrame(rows).set_index("cascade") if rows else pd.DataFrame()
+    return table(rows, "cascade")
 
 
 def rates(group: Cascades, tried: Sequence[CascadeRecord]) -> pd.DataFrame:
@@ -238,7 +213,7 @@ def rates(group: Cascades, tried: Sequence[CascadeRecord]) -> pd.DataFrame:
                 "": "tried before" if record.id in before else "",
             }
         )
-    return pd.DataFrame(rows).set_index("cascade") if rows else pd.DataFrame()
+    return table(rows, "cascade")
 
 
 def best(group: Cascades, methods: Sequence[str] = ("DC-MTCNN", "MTCNNx", "MTCNN")) -> Any:
@@ -272,4 +247,4 @@ def speed(record: Mapping[str, Any]) -> pd.DataFrame:
                 "high": each.max(),
             }
         )
-    return pd.DataFrame(rows).set_index("photos")
+    return table(rows, "photos")

@@ -1,79 +1,29 @@
 """Should I use it? What each method gains over a single task, beside what it costs."""
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
-from torch import Tensor, nn
 
 from dclib import data
-from dclib.network import Network, count_parameters
+from dclib.network import count_parameters
 from dclib.records.runs import Record
 from dclib.study.analysis.comparison import Comparison
-from dclib.study.analysis.stats import DECODERS
-from dclib.study.figures import BLACK, GREY, WIDTH, layers, sizes
+from dclib.study.analysis.stats import DECODERS, Interval
+from dclib.study.figures import GREY, plots, sizes
 from dclib.study.figures.results import DECODER_NAMES, in_order, look
 from dclib.study.figures.speed_tables import inference
 from dclib.study.figures.words import listed
 from dclib.study.verdicts.judgement import number
 
 CONTROL = "related 0"  # in labels of runs that nobody would use
-COSTS = {
-    "multiply-adds (M)": "multiply-adds of an image (millions)",
-    "parameters (M)": "parameters (millions)",
-}
-
-
-def multiply_adds(net: Network, resolution: int, alone: bool = False) -> int:
-    """Those of one image, in convolutions and fully connected layers.
-
-    Args:
-        net: on any device; on the meta device it costs nothing.
-        alone: only of layers that the logits of the first task depend on.
-    """
-    counts: dict[nn.Module, int] = {}
-
-    def note(layer: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        counts[layer] = counts.get(layer, 0) + output.numel() * layer.weight[0].numel()
-
-    kinds = (nn.Conv2d, nn.Linear)
-    found = [layer for layer in net.modules() if isinstance(layer, kinds)]
-    hooks = [layer.register_forward_hook(note) for layer in found]
-    image = torch.zeros(1, 3, resolution, resolution, device=layers.device(net))
-    logits = net.eval()(image)[net.tasks[0].name]
-    for hook in hooks:
-        hook.remove()
-    weights: list[Any] = [layer.weight for layer in counts]
-    slopes = torch.autograd.grad(logits.sum(), weights, allow_unused=True)
-    needed = dict(zip(counts, slopes, strict=True))
-    return sum(n for layer, n in counts.items() if not alone or needed[layer] is not None)
-
-
-def costs(group: Comparison) -> pd.DataFrame:
-    """One row per method: what a network of these runs costs, and what landmarks alone need of it.
-
-    What landmarks do not need can be left out of a trained network without any change to them: the
-    heads of the other tasks, and the last task-specific aggregations of their columns.
-    """
-    rows = {}
-    for method, own in methods(group).items():
-        e = own[0].experiment
-        tasks = data.find(e.dataset).tasks(e.resolution)
-        net = sizes.on_meta(e.method, tasks, e.underlying, e.resolution, e.width)
-        rows[method] = {
-            "parameters (M)": count_parameters(net) / 1e6,
-            "multiply-adds (M)": multiply_adds(net, e.resolution) / 1e6,
-            "landmarks alone: parameters (M)": sizes.needed(net, e.resolution) / 1e6,
-            "landmarks alone: multiply-adds (M)": multiply_adds(net, e.resolution, alone=True)
-            / 1e6,
-            "minutes of training": float(np.mean([r.environment["seconds"] for r in own])) / 60,
-        }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
+ADDS, PARAMETERS = "multiply-adds (M)", "parameters (M)"
+COSTS = {ADDS: "multiply-adds of an image (millions)", PARAMETERS: "parameters (millions)"}
 
 
 def methods(group: Comparison) -> dict[str, list[Record]]:
@@ -92,17 +42,38 @@ def gains(group: Comparison) -> pd.DataFrame:
     Gains are paired and have intervals; both decoders.
     """
     base = single(group)
-    rows = {}
+    rows: dict[str, dict[str, float]] = {}
     for method in methods(group):
-        row: dict[str, float] = {}
+        row = rows.setdefault(method, {})
         for d in DECODERS:
             row[d] = group.score(method, decoder=d).value
             if base:
                 gap = group.difference(base, method, decoder=d)
-                own = method == base  # which has no interval against itself
-                ends = (np.nan, np.nan) if own else (gap.low, gap.high)
-                row |= {f"gain {d}": gap.value, f"gain {d} low": ends[0], f"gain {d} high": ends[1]}
-        rows[method] = row
+                if method == base:  # which has no interval against itself
+                    gap = Interval(gap.value, np.nan, np.nan)
+                row |= plots.columns({f"gain {d}": gap})
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
+
+
+def costs(group: Comparison) -> pd.DataFrame:
+    """One row per method: what a network of these runs costs, and what landmarks alone need of it.
+
+    What landmarks do not need can be left out of a trained network without any change to them: the
+    heads of the other tasks, and the last task-specific aggregations of their columns.
+    """
+    rows = {}
+    for method, own in methods(group).items():
+        e = own[0].experiment
+        tasks = data.find(e.dataset).tasks(e.resolution)
+        net = sizes.on_meta(e.method, tasks, e.underlying, e.resolution, e.width)
+        alone = sizes.multiply_adds(net, e.resolution, alone=True)
+        rows[method] = {
+            PARAMETERS: count_parameters(net) / 1e6,
+            ADDS: sizes.multiply_adds(net, e.resolution) / 1e6,
+            f"landmarks alone: {PARAMETERS}": sizes.needed(net, e.resolution) / 1e6,
+            f"landmarks alone: {ADDS}": alone / 1e6,
+            "minutes of training": float(np.mean([r.environment["seconds"] for r in own])) / 60,
+        }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
 
 
@@ -125,7 +96,7 @@ def table(group: Comparison, measured: Mapping[str, Any] | None = None) -> pd.Da
     return frame
 
 
-def front(frame: pd.DataFrame, decoder: str, cost: str = "multiply-adds (M)") -> list[str]:
+def front(frame: pd.DataFrame, decoder: str, cost: str = ADDS) -> list[str]:
     """The methods that no other one beats: none costs less, or as little, and fails less often.
 
     They come in the order of their cost.
@@ -148,8 +119,8 @@ def better(group: Comparison, frame: pd.DataFrame, method: str = "DCNet") -> lis
     own = frame.loc[method]
     found = []
     for other in frame.index:
-        cheap = frame.loc[other, "multiply-adds (M)"] <= own["multiply-adds (M)"]
-        small = frame.loc[other, "parameters (M)"] <= 1.02 * own["parameters (M)"]
+        cheap = frame.loc[other, ADDS] <= own[ADDS]
+        small = frame.loc[other, PARAMETERS] <= 1.02 * own[PARAMETERS]
         sure = other != method and all(
             group.difference(other, method, decoder=d).high < 0 for d in DECODERS
         )
@@ -164,25 +135,30 @@ def figure(frame: pd.DataFrame) -> Figure:
     Args:
         frame: of `table`, as in all that follows.
     """
-    fig = Figure(figsize=(WIDTH, 5.4), layout="constrained")
-    panels = fig.subplots(len(DECODERS), len(COSTS), sharex="col", sharey="row", squeeze=False)
-    for row, decoder in zip(panels, DECODERS, strict=True):
-        for ax, (cost, label) in zip(row, COSTS.items(), strict=True):
-            _panel(ax, frame, decoder, cost)
-            if decoder == DECODERS[-1]:
-                ax.set_xlabel(label)
-        row[0].set_ylabel("gain over a single task (points)")
-        row[0].set_title(DECODER_NAMES[decoder])
-    marks = [
-        Line2D([], [], linestyle="", label=str(method), **_mark(str(method)))
-        for method in frame.index
+    rows = [
+        plots.entry(Interval(*ends), one[cost], str(method), COSTS[cost], d)
+        for d, cost in product(DECODERS, COSTS)
+        for method, one in frame.iterrows()
+        for ends in [one[[f"gain {d}{end}" for end in ("", " low", " high")]]]
     ]
-    marks.append(Line2D([], [], color=GREY, linewidth=1, label="front"))
-    fig.legend(handles=marks, loc="outside right upper", frameon=False)
+    looks = {str(method): _look(str(method)) for method in frame.index}
+    line = Line2D([], [], color=GREY, linewidth=1, label="front")
+    fig = plots.intervals(rows, looks, 5.8, up=True, step=0, zero=True, below=True, more=[line])
+    for ax, (decoder, cost) in zip(fig.axes, product(DECODERS, COSTS), strict=True):
+        best = frame.loc[front(frame, decoder, cost)]
+        at, gain = best[cost], best[f"gain {decoder}"]
+        ax.step(at, gain, where="post", color=GREY, linewidth=1, zorder=1)
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter("")
+        ax.margins(x=0.1)
+    for ax, decoder in zip(fig.axes[:: len(COSTS)], DECODERS, strict=True):
+        ax.set_ylabel(f"gain over a single task (points)\n{DECODER_NAMES[decoder]}")
     return fig
 
 
-def _mark(method: str) -> dict[str, Any]:
+def _look(method: str) -> dict[str, Any]:
     """Squares for widened networks; what is not the paper's approach is hollow."""
     colour = look(method)["color"]
     inside = colour if method == "DCNet" else "white"
@@ -190,44 +166,21 @@ def _mark(method: str) -> dict[str, Any]:
     return {"marker": shape, "color": colour, "markerfacecolor": inside, "markersize": 6}
 
 
-def _panel(ax: Any, frame: pd.DataFrame, decoder: str, cost: str) -> None:
-    ax.axhline(0, color=BLACK, linewidth=0.8)
-    best = frame.loc[front(frame, decoder, cost)]
-    ax.step(best[cost], best[f"gain {decoder}"], where="post", color=GREY, linewidth=1, zorder=1)
-    for method, one in frame.iterrows():
-        gain, low, high = (one[f"gain {decoder}{end}"] for end in ("", " low", " high"))
-        ax.plot([one[cost]] * 2, [low, high], color=look(str(method))["color"], linewidth=1)
-        ax.plot(one[cost], gain, linestyle="", **_mark(str(method)))
-    ax.set_xscale("log")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_formatter("")
-    ax.margins(x=0.1)
-
-
 def words(group: Comparison, frame: pd.DataFrame) -> str:
     """Who is best at which cost, and who is better than DCNet and no dearer."""
     if "DCNet" not in frame.index or not single(group):
         return "Not all methods are there yet."
-    lines = []
-    for decoder in DECODERS:
-        names = front(frame, decoder)
-        lines.append(f"{listed(names)} (*{decoder}*)")
-    told = f"On the front in multiply-adds are {' and '.join(lines)}."
+    best = " and ".join(f"{listed(front(frame, d))} (*{d}*)" for d in DECODERS)
     beaten = better(group, frame)
+    told = (
+        f"On the front in multiply-adds are {best}. {listed(beaten) or 'No method'}"
+        f" {'fail' if len(beaten) > 1 else 'fails'} less often than DCNet at no more parameters and"
+        " multiply-adds, by the intervals of both decoders."
+    )
     if beaten:
-        told += (
-            f" {listed(beaten)} {'fails' if len(beaten) == 1 else 'fail'} less often than DCNet at"
-            " no more parameters and multiply-adds, by the intervals of both decoders. So at this"
-            " setting nothing speaks for DCNet where landmarks are what is wanted."
-        )
-    else:
-        told += (
-            " No method fails less often than DCNet at no more parameters and multiply-adds, by"
-            " the intervals of both decoders."
-        )
+        told += " So at this setting nothing speaks for DCNet where landmarks are what is wanted."
     gain, base = frame.loc["DCNet"], single(group)
-    dearer = gain["multiply-adds (M)"] / frame.loc[base, "multiply-adds (M)"]
+    dearer = gain[ADDS] / frame.loc[base, ADDS]
     points = " and ".join(
         f"{number(gain[f'gain {d}'], 1)} ({number(gain[f'gain {d} low'], 1)} to"
         f" {number(gain[f'gain {d} high'], 1)}, *{d}*)"
@@ -242,10 +195,7 @@ def deployment(frame: pd.DataFrame) -> str:
     for method, one in frame.iterrows():
         shares = [
             f"{100 * one[f'landmarks alone: {cost}'] / one[cost]:.1f} % of its {name}"
-            for cost, name in (
-                ("parameters (M)", "parameters"),
-                ("multiply-adds (M)", "multiply-adds"),
-            )
+            for cost, name in ((PARAMETERS, "parameters"), (ADDS, "multiply-adds"))
         ]
         if method in ("RNx", "ANx", "XS", "DCNet"):
             parts.append(f"{method} must keep {' and '.join(shares)}")

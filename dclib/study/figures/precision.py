@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 
 from dclib.records.runs import Record
 from dclib.study.analysis.comparison import Comparison
-from dclib.study.analysis.stats import DECODERS, Interval
-from dclib.study.figures import BLACK, WIDTH
-from dclib.study.figures.results import DECODER_NAMES, LOOKS, in_order
+from dclib.study.analysis.stats import Interval
+from dclib.study.figures import plots
+from dclib.study.figures.results import LOOKS, in_order
 from dclib.study.figures.words import listed
 
 PRECISION = "bf16"
@@ -25,33 +25,26 @@ def pairs(records: Sequence[Record]) -> list[Record]:
     return [r for both in asked.values() if both.keys() >= {None, PRECISION} for r in both.values()]
 
 
-def differences(records: Sequence[Record], decoder: str = "bin") -> dict[str, Interval]:
-    """By method: failure rate in bf16 minus that in fp32, in points, and its paired interval."""
-    group = Comparison(pairs(records))
-    methods = in_order([e.experiment.method for e in pairs(records)])
-    return {m: group.difference(f"{m} ({PRECISION})", m, decoder=decoder) for m in methods}
+def differences(group: Comparison) -> dict[str, dict[str, Interval]]:
+    """By method and decoder: failure rate in bf16 minus that in fp32, in points, paired."""
+    methods = in_order([e.experiment.method for own in group.tries.values() for e in own])
+    return {m: group.gaps(f"{m} ({PRECISION})", m) for m in methods}
 
 
 def table(records: Sequence[Record]) -> pd.DataFrame:
     """One row per method: tries, failure rates in % by the paper's decoder, paired differences."""
-    chosen = pairs(records)
-    if not chosen:
-        return pd.DataFrame()
-    group, rows = Comparison(chosen), {}
-    soft = differences(records, "soft")
-    for method, hard in differences(records).items():
-        rows[method] = {
+    group = Comparison(pairs(records))
+    rows = [
+        {
+            "method": method,
             "tries": len(group.tries[method]),
             "fp32": group.score(method).value,
             PRECISION: group.score(f"{method} ({PRECISION})").value,
-            "bin": hard.value,
-            "bin low": hard.low,
-            "bin high": hard.high,
-            "soft": soft[method].value,
-            "soft low": soft[method].low,
-            "soft high": soft[method].high,
+            **plots.columns(gaps),
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
+        for method, gaps in differences(group).items()
+    ]
+    return plots.table(rows, "method")
 
 
 def words(records: Sequence[Record]) -> str:
@@ -60,9 +53,9 @@ def words(records: Sequence[Record]) -> str:
     >>> words([])
     'With the paper’s decoder, the interval lies above zero for no method, and below for none.'
     """
-    found = differences(records) if records else {}
-    more = listed([method for method, gap in found.items() if gap.low > 0]) or "no method"
-    less = listed([method for method, gap in found.items() if gap.high < 0]) or "none"
+    found = differences(Comparison(pairs(records)))
+    more = listed([m for m, gaps in found.items() if gaps["bin"].low > 0]) or "no method"
+    less = listed([m for m, gaps in found.items() if gaps["bin"].high < 0]) or "none"
     return (
         f"With the paper’s decoder, the interval lies above zero for {more}, and below for {less}."
     )
@@ -74,22 +67,12 @@ def figure(records: Sequence[Record]) -> Figure:
     Raises:
         ValueError: no method was trained in both.
     """
-    if not pairs(records):
+    rows = [
+        plots.entry(gap, method, decoder)
+        for method, gaps in differences(Comparison(pairs(records))).items()
+        for decoder, gap in gaps.items()
+    ]
+    if not rows:
         raise ValueError("no method was trained in both precisions")
-    found = {decoder: differences(records, decoder) for decoder in DECODERS}
-    methods = list(found[DECODERS[0]])
-    fig = Figure(figsize=(WIDTH, 0.4 * len(methods) + 1.3), layout="constrained")
-    ax = fig.subplots()
-    for decoder in DECODERS:
-        colour, marker, offset = LOOKS[decoder]
-        for y, gap in enumerate(found[decoder].values()):
-            ax.plot([gap.low, gap.high], [y + offset] * 2, color=colour, linewidth=1.6)
-            label = DECODER_NAMES[decoder] if y == 0 else None
-            ax.plot(gap.value, y + offset, marker, color=colour, markersize=4.5, label=label)
-    ax.axvline(0, color=BLACK, linewidth=0.8)
-    ax.set_yticks(range(len(methods)), methods)
-    ax.set_ylim(len(methods) - 0.5, -0.5)
-    ax.grid(axis="y", visible=False)
-    ax.set_xlabel("failure rate in bf16 minus in fp32 (points; right of zero, bf16 fails more)")
-    fig.legend(loc="outside lower center", ncols=2, frameon=False)
-    return fig
+    x = "failure rate in bf16 minus in fp32 (points; right of zero, bf16 fails more)"
+    return plots.intervals(rows, LOOKS, 0.2 * len(rows) + 1.3, x=x, zero=True)

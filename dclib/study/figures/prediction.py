@@ -5,8 +5,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
+from dclib.data import MTFL_WORDS
 from dclib.study.figures import BLACK, BLUE, GREEN, GREY, WIDTH
-from dclib.study.figures.results import LABELS
 from dclib.use.prediction import Prediction
 
 
@@ -45,7 +45,7 @@ def draw(
     tasks = list(prediction.labels)
     places = [row + 0.6 * tasks.index(task) for row, (task, _, _) in enumerate(rows)]
     right.barh(places, [share for _, _, share in rows], height=0.8, color=BLUE)
-    words = LABELS | prediction.words
+    words = MTFL_WORDS | prediction.words
     names = [words[task][value] if task in words else f"{task} {value}" for task, value, _ in rows]
     right.set_yticks(places, names)
     for (task, value, _), tick in zip(rows, right.get_yticklabels(), strict=True):

@@ -8,15 +8,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from dclib.study import paper
 from dclib.study.analysis import random_draws as drawn
 from dclib.study.analysis.random_draws import Draw
 from dclib.study.analysis.stats import DECODERS, Interval
-from dclib.study.figures import BLACK, BLUE, GREY, VERMILION, WIDTH
-from dclib.study.figures.results import DIAMOND
+from dclib.study.figures import BLACK, BLUE, GREY, VERMILION, WIDTH, plots
+from dclib.study.figures.plots import columns
 
 PRINTED = {
     "DCNet better": "times_better",
@@ -24,6 +23,11 @@ PRINTED = {
     "median": "median_improvement",
     "maximum": "max_improvement",
 }
+LOOKS = {
+    "DCNet better": {"color": BLUE, "markersize": 3.5},
+    "DCNet worse": {"color": VERMILION, "markersize": 3.5},
+}
+SOFT: dict[str, Any] = {"color": BLACK, "marker": "x", "markersize": 3, "linestyle": ""}
 
 
 def fig5(draws: Sequence[Draw], preset: str) -> Figure:
@@ -33,36 +37,39 @@ def fig5(draws: Sequence[Draw], preset: str) -> Figure:
     the soft one. Draws stand in the order of their improvement. Diamonds are the paper's mean,
     median and maximum; they do not stand beside drawn faces, those of the preset `smoke`.
     """
+    if not draws:
+        return plots.nothing("No draw with both of its runs yet.")
     fig = Figure(figsize=(WIDTH, 4.4), layout="constrained")
     grid = fig.add_gridspec(2, 2, width_ratios=[1, 1.6], height_ratios=[2, 1])
-    left = fig.add_subplot(grid[:, 0])
-    top = fig.add_subplot(grid[0, 1])
+    left, top = fig.add_subplot(grid[:, 0]), fig.add_subplot(grid[0, 1])
     bottom = fig.add_subplot(grid[1, 1], sharex=top)
-    if not draws:
-        for ax in fig.axes:
-            ax.set_axis_off()
-        left.text(0, 0.5, "No draw with both of its runs yet.", va="center")
-        return fig
     ordered = sorted(draws, key=lambda draw: draw.improvement["bin"])
-    _histogram(left, ordered)
+    _histogram(left, np.array([draw.improvement["bin"] for draw in ordered]))
     if preset != "smoke":
-        _printed(left)
-    _improvements(top, ordered)
-    _weights(fig, bottom, ordered)
-    soft: dict[str, Any] = {"marker": "x", "color": BLACK, "markersize": 4, "linestyle": ""}
-    handles = [
-        Patch(color=BLUE, label="DCNet better"),
-        Patch(color=VERMILION, label="DCNet worse"),
-        Line2D([], [], **soft, label="soft-argmax, our addition"),
-        Line2D([], [], linestyle="", label="printed in the paper", **DIAMOND),
+        highest = left.get_ylim()[1]
+        for name in ("mean", "median", "maximum"):
+            value = paper.number("fig5", metric=PRINTED[name])
+            left.plot(value, highest * 1.05, **plots.PRINTED)
+    alone = [draw.interval("bin") for draw in ordered]
+    rows = [
+        plots.entry(one, at, "DCNet better" if one.value > 0 else "DCNet worse")
+        for at, one in enumerate(alone)
     ]
-    fig.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+    plots.points(top, pd.DataFrame(rows), LOOKS, up=True)
+    top.plot([draw.improvement["soft"] for draw in ordered], **SOFT, mew=0.6, zorder=4)
+    top.axhline(0, color=BLACK, linewidth=0.8)
+    top.set_ylabel("improvement (points)")
+    top.grid(axis="x", visible=False)
+    top.tick_params(labelbottom=False)
+    _weights(fig, bottom, ordered)
+    handles = [Line2D([], [], label=name, **plots.MARK | style) for name, style in LOOKS.items()]
+    handles.append(Line2D([], [], **SOFT, label="soft-argmax, our addition"))
+    plots.key(fig, [*handles, Line2D([], [], **plots.PRINTED)])
     return fig
 
 
-def _histogram(ax: Axes, draws: Sequence[Draw]) -> None:
+def _histogram(ax: Axes, gains: np.ndarray) -> None:
     """How often which improvement, those below zero in another colour; mean and median."""
-    gains = np.array([draw.improvement["bin"] for draw in draws])
     step = 1.0 if np.ptp(gains) > 4 else 0.25
     edges = np.arange(np.floor(gains.min() / step), np.ceil(gains.max() / step) + 1.5) * step
     counts, _ = np.histogram(gains, edges)
@@ -73,28 +80,6 @@ def _histogram(ax: Axes, draws: Sequence[Draw]) -> None:
     ax.axvline(0, color=BLACK, linewidth=0.8)
     for value, dashes in ((gains.mean(), "-"), (np.median(gains), ":")):
         ax.axvline(value, color=GREY, linestyle=dashes, linewidth=1.5)
-
-
-def _printed(ax: Axes) -> None:
-    highest = ax.get_ylim()[1]
-    for name in ("mean", "median", "maximum"):
-        value = paper.number("fig5", metric=PRINTED[name])
-        ax.plot(value, highest * 1.05, linestyle="", **DIAMOND)
-
-
-def _improvements(ax: Axes, draws: Sequence[Draw]) -> None:
-    """A point for each draw, with its interval over faces; a cross for the other decoder."""
-    for x, draw in enumerate(draws):
-        one = draw.interval("bin")
-        colour = BLUE if one.value > 0 else VERMILION
-        ax.plot([x, x], [one.low, one.high], color=colour, linewidth=1, alpha=0.6)
-        ax.plot(x, one.value, "o", color=colour, markersize=3.5)
-    soft = [draw.improvement["soft"] for draw in draws]
-    ax.plot(range(len(draws)), soft, "x", color=BLACK, markersize=3, markeredgewidth=0.6)
-    ax.axhline(0, color=BLACK, linewidth=0.8)
-    ax.set_ylabel("improvement (points)")
-    ax.grid(axis="x", visible=False)
-    ax.tick_params(labelbottom=False)
 
 
 def _weights(fig: Figure, ax: Axes, draws: Sequence[Draw]) -> None:
@@ -116,25 +101,19 @@ def numbers(draws: Sequence[Draw]) -> pd.DataFrame:
     the test faces vary, too.
     """
     said = {name: paper.number("fig5", metric=metric) for name, metric in PRINTED.items()}
-    columns: dict[str, dict[str, Any]] = {
-        "paper": {
-            "draws": 100,
-            "DCNet better": int(said["DCNet better"]),
-            "DCNet better (%)": float(said["DCNet better"]),
-        }
-        | {name: said[name] for name in ("mean", "median", "maximum")}
+    better = said.pop("DCNet better")
+    found: dict[str, dict[str, Any]] = {
+        "paper": {"draws": 100, "DCNet better": int(better), "DCNet better (%)": better} | said
     }
     for decoder in DECODERS:
-        found = _found(draws, decoder) if draws else {}
-        columns[decoder] = {
-            name: one.value if isinstance(one, Interval) else one for name, one in found.items()
-        }
-        ends = {name: one for name, one in found.items() if isinstance(one, Interval)}
-        columns[f"{decoder} low"] = {name: one.low for name, one in ends.items()}
-        columns[f"{decoder} high"] = {name: one.high for name, one in ends.items()}
-    rows = list(dict.fromkeys([*columns["bin"], *columns["paper"]]))
+        own = _found(draws, decoder) if draws else {}
+        ends = {name: one for name, one in own.items() if isinstance(one, Interval)}
+        found[decoder] = own | {name: one.value for name, one in ends.items()}
+        found[f"{decoder} low"] = {name: one.low for name, one in ends.items()}
+        found[f"{decoder} high"] = {name: one.high for name, one in ends.items()}
+    rows = list(dict.fromkeys([*found["bin"], *found["paper"]]))
     return pd.DataFrame(
-        {name: [own.get(row, np.nan) for row in rows] for name, own in columns.items()},
+        {name: [own.get(row, np.nan) for row in rows] for name, own in found.items()},
         index=pd.Index(rows, name="DCNet against XS"),
         dtype=object,  # counts are whole, p-values text
     )
@@ -161,13 +140,12 @@ def _found(draws: Sequence[Draw], decoder: str) -> dict[str, Any]:
 
 def dependence(draws: Sequence[Draw]) -> pd.DataFrame:
     """One row per related task: rank correlation of its weight with the improvement, by decoder."""
-    columns: dict[str, dict[str, float]] = {}
-    for decoder in DECODERS:
-        found = drawn.dependence(draws, decoder)
-        columns[decoder] = {task: one.value for task, one in found.items()}
-        columns[f"{decoder} low"] = {task: one.low for task, one in found.items()}
-        columns[f"{decoder} high"] = {task: one.high for task, one in found.items()}
-    return pd.DataFrame(columns).rename_axis("weight of")
+    found = {decoder: drawn.dependence(draws, decoder) for decoder in DECODERS}
+    rows = [
+        {"weight of": task} | columns({decoder: of[task] for decoder, of in found.items()})
+        for task in found[DECODERS[0]]
+    ]
+    return plots.table(rows, "weight of")
 
 
 def every_draw(draws: Sequence[Draw]) -> pd.DataFrame:
@@ -177,7 +155,6 @@ def every_draw(draws: Sequence[Draw]) -> pd.DataFrame:
         row: dict[str, Any] = {"draw": draw.number} | draw.weights
         for decoder in DECODERS:
             row |= {f"{method}, {decoder}": of for method, of in draw.rates[decoder].items()}
-            one = draw.interval(decoder)
-            row |= {decoder: one.value, f"{decoder} low": one.low, f"{decoder} high": one.high}
+            row |= columns({decoder: draw.interval(decoder)})
         rows.append(row)
     return pd.DataFrame(rows)

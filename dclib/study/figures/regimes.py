@@ -1,24 +1,26 @@
 """Chapter "Where the ranking holds": failure rates and DCNet's differences over the regimes."""
 
-from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from dclib.study.analysis.regimes import METHOD, Point, Regimes
 from dclib.study.analysis.stats import DECODERS
-from dclib.study.figures import BLACK, BLUE, GREY, VERMILION, WIDTH
+from dclib.study.figures import WIDTH, plots
+from dclib.study.figures.plots import columns
 from dclib.study.figures.results import DECODER_NAMES, in_order, look
 
 NAMES = {"train_faces": "training faces", "epochs": "epochs", "width": "width"}
-BETTER = LinearSegmentedColormap.from_list("better", [BLUE, "white", VERMILION])
-EMPTY = "#f0f0f0"  # the ground of cells that were not run
+BASE: dict[str, Any] = {
+    "color": "#e4e4e4",
+    "linewidth": 9,
+    "zorder": 0,
+}  # the band at the setting of Fig. 3
+INTERVALS = [f"{d}{end}" for d in DECODERS for end in ("", " low", " high")]
 
 
 def called(point: Point, axis: str) -> str:
@@ -55,123 +57,78 @@ def curves(regimes: Regimes) -> Figure:
     if not regimes.records:
         raise ValueError("there is no run to be shown")
     axes, methods = regimes.axes, in_order(regimes.methods)
-    fig = Figure(figsize=(WIDTH, 5.4), layout="constrained")
-    panels = fig.subplots(len(DECODERS), len(axes), sharey="row", sharex="col", squeeze=False)
-    for row, decoder in zip(panels, DECODERS, strict=True):
-        for ax, (axis, points) in zip(row, axes.items(), strict=True):
-            _panel(ax, regimes, axis, points, decoder)
-        row[0].set_ylabel(f"failure rate (%)\n{DECODER_NAMES[decoder]}")
-    for ax, axis in zip(panels[-1], axes, strict=True):
-        ax.set_xlabel(f"{NAMES[axis]}\n(steps stay)" if axis == "train_faces" else NAMES[axis])
-    marks = [Line2D([], [], label=m, **look(m), **_mark(m)) for m in methods]
-    marks += [
-        Line2D([], [], color=GREY, marker="_", linestyle="", markersize=7, label="further tries"),
-        Line2D([], [], color="#d0d0d0", linewidth=5, label="setting of Fig. 3"),
+    rows = [
+        plots.entry(regimes.rate(p, m, d), np.log2(getattr(p, axis)), m, axis, d, each=each)
+        for d in DECODERS
+        for axis, points in axes.items()
+        for p in points
+        for m in methods
+        if regimes.has(p, m)
+        for each in [list(regimes.base_rates(m, d).values()) if p == regimes.base else []]
     ]
-    fig.legend(handles=marks, loc="outside lower center", ncols=4, frameon=False)
+    looks = {m: {**look(m), "markersize": 4} for m in methods}
+    for m in methods:
+        if m.endswith("x"):  # whose colour others share
+            looks[m]["markerfacecolor"] = "white"
+    band = Line2D([], [], **BASE | {"linewidth": 5}, label="setting of Fig. 3")
+    fig = plots.intervals(rows, looks, 5.6, up=True, step=0.05, below=True, more=[band])
+    shown = list(dict.fromkeys(row["panel"] for row in rows))
+    for ax, (decoder, axis) in zip(fig.axes, product(DECODERS, shown), strict=True):
+        values = [getattr(point, axis) for point in axes[axis]]
+        ax.axvline(np.log2(getattr(regimes.base, axis)), **BASE)
+        ax.set_xticks(np.log2(values), [f"{value:g}" for value in values])
+        ax.set_xlim(np.log2(values[0]) - 0.4, np.log2(values[-1]) + 0.4)
+        name = f"{NAMES[axis]}\n(steps stay)" if axis == "train_faces" else NAMES[axis]
+        ax.set_xlabel(name if decoder == DECODERS[-1] else "")
+        ax.set_ylabel(f"failure rate (%)\n{DECODER_NAMES[decoder]}" if axis == shown[0] else "")
     return fig
-
-
-def _mark(method: str) -> dict[str, Any]:
-    """Dots, open ones for widened networks, whose colour others share."""
-    filled = {"markerfacecolor": "white"} if method.endswith("x") else {}
-    return {"marker": "o", "markersize": 4, **filled}
-
-
-def _panel(ax: Axes, regimes: Regimes, axis: str, points: Sequence[Point], decoder: str) -> None:
-    """Failure rates of all methods over one axis, by one decoder."""
-    methods = in_order(regimes.methods)
-    ax.axvline(getattr(regimes.base, axis), color="#e4e4e4", linewidth=9, zorder=0)
-    for k, method in enumerate(methods):
-        own = [p for p in points if regimes.has(p, method)]
-        shift = 1.035 ** (k - (len(methods) - 1) / 2)  # so that intervals lie side by side
-        at = [getattr(p, axis) * shift for p in own]
-        rates = [regimes.rate(p, method, decoder) for p in own]
-        style = look(method)
-        ax.plot(at, [r.value for r in rates], **style, **_mark(method))
-        lows, highs = [r.low for r in rates], [r.high for r in rates]
-        ax.vlines(at, lows, highs, color=style["color"], linewidth=1)
-        tries = [rate for try_, rate in regimes.base_rates(method, decoder).items() if try_]
-        here = [getattr(regimes.base, axis) * shift] * len(tries)
-        ax.plot(here, tries, "_", color=style["color"], markersize=6, markeredgewidth=1)
-    ax.set_xscale("log", base=2)
-    values = [getattr(p, axis) for p in points]
-    ax.xaxis.set_major_locator(FixedLocator(values))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_xticklabels([f"{v:g}" for v in values])
-    ax.set_xlim(min(values) / 1.3, max(values) * 1.3)
-    ax.grid(axis="x", visible=False)
 
 
 def grid(regimes: Regimes) -> Figure:
-    """The map: DCNet's difference to each other method at every point, by both decoders."""
-    others = order(regimes)
-    rows = [(axis, point) for axis, points in regimes.axes.items() for point in points]
-    breaks = [k for k in range(1, len(rows)) if rows[k][0] != rows[k - 1][0]]
-    heights = [k + 0.6 * sum(b <= k for b in breaks) for k in range(len(rows))]
-    limit = _limit(regimes)
-    fig = Figure(figsize=(WIDTH, 0.33 * (heights[-1] + 1) + 1.1), layout="constrained")
-    panels = fig.subplots(1, len(DECODERS), sharey=True)
-    for ax, decoder in zip(panels, DECODERS, strict=True):
-        for y, (_, point) in zip(heights, rows, strict=True):
-            for x, other in enumerate(others):
-                _cell(ax, (x, y), regimes, point, other, decoder, limit)
-        ax.set_xlim(-0.5, len(others) - 0.5)
-        ax.set_ylim(heights[-1] + 0.5, -0.5)
-        ax.set_xticks(range(len(others)), others)
-        ax.xaxis.tick_top()
-        ax.tick_params(length=0)
-        ax.grid(visible=False)
-        for side in ax.spines.values():
-            side.set_visible(False)
-        ax.set_title(f"{METHOD} minus …   ({DECODER_NAMES[decoder]})", fontsize="small")
-    names = [called(p, a) + (" = Fig. 3" if p == regimes.base else "") for a, p in rows]
-    panels[0].set_yticks(heights, names)
-    marks = [
-        Rectangle((0, 0), 1, 1, color=BETTER(0.1), label=f"{METHOD} fails less often"),
-        Rectangle((0, 0), 1, 1, color=BETTER(0.9), label=f"{METHOD} fails more often"),
-        Rectangle(
-            (0, 0), 1, 1, facecolor="white", edgecolor="#d8d8d8", label="in brackets: neither"
-        ),
+    """The map: DCNet's difference to each other method at every point, by both decoders.
+
+    It is coloured where both decoders agree; where they do not, numbers stand in brackets.
+    """
+    axes, others = regimes.axes, order(regimes)
+    heights = [len(points) for points in axes.values()]
+    fig = Figure(figsize=(WIDTH, 0.33 * sum(heights) + 1.6), layout="constrained")
+    panels = fig.subplots(
+        len(axes), len(DECODERS), sharex=True, sharey="row", squeeze=False, height_ratios=heights
+    )
+    cells = [
+        (
+            np.array([[_gap(regimes, p, other, decoder) for other in others] for p in points]),
+            np.array([[regimes.side(p, other) for other in others] for p in points], dtype=float),
+        )
+        for points in axes.values()
+        for decoder in DECODERS
     ]
-    fig.legend(handles=marks, loc="outside lower center", ncols=3, frameon=False)
+    limit = np.nanmax(np.concatenate([[1.0], *(abs(gaps).ravel() for gaps, _ in cells)]))
+    for ax, (gaps, sides) in zip(panels.flat, cells, strict=True):
+        texts = [list(map(_told, *row)) for row in zip(gaps, sides, strict=True)]
+        sure = abs(sides) == 1
+        plots.heat(ax, np.where(sides == 0, 0, gaps), texts, limit, sure=sure, size=8)
+    for ax, (axis, points) in zip(panels[:, 0], axes.items(), strict=True):
+        names = [called(p, axis) + (" = Fig. 3" if p == regimes.base else "") for p in points]
+        ax.set_yticks(np.arange(len(points)) + 0.5, names)
+    for ax, decoder in zip(panels[0], DECODERS, strict=True):
+        ax.set_title(f"{METHOD} minus …\n{DECODER_NAMES[decoder]}", fontsize="small")
+    for ax in panels[-1]:
+        ax.set_xticks(np.arange(len(others)) + 0.5, others)
+    plots.scale(fig, f"points; below 0 {METHOD} fails less often")
     return fig
 
 
-def _limit(regimes: Regimes) -> float:
-    """The difference at which colours are fullest, in points: the largest one, at least 1."""
-    found = [
-        abs(regimes.gap(p, other, decoder).value)
-        for points in regimes.axes.values()
-        for p in points
-        for other in regimes.others
-        for decoder in DECODERS
-        if regimes.has(p, METHOD, other)
-    ]
-    return max([1.0, *found])
+def _gap(regimes: Regimes, point: Point, other: str, decoder: str) -> float:
+    there = regimes.has(point, METHOD, other)
+    return regimes.gap(point, other, decoder).value if there else np.nan
 
 
-def _cell(
-    ax: Axes,
-    at: tuple[float, float],
-    regimes: Regimes,
-    point: Point,
-    other: str,
-    decoder: str,
-    limit: float,
-) -> None:
-    """One cell of the map: coloured where both decoders agree, else a number in brackets."""
-    x, y = at
-    side = regimes.side(point, other)
-    ground: Any = EMPTY
-    text, colour = "not run", GREY
-    if side is not None:
-        value = regimes.gap(point, other, decoder).value
-        ground = BETTER(0.5 + 0.42 * value / limit) if side else "white"
-        text = signed(value, 1) if side else f"({signed(value, 1)})"
-        colour = BLACK if side else GREY
-    ax.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=ground, edgecolor="#d8d8d8"))
-    ax.text(x, y, text, ha="center", va="center", color=colour, fontsize="small")
+def _told(gap: float, side: float) -> str:
+    """What stands in a cell: in brackets where the decoders do not agree, or are not clear."""
+    if np.isnan(side):
+        return "not run"
+    return signed(gap, 1) if side else f"({signed(gap, 1)})"
 
 
 def titles(regimes: Regimes) -> dict[Point, str]:
@@ -194,14 +151,10 @@ def ranking(regimes: Regimes) -> pd.DataFrame:
             "width": f"{point.width:g}",
             "steps": regimes.steps(point),
         }
-        for decoder in DECODERS:
-            rates = {
-                m: regimes.rate(point, m, decoder).value
-                for m in regimes.methods
-                if regimes.has(point, m)
-            }
-            best = sorted(rates, key=lambda m: rates[m])
-            row[decoder] = ", ".join(f"{m} {rates[m]:.1f}" for m in best) or "not run"
+        there = [m for m in regimes.methods if regimes.has(point, m)]
+        for d in DECODERS:
+            rates = sorted((regimes.rate(point, m, d).value, k) for k, m in enumerate(there))
+            row[d] = ", ".join(f"{there[k]} {rate:.1f}" for rate, k in rates) or "not run"
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -215,19 +168,13 @@ def differences(regimes: Regimes) -> pd.DataFrame:
     for point, title in titles(regimes).items():
         for other in order(regimes):
             row: dict[str, object] = {"point": title, f"{METHOD} minus": other}
-            for decoder in DECODERS if regimes.has(point, METHOD, other) else ():
-                gap = regimes.gap(point, other, decoder)
-                row |= {decoder: gap.value, f"{decoder} low": gap.low, f"{decoder} high": gap.high}
             if regimes.has(point, METHOD, other):
+                row |= columns({d: regimes.gap(point, other, d) for d in DECODERS})
                 row["last five"] = regimes.gap(point, other, last=5).value
             rows.append(row)
-    columns = [
-        *("point", f"{METHOD} minus"),
-        *(f"{d}{end}" for d in DECODERS for end in ("", " low", " high")),
-        "last five",
-    ]
-    numbers = dict.fromkeys(columns[2:], float)
-    return pd.DataFrame(rows, columns=columns).astype(numbers)
+    numbers = [*INTERVALS, "last five"]
+    frame = pd.DataFrame(rows, columns=["point", f"{METHOD} minus", *numbers])
+    return frame.astype(dict.fromkeys(numbers, float))
 
 
 def trends(regimes: Regimes) -> pd.DataFrame:
@@ -236,16 +183,8 @@ def trends(regimes: Regimes) -> pd.DataFrame:
     for axis in regimes.axes:
         for other in order(regimes):
             trend = regimes.trend(axis, other)
-            row: dict[str, object] = {"varied": NAMES[axis], f"{METHOD} minus": other}
-            for decoder, slope in trend.slope.items() if trend else ():
-                row |= {
-                    decoder: slope.value,
-                    f"{decoder} low": slope.low,
-                    f"{decoder} high": slope.high,
-                }
-            rows.append(row | {"settings": trend.points if trend else 0})
-    columns = [
-        *("varied", f"{METHOD} minus", "settings"),
-        *(f"{d}{end}" for d in DECODERS for end in ("", " low", " high")),
-    ]
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[3:], float))
+            row: dict[str, Any] = {"varied": NAMES[axis], f"{METHOD} minus": other}
+            row |= {"settings": trend.points} | columns(trend.slope) if trend else {"settings": 0}
+            rows.append(row)
+    frame = pd.DataFrame(rows, columns=["varied", f"{METHOD} minus", "settings", *INTERVALS])
+    return frame.astype(dict.fromkeys(INTERVALS, float))

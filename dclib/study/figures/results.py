@@ -1,11 +1,12 @@
 """Section 4.2: Fig. 3, Fig. 4 and what belongs to them, drawn from run records."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
@@ -20,7 +21,18 @@ from dclib.records.runs import Record
 from dclib.study import paper
 from dclib.study.analysis.comparison import Comparison
 from dclib.study.analysis.stats import DECODERS
-from dclib.study.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, WIDTH
+from dclib.study.figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    WIDTH,
+    plots,
+)
+from dclib.study.figures.data import window
 from dclib.study.paper import Metric
 from dclib.tasks import Angle, label_tasks
 
@@ -35,13 +47,18 @@ STARTS: dict[str | bool, str] = {  # of the columns, by what an experiment calls
     "imagenet": "from ImageNet",
     "tiny-imagenet": "from Tiny-ImageNet (stand-in)",
 }
-DIAMOND: dict[str, Any] = {"marker": "D", "markerfacecolor": "white", "markeredgecolor": BLACK}
 AXES: dict[Metric, str] = {
     "failure rate": "landmark failure rate (% of faces)",
     "mean error": "mean error (% of interocular distance)",
 }
-LOOKS = {"bin": (BLUE, "o", -0.17), "soft": (VERMILION, "s", 0.17)}  # colour, marker, offset
 DECODER_NAMES = {"bin": "bin, the paper's decoder", "soft": "soft-argmax, our addition"}
+LOOKS: plots.Looks = {
+    "bin": {"color": BLUE, "label": DECODER_NAMES["bin"]},
+    "soft": {"color": VERMILION, "marker": "s", "label": DECODER_NAMES["soft"]},
+}
+# Colour by how tasks share; one network for all: blue.
+FAMILIES = {"-S": GREY, "XS": ORANGE, "DCNet": GREEN, "HF": SKY, "TCDCN": PURPLE}
+LABELS = data.MTFL_WORDS
 
 
 def data_name(experiment: Experiment) -> str:
@@ -56,6 +73,13 @@ def in_order(methods: Sequence[str]) -> list[str]:
     return sorted(set(methods), key=lambda m: (ORDER.index(m) if m in ORDER else -1, m))
 
 
+def look(method: str) -> dict[str, Any]:
+    """Colour by how the tasks share, dashes for widened networks, dots without related tasks."""
+    colour = next((c for part, c in FAMILIES.items() if part in method), BLUE)
+    dashes = ":" if "related 0" in method else "--" if method.endswith("x") else "-"
+    return {"color": colour, "linestyle": dashes, "linewidth": 1.5}
+
+
 def fig3(reference: Sequence[Record], records: Sequence[Record]) -> Figure:
     """Fig. 3: landmark failure rate and mean error of each method, with tries and intervals.
 
@@ -68,24 +92,10 @@ def fig3(reference: Sequence[Record], records: Sequence[Record]) -> Figure:
     Raises:
         ValueError: there is no run at all.
     """
-    groups = [("Reference", Comparison(reference))] if reference else []
+    groups = {"Reference: ": reference} if reference else {}
     if {r.id for r in records} != {r.id for r in reference}:
-        groups.append(("This run", Comparison(records)))
-    if not groups:
-        raise ValueError("Fig. 3 needs at least one run")
-    methods = in_order([m for _, group in groups for m in group.methods])
-
-    side_by_side = len(groups) == 1  # both metrics fit one row
-    fig = Figure(figsize=(WIDTH, (0.33 * len(methods) + 1.0) * (1 if side_by_side else 2) + 0.5))
-    fig.set_layout_engine("constrained")
-    panels = fig.subplots(1, 2, sharey=True) if side_by_side else fig.subplots(2, 2, sharey=True)
-    grid = np.asarray(panels).reshape(2, len(groups))  # (metric, group)
-    for row, metric in zip(grid, AXES, strict=True):
-        for ax, (name, group) in zip(row, groups, strict=True):
-            _scores(ax, group, methods, metric)
-            ax.set_title(f"{name}: {about(group)}", fontsize="small")
-    fig.legend(handles=key(), loc="outside lower center", ncols=2, frameon=False)
-    return fig
+        groups["This run: "] = records
+    return _scores(groups)
 
 
 def rates(records: Sequence[Record], also: Sequence[str] = ()) -> Figure:
@@ -98,16 +108,49 @@ def rates(records: Sequence[Record], also: Sequence[str] = ()) -> Figure:
     Raises:
         ValueError: there is no run at all.
     """
-    if not records:
-        raise ValueError("there is no run to be shown")
-    group = Comparison(records)
-    methods = in_order([*group.methods, *also])
-    fig = Figure(figsize=(WIDTH, 0.27 * len(methods) + 1.4), layout="constrained")
-    for ax, metric in zip(fig.subplots(1, 2, sharey=True), AXES, strict=True):
-        _scores(ax, group, methods, metric)
-    fig.suptitle(about(group), fontsize="small")
-    fig.legend(handles=key(), loc="outside lower center", ncols=2, frameon=False)
+    return _scores({"": records} if records else {}, also)
+
+
+def _scores(groups: Mapping[str, Sequence[Record]], also: Sequence[str] = ()) -> Figure:
+    if not groups:
+        raise ValueError("there is no run to be shown: give at least one")
+    compared = {name: Comparison(records) for name, records in groups.items()}
+    methods = in_order([*also, *(m for group in compared.values() for m in group.methods)])
+    alone = len(compared) == 1  # both metrics fit one row
+    rows = []
+    for metric, (name, group), method in product(AXES, compared.items(), methods):
+        panel, row = (metric, "") if alone else (f"{name}{about(group)}", metric)
+        printed = printed_beside(method, group.about)
+        rows += marks(group, method, metric, method, panel, row, printed)
+    height = (0.3 * len(methods) + 1.0) * len(compared) + 0.5
+    fig = plots.intervals(rows, LOOKS, height, below=alone)
+    for ax, (metric, _) in zip(fig.axes, product(AXES, compared), strict=True):
+        ax.set_xlabel(AXES[metric])
+    if alone:
+        fig.suptitle("".join(n + about(g) for n, g in compared.items()), fontsize="small")
     return fig
+
+
+def marks(
+    group: Comparison | None,
+    method: str,
+    metric: Metric,
+    at: str | float,
+    panel: str,
+    row: str,
+    printed: float | None,
+) -> list[dict[str, Any]]:
+    """Rows of `plots.intervals`: a method by both decoders, or that it was not run."""
+    beside = printed if metric == "failure rate" else None
+    if group is None or method not in group.tries:
+        note = "not run" if group else ""
+        return [plots.entry(None, at, "bin", panel, row, printed=beside, note=note)]
+    return [
+        plots.entry(score, at, decoder, panel, row, each=each.mean(axis=1), printed=beside)
+        for decoder in DECODERS
+        for score in [group.score(method, metric, decoder)]
+        for each in [group.scores(method, metric, decoder)]
+    ]
 
 
 def about(group: Comparison) -> str:
@@ -117,42 +160,6 @@ def about(group: Comparison) -> str:
     counts = sorted({len(tries) for tries in own})
     many = "1 try" if counts == [1] else f"{'–'.join(map(str, counts))} tries"
     return f"{data_name(e)}, preset {e.preset}\n{many}, {faces:,} faces, {e.resolution} px"
-
-
-def _scores(ax: Axes, group: Comparison, methods: list[str], metric: Metric) -> None:
-    """One panel: a row per method, with each try, the mean, its interval, the paper's number."""
-    for y, method in enumerate(methods):
-        row(ax, y, group, method, metric)
-        number = printed_beside(method, group.about)
-        if metric == "failure rate" and number is not None:
-            diamond(ax, number, y)
-    ax.set_yticks(range(len(methods)), methods)
-    ax.set_ylim(len(methods) - 0.5, -0.5)
-    ax.grid(axis="y", visible=False)
-    ax.set_xlabel(AXES[metric])
-
-
-def row(ax: Axes, y: int, group: Comparison | None, method: str, metric: Metric) -> None:
-    """A method in a panel: each try, the mean and its interval, or that it was not run."""
-    if y % 2 == 0:
-        ax.axhspan(y - 0.5, y + 0.5, color="#f5f5f5", zorder=0)
-    if group is None or method not in group.tries:
-        looks: dict[str, Any] = {"va": "center", "fontsize": "x-small", "color": GREY}
-        ax.text(0.02, y, "not run", transform=ax.get_yaxis_transform(), **looks)
-        return
-    for decoder in DECODERS:
-        colour, marker, offset = LOOKS[decoder]
-        each = group.scores(method, metric, decoder).mean(axis=1)
-        mean = group.score(method, metric, decoder)
-        at = y + offset
-        ax.plot([mean.low, mean.high], [at, at], color=colour, linewidth=1.6)
-        ax.plot(each, [at] * len(each), "|", color=colour, markersize=7, markeredgewidth=1.0)
-        ax.plot(mean.value, at, marker, color=colour, markersize=4.5, zorder=3)
-
-
-def diamond(ax: Axes, number: float, y: int) -> None:
-    """A number of the paper."""
-    ax.plot(number, y, **DIAMOND, zorder=4)
 
 
 def printed_beside(method: str, experiment: Experiment) -> float | None:
@@ -166,60 +173,23 @@ def printed_beside(method: str, experiment: Experiment) -> float | None:
     return paper.failure_rate(method, experiment.underlying, bool(start))
 
 
-def key() -> list[Line2D]:
-    """What the marks of rows mean."""
-    marks = [
-        Line2D([], [], color=colour, marker=marker, markersize=4.5, label=DECODER_NAMES[decoder])
-        for decoder, (colour, marker, _) in LOOKS.items()
-    ]
-    return [
-        *marks,
-        Line2D([], [], **DIAMOND, linestyle="", label="printed in the paper"),
-        Line2D([], [], color=GREY, marker="|", linestyle="", label="one try"),
-    ]
-
-
-# Colour by how tasks share; one network for all: blue.
-FAMILIES = {"-S": GREY, "XS": ORANGE, "DCNet": GREEN, "HF": SKY, "TCDCN": PURPLE}
-
-
-def look(method: str) -> dict[str, Any]:
-    """Colour by how the tasks share, dashes for widened networks, dots without related tasks."""
-    colour = next((c for part, c in FAMILIES.items() if part in method), BLUE)
-    dashes = ":" if "related 0" in method else "--" if method.endswith("x") else "-"
-    return {"color": colour, "linestyle": dashes, "linewidth": 1.5}
-
-
 def history(records: Sequence[Record]) -> Figure:
     """Training loss of each task over the epochs, averaged over the tries of each method."""
-    group = Comparison(records)
-    tasks = list(
-        dict.fromkeys(
-            key.removeprefix("loss.")
-            for record in records
-            for key in record.history[0]
-            if key.startswith("loss.")
-        )
-    )
-    fig = Figure(figsize=(WIDTH, 3.8), layout="constrained")
-    columns = len(tasks) // 2 + 1  # one panel is left for the key
-    panels = fig.subplots(2, columns, sharex=True)
-    for ax, task in zip(panels.flat, tasks, strict=False):
-        for method in in_order(group.methods):
-            rows = [[row.get(f"loss.{task}") for row in r.history] for r in group.tries[method]]
-            if rows[0][0] is not None:
-                loss = np.asarray(rows, dtype=float).mean(axis=0)
-                ax.plot(np.arange(1, len(loss) + 1), loss, **look(method))
-        ax.set_title(task)
+    rows = [
+        {"panel": name.removeprefix("loss."), "series": r.experiment.label, "x": epoch, "y": loss}
+        for r in records
+        for epoch, row in enumerate(r.history, 1)
+        for name, loss in row.items()
+        if name.startswith("loss.") and loss is not None
+    ]
+    by = ["panel", "series", "x"]
+    mean = pd.DataFrame(rows).groupby(by, sort=False, as_index=False).mean()
+    looks = {method: look(method) for method in in_order(Comparison(records).methods)}
+    told: dict[str, Any] = {"x": "epoch", "y": "cross-entropy", "wrap": 3, "sharex": True}
+    fig = plots.curves(mean, looks, 4.4, **told)
+    for ax in fig.axes:
         ax.set_ylim(bottom=0)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.set_xlabel("epoch")
-    for ax in panels.flat[len(tasks) :]:
-        ax.set_axis_off()
-    for ax in panels[:, 0]:
-        ax.set_ylabel("cross-entropy")
-    handles = [Line2D([], [], label=m, **look(m)) for m in in_order(group.methods)]
-    panels.flat[-1].legend(handles=handles, loc="center", frameon=False)
     return fig
 
 
@@ -236,9 +206,6 @@ def faces_of(record: Record) -> FaceSet | None:
         return data.load(e.dataset, e.resolution)[1]
     except DataError:
         return None
-
-
-LABELS = data.MTFL_WORDS
 
 
 def fig4(
@@ -258,21 +225,19 @@ def fig4(
     size = record.experiment.resolution
     for ax, face in zip(panels, chosen, strict=True):
         if faces is not None:
-            margin = (faces.images.shape[-1] - size) // 2
+            seen, truth = window(faces, face)
             if photos:
-                window = faces.images[face][:, margin : margin + size, margin : margin + size]
-                ax.imshow(window.transpose(1, 2, 0), extent=(0, size, size, 0))
-            truth = np.asarray(faces.landmarks[face], dtype=float) - margin
+                ax.imshow(seen, extent=(0, size, size, 0))
             ax.plot(*truth.T, "o", color=GREEN, markersize=6, markeredgecolor="white")
         points = record.outcomes.points()[face]
         outlined = [withStroke(linewidth=4, foreground="white")]  # to be seen on dark hair, too
         ax.plot(*points.T, "x", color=BLUE, markeredgewidth=2, path_effects=outlined)
         ax.set(xlim=(0, size), ylim=(size, 0), aspect="equal", xticks=[], yticks=[])
         ax.set_xlabel(_told(record, face, faces), fontsize="small", linespacing=1.4)
-    marks = [Line2D([], [], marker="x", color=BLUE, linestyle="", label="predicted")]
+    handles = [Line2D([], [], marker="x", color=BLUE, linestyle="", label="predicted")]
     if faces is not None:
-        marks.append(Line2D([], [], marker="o", color=GREEN, linestyle="", label="true"))
-    fig.legend(handles=marks, loc="outside upper center", ncols=2, frameon=False)
+        handles.append(Line2D([], [], marker="o", color=GREEN, linestyle="", label="true"))
+    fig.legend(handles=handles, loc="outside upper center", ncols=2, frameon=False)
     return fig
 
 

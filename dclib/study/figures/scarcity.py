@@ -7,29 +7,20 @@ changes with the ratio only on the faces that all ratios test on.
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dclib.records.experiment import Experiment
 from dclib.records.runs import Record
 from dclib.study import paper
 from dclib.study.analysis.comparison import Comparison
-from dclib.study.analysis.stats import DECODERS
-from dclib.study.figures import BLACK, GREY, WIDTH, tables
-from dclib.study.figures.results import (
-    AXES,
-    DECODER_NAMES,
-    DIAMOND,
-    LOOKS,
-    data_name,
-    in_order,
-    look,
-)
+from dclib.study.analysis.stats import DECODERS, Interval
+from dclib.study.figures import plots, tables
+from dclib.study.figures.plots import columns, entry
+from dclib.study.figures.results import AXES, DECODER_NAMES, LOOKS, data_name, in_order, look
 from dclib.study.plans import experiments
 from dclib.study.plans.presets import PRESETS
 from dclib.study.plans.section4 import RATIOS, SCARCE
@@ -37,7 +28,6 @@ from dclib.study.plans.section4 import RATIOS, SCARCE
 METHODS = tuple(in_order(SCARCE))
 OURS = "DCNet"
 MARKERS = {"RN-S": "s", "RN": "^", "XS": "v", "DCNet": "o"}
-BESIDE = {m: 1.2 * (k - 1.5) for k, m in enumerate(METHODS)}  # so that intervals do not overlap
 
 
 def ratio(experiment: Experiment) -> int:
@@ -82,6 +72,14 @@ def printed(percent: int, method: str) -> float:
     return float(found.iloc[0]) if len(found) else math.nan
 
 
+def each(records: Sequence[Record], make: Callable[[list[Record]], pd.DataFrame]) -> pd.DataFrame:
+    """The tables that `make` gives of the runs of each ratio, one below the other."""
+    groups = {title(p): group.tries.values() for p, group in by_ratio(records).items()}
+    made = {t: make([r for own in tries for r in own]) for t, tries in groups.items()}
+    found = {t: frame for t, frame in made.items() if len(frame)}
+    return pd.concat(found, names=["train / test"]) if found else pd.DataFrame()
+
+
 def table1(groups: Mapping[str, Sequence[Record]]) -> pd.DataFrame:
     """Table 1: at each ratio a row for the paper and for each group and decoder, in %.
 
@@ -96,21 +94,17 @@ def table1(groups: Mapping[str, Sequence[Record]]) -> pd.DataFrame:
     for percent in ratios:
         rows[title(percent), "paper"] = {m: printed(percent, m) for m in METHODS}
         for name, of in compared.items():
-            group = of.get(percent)
-            for decoder in DECODERS if group else ():
-                rows[title(percent), f"{name}, {decoder}"] = {
-                    m: group.score(m, decoder=decoder).value
-                    for m in METHODS
-                    if group and m in group.tries
-                }
+            if group := of.get(percent):
+                there = [m for m in METHODS if m in group.tries]
+                for d in DECODERS:
+                    found = {m: group.score(m, decoder=d).value for m in there}
+                    rows[title(percent), f"{name}, {d}"] = found
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=list(METHODS))
     frame.index = pd.MultiIndex.from_tuples(rows, names=["train / test", "whose"])
-    return frame.assign(lowest=[_lowest(row) for _, row in frame.iterrows()])
-
-
-def _lowest(row: pd.Series) -> str:
-    there = row.dropna()
-    return str(there.idxmin()) if len(there) == len(row) else "not all run"
+    whole = frame.notna().all(axis="columns")
+    return frame.assign(lowest=frame[whole].idxmin(axis="columns")).fillna(
+        {"lowest": "not all run"}
+    )
 
 
 def cells(records: Sequence[Record], preset: str) -> pd.DataFrame:
@@ -129,26 +123,19 @@ def cells(records: Sequence[Record], preset: str) -> pd.DataFrame:
             row: dict[str, Any] = {"train / test": title(percent), "method": method}
             there = len(group.tries.get(method, ())) if group else 0
             if group and there:
-                row |= _cell(group, method, shared)
+                row |= columns({d: group.score(method, decoder=d) for d in DECODERS})
+                # The faces have one order: those that every ratio tests on are the last of each.
+                last = group.scores(method, "failure rate", "bin")[:, -shared:]
+                row["shared"] = float(last.mean())
             lacks = "" if there >= wanted else f"{there} of {wanted} tries" if there else "not run"
             rows.append(row | {"tries": there, "lacks": lacks})
-    columns = ["bin", "bin low", "bin high", "soft", "soft low", "soft high", "shared"]
+    numbers = [f"{d}{end}" for d in DECODERS for end in ("", " low", " high")] + ["shared"]
     frame = pd.DataFrame(rows).set_index(["train / test", "method"])
-    return frame.reindex(columns=[*columns, "tries", "lacks"]).astype(dict.fromkeys(columns, float))
+    return frame.reindex(columns=[*numbers, "tries", "lacks"]).astype(dict.fromkeys(numbers, float))
 
 
 def _tested(group: Comparison) -> int:
     return int(next(iter(group.tries.values()))[0].outcomes.bins.shape[1])
-
-
-def _cell(group: Comparison, method: str, shared: int) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for decoder in DECODERS:
-        score = group.score(method, decoder=decoder)
-        found |= {decoder: score.value, f"{decoder} low": score.low, f"{decoder} high": score.high}
-    # The faces have one order: those that every ratio tests on are the last ones of each.
-    last = group.scores(method, "failure rate", "bin")[:, -shared:]
-    return found | {"shared": float(last.mean())}
 
 
 def protocol(records: Sequence[Record]) -> pd.DataFrame:
@@ -173,50 +160,50 @@ def protocol(records: Sequence[Record]) -> pd.DataFrame:
 
 def rates(records: Sequence[Record]) -> Figure:
     """Failure rate against the ratio: a panel for each decoder, and one for the paper's numbers."""
-    fig = Figure(figsize=(WIDTH, 3.3), layout="constrained")
-    *ours, papers = fig.subplots(1, 3, sharey=True)
-    for ax, decoder in zip(ours, DECODERS, strict=True):
-        for method in METHODS:
-            _line(ax, records, method, decoder)
-        ax.set_title(DECODER_NAMES[decoder].replace(", ", ",\n"), fontsize="small")
-    ours[0].set_ylabel(AXES["failure rate"])
-    for method in METHODS:
-        values = [printed(percent, method) for percent in RATIOS]
-        edge = {"markeredgecolor": look(method)["color"], "markersize": 5}
-        papers.plot(list(RATIOS), values, **look(method), **DIAMOND | edge)
-    papers.set_title("the paper: full width,\npre-trained on ImageNet", fontsize="small")
-    for ax in (*ours, papers):
-        ax.set(xlim=(3, 97), xticks=list(RATIOS), xlabel="faces to train on (%)")
-    handles = [Line2D([], [], label=m, marker=MARKERS[m], **look(m)) for m in METHODS]
-    handles.append(Line2D([], [], color=GREY, marker="_", linestyle="", label="one try"))
-    handles.append(Line2D([], [], linestyle="", label="printed in the paper", **DIAMOND))
-    fig.suptitle(_about(records), fontsize="small")
-    fig.legend(handles=handles, loc="outside lower center", ncols=6, frameon=False)
+    rows = [
+        entry(group.score(m, decoder=d), percent, m, panel, each=each.mean(axis=1))
+        for d, panel in DECODER_NAMES.items()
+        for percent, group in by_ratio(records).items()
+        for m in METHODS
+        if m in group.tries
+        for each in [group.scores(m, "failure rate", d)]
+    ]
+    rows += [
+        entry(
+            Interval(value, value, value),
+            percent,
+            m,
+            "the paper: full width,\npre-trained on ImageNet",
+        )
+        for percent in RATIOS
+        for m in METHODS
+        for value in [printed(percent, m)]
+    ]
+    looks = {method: {**look(method), "marker": MARKERS[method]} for method in METHODS}
+    fig = _over_ratios(rows, looks, 3.3, records, AXES["failure rate"], step=1.2)
+    for line in fig.axes[-1].lines:
+        line.set(**plots.DIAMOND)
     return fig
 
 
-def _about(records: Sequence[Record]) -> str:
-    if not records:
-        return "no run yet"
-    e = records[0].experiment
-    tries = 1 + max(record.experiment.try_ for record in records)
-    return f"{data_name(e)}, preset {e.preset}, {'1 try' if tries == 1 else f'up to {tries} tries'}"
-
-
-def _line(ax: Axes, records: Sequence[Record], method: str, decoder: str) -> None:
-    """One method in one panel: means with intervals, joined, and each try."""
-    at, values = [], []
-    for percent, group in by_ratio(records).items():
-        if method not in group.tries:
-            continue
-        score, x = group.score(method, decoder=decoder), percent + BESIDE[method]
-        ax.plot([x, x], [score.low, score.high], **look(method) | {"linewidth": 1.2})
-        each = group.scores(method, "failure rate", decoder).mean(axis=1)
-        if len(each) > 1:
-            ax.plot([x] * len(each), each, "_", color=look(method)["color"], markersize=7)
-        at.append(x)
-        values.append(score.value)
-    ax.plot(at, values, marker=MARKERS[method], markersize=4.5, label=method, **look(method))
+def _over_ratios(
+    rows: plots.Rows,
+    looks: plots.Looks,
+    height: float,
+    records: Sequence[Record],
+    y: str,
+    **more: Any,
+) -> Figure:
+    fig = plots.intervals(rows, looks, height, y=y, up=True, **more)
+    for ax in fig.axes:
+        ax.set(xlim=(3, 97), xticks=list(RATIOS), xlabel="faces to train on (%)")
+    told = "no run yet"
+    if records:
+        e, tries = records[0].experiment, 1 + max(r.experiment.try_ for r in records)
+        many = "1 try" if tries == 1 else f"up to {tries} tries"
+        told = f"{data_name(e)}, preset {e.preset}, {many}"
+    fig.suptitle(told, fontsize="small")
+    return fig
 
 
 def differences(records: Sequence[Record]) -> pd.DataFrame:
@@ -225,39 +212,31 @@ def differences(records: Sequence[Record]) -> pd.DataFrame:
     Paired over faces, with the verdict on "DCNet is lower". "McNemar" counts the tries whose last
     epoch differs at p < 0.05; "paper" is the difference of the paper's numbers.
     """
-    found = {}
-    for percent, group in by_ratio(records).items():
-        frame = tables.against([r for own in group.tries.values() for r in own], OURS)
-        if len(frame):
-            beside = [printed(percent, OURS) - printed(percent, other) for other in frame.index]
-            on_aflw = data_name(group.about) == "AFLW"
-            found[title(percent)] = frame.assign(paper=beside if on_aflw else math.nan)
-    return pd.concat(found, names=["train / test"]) if found else pd.DataFrame()
+
+    def of(own: Sequence[Record]) -> pd.DataFrame:
+        frame = tables.against(own, OURS)
+        return frame.assign(paper=[_beside(own[0].experiment, other) for other in frame.index])
+
+    return each(records, of)
+
+
+def _beside(experiment: Experiment, other: str) -> float:
+    """DCNet's number in the paper minus another's; NaN beside other faces than the paper's."""
+    if data_name(experiment) != "AFLW":
+        return math.nan
+    return printed(ratio(experiment), OURS) - printed(ratio(experiment), other)
 
 
 def gaps(records: Sequence[Record]) -> Figure:
     """What `differences` says, drawn: a panel for each other method."""
-    fig = Figure(figsize=(WIDTH, 3.1), layout="constrained")
-    others = [m for m in METHODS if m != OURS]
-    for ax, other in zip(fig.subplots(1, len(others), sharey=True), others, strict=True):
-        ax.axhline(0, color=BLACK, linewidth=0.8)
-        for percent, group in by_ratio(records).items():
-            for decoder in DECODERS if {OURS, other} <= group.tries.keys() else ():
-                colour, marker, offset = LOOKS[decoder]
-                gap, x = group.difference(OURS, other, decoder=decoder), percent + 12 * offset
-                ax.plot([x, x], [gap.low, gap.high], color=colour, linewidth=1.6)
-                ax.plot(x, gap.value, marker, color=colour, markersize=4.5)
-            if data_name(group.about) == "AFLW":
-                beside = printed(percent, OURS) - printed(percent, other)
-                ax.plot(percent, beside, markersize=5, linestyle="", **DIAMOND)
-        ax.set(xlim=(3, 97), xticks=list(RATIOS), xlabel="faces to train on (%)")
-        ax.set_title(f"{OURS} minus {other}", fontsize="small")
-    fig.axes[0].set_ylabel("failure rate (points)\nDCNet is better below 0")
-    handles = [
-        Line2D([], [], color=colour, marker=marker, markersize=4.5, label=DECODER_NAMES[decoder])
-        for decoder, (colour, marker, _) in LOOKS.items()
+    rows = [
+        entry(found.get(d), percent, d, f"{OURS} minus {other}", printed=number)
+        for other in METHODS
+        if other != OURS
+        for percent, group in by_ratio(records).items()
+        for number in [_beside(group.about, other)]
+        for found in [group.gaps(OURS, other) if {OURS, other} <= group.tries.keys() else {}]
+        for d in DECODERS
     ]
-    handles.append(Line2D([], [], linestyle="", label="the paper's difference", **DIAMOND))
-    fig.suptitle(_about(records), fontsize="small")
-    fig.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
-    return fig
+    y = "failure rate (points)\nDCNet is better below 0"
+    return _over_ratios(rows, LOOKS, 3.1, records, y, step=4.0, zero=True)

@@ -10,7 +10,7 @@ from dclib.records.runs import Record
 from dclib.study.analysis.stats import DECODERS
 from dclib.study.figures import tables
 from dclib.study.figures.results import faces_of, in_order
-from dclib.study.figures.scarcity import by_ratio, title
+from dclib.study.figures.scarcity import by_ratio, each, title
 
 FIT = ("best fit", "second", "third", "worst fit")
 YAW = ("up to 15°", "15° to 30°", "30° to 45°", "beyond 45°")
@@ -63,17 +63,20 @@ def sliced(
         if faces is None or label not in faces.labels:
             return pd.DataFrame()
         kinds = kind(faces)
-        members = {name: kinds == k for k, name in enumerate(names) if (kinds == k).any()}
-        count = {name: int(own.sum()) for name, own in members.items()}
-        rows[title(percent), "faces"] = {(d, n): c for d in DECODERS for n, c in count.items()}
+        members = {
+            (decoder, name): kinds == k
+            for decoder in DECODERS
+            for k, name in enumerate(names)
+            if (kinds == k).any()
+        }
+        rows[title(percent), "faces"] = {column: int(m.sum()) for column, m in members.items()}
         for method in in_order(group.methods):
+            scores = {d: group.scores(method, "failure rate", d) for d in DECODERS}
             rows[title(percent), method] = {
-                (decoder, name): float(scores[:, own].mean())
-                for decoder in DECODERS
-                for scores in [group.scores(method, "failure rate", decoder)]
-                for name, own in members.items()
+                column: float(scores[column[0]][:, own].mean()) for column, own in members.items()
             }
-    columns = [(d, n) for d in DECODERS for n in names if any((d, n) in r for r in rows.values())]
+    there = {column for row in rows.values() for column in row}
+    columns = [(d, n) for d in DECODERS for n in names if (d, n) in there]
     return pd.DataFrame(
         [[row.get(column, np.nan) for column in columns] for row in rows.values()],
         index=pd.MultiIndex.from_tuples(rows, names=["train / test", "method"]),
@@ -84,8 +87,4 @@ def sliced(
 
 def related(records: Sequence[Record]) -> pd.DataFrame:
     """One row per ratio and method that trains them: accuracy of each related task, in %."""
-    found = {
-        title(percent): tables.related([r for own in group.tries.values() for r in own])
-        for percent, group in by_ratio(records).items()
-    }
-    return pd.concat(found, names=["train / test"]) if found else pd.DataFrame()
+    return each(records, tables.related)

@@ -6,12 +6,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dclib.study.analysis.stats import DECODERS
-from dclib.study.figures import GREY, VERMILION, WIDTH
+from dclib.study.analysis.stats import DECODERS, Interval
+from dclib.study.figures import GREY, VERMILION, plots
 from dclib.study.figures.results import DECODER_NAMES, in_order
 from dclib.study.verdicts.shift import METHOD
 
-LOOKS = {"by the paper's measure": (GREY, "o"), "without the shift": (VERMILION, "D")}
+LOOKS = {
+    "without the shift": {"color": VERMILION, "marker": "D"},
+    "by the paper's measure": {"color": GREY},
+}
 
 
 def figure(found: dict[str, Any]) -> Figure:
@@ -20,41 +23,32 @@ def figure(found: dict[str, Any]) -> Figure:
     Args:
         found: of `dclib.study.verdicts.shift`, as in all that follows.
     """
-    fig = Figure(figsize=(WIDTH, 3.2), layout="constrained")
-    panels = fig.subplots(1, len(DECODERS), sharey=True, sharex=True)
-    for ax, decoder in zip(panels, DECODERS, strict=True):
-        rows = found[decoder]
-        methods = in_order(list(rows["by the paper's measure"]))
-        for name, (colour, marker) in LOOKS.items():
-            for y, method in enumerate(methods):
-                value, low, high = rows[name][method]["rate"]
-                at = y + (0.12 if marker == "o" else -0.12)
-                ax.plot([low, high], [at, at], color=colour, linewidth=1.2)
-                label = name if y == 0 else None
-                ax.plot(value, at, marker, color=colour, markersize=4.5, label=label)
-        ax.set_yticks(range(len(methods)), methods)
-        ax.set_title(DECODER_NAMES[decoder])
-        ax.set_xlabel("landmark failure rate, last epoch (%)")
-    panels[0].invert_yaxis()
-    handles, labels = panels[0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
-    return fig
+    rows = [
+        plots.entry(Interval(*found[d][name][method]["rate"]), method, name, panel)
+        for d, panel in DECODER_NAMES.items()
+        for method in in_order(list(found[d]["by the paper's measure"]))
+        for name in LOOKS
+    ]
+    x = "landmark failure rate, last epoch (%)"
+    return plots.intervals(rows, LOOKS, 3.2, x=x, step=0.24, sharex=True)
 
 
 def table(found: dict[str, Any]) -> pd.DataFrame:
     """One row per other method: DCNet's failure rate minus its, in points, with and without."""
-    rows = {}
-    for method in in_order(list(found["bin"]["by the paper's measure"])):
-        if method != METHOD:
-            rows[method] = {
-                f"{name}, {decoder}{end}": value
-                for name in LOOKS
+    index = f"{METHOD} minus"
+    rows = [
+        {index: method}
+        | plots.columns(
+            {
+                f"{measure}, {decoder}": Interval(*found[decoder][measure][method]["gap"])
+                for measure in reversed(LOOKS)
                 for decoder in DECODERS
-                for end, value in zip(
-                    ("", " low", " high"), found[decoder][name][method]["gap"], strict=True
-                )
             }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(f"{METHOD} minus")
+        )
+        for method in in_order(list(found["bin"]["by the paper's measure"]))
+        if method != METHOD
+    ]
+    return plots.table(rows, index)
 
 
 def words(found: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 import torch
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dclib.block import CollaborativeBlock
@@ -67,24 +68,20 @@ def by_method(
     Args:
         methods: by default those of Fig. 3.
     """
-    rows = []
+    rows = {}
     for name in in_order(methods or FIG3[underlying]):
         net = on_meta(name, tasks, underlying, resolution, width)
         first = next(net.columns[0].children())
-        image = torch.empty(1, 3, resolution, resolution, device="meta")
         printed = paper.reported("params", method=name, underlying=underlying)["value"]
-        rows.append(
-            {
-                "method": name,
-                "columns": len(net.columns),
-                "maps of block 1": layers.shapes(first, image)[first][0],
-                "parameters (M)": count_parameters(net) / 1e6,
-                "between columns (M)": count_parameters(net.mixers) / 1e6,
-                "multiply-adds (M)": multiply_adds(net, resolution) / 1e6,
-                "paper: about (M)": printed.iloc[0] / 1e6 if len(printed) else math.nan,
-            }
-        )
-    frame = pd.DataFrame(rows).set_index("method")
+        rows[name] = {
+            "columns": len(net.columns),
+            "maps of block 1": layers.shapes(first, _image(net, resolution))[first][0],
+            "parameters (M)": count_parameters(net) / 1e6,
+            "between columns (M)": count_parameters(net.mixers) / 1e6,
+            "multiply-adds (M)": multiply_adds(net, resolution) / 1e6,
+            "paper: about (M)": printed.iloc[0] / 1e6 if len(printed) else math.nan,
+        }
+    frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
     return frame.dropna(axis="columns", how="all")  # the paper has no number for AlexNet
 
 
@@ -101,21 +98,40 @@ def on_meta(
         return build(method, tasks=tasks, underlying=on, resolution=resolution, width=width)
 
 
-def multiply_adds(net: Network, resolution: int = 112) -> float:
-    """Those of one image, in convolutions and fully connected layers."""
-    image = torch.empty(1, 3, resolution, resolution, device=layers.device(net))
+def multiply_adds(net: Network, resolution: int = 112, alone: bool = False) -> float:
+    """Those of one image, as PyTorch counts them.
+
+    Args:
+        net: on any device; on the meta device it costs nothing, as for `needed`.
+        resolution: of the image.
+        alone: only of layers that the logits of the first task depend on.
+    """
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        net.eval()(image)
-    return counter.get_total_flops() / 2
+        net.eval()(_image(net, resolution))
+    if not alone:
+        return counter.get_total_flops() / 2
+    by_layer, kept = counter.get_flop_counts(), set(_kept(net, resolution))
+    return sum(
+        sum(by_layer.get(f"{type(net).__name__}.{name}", {}).values()) / 2
+        for name, layer in net.named_modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear) and layer.weight in kept
+    )
 
 
 def needed(net: Network, resolution: int = 112) -> int:
     """How many parameters the first task's logits depend on: what must be kept to predict it alone.
 
-    A tensor of weights counts as a whole. On the meta device it costs nothing.
+    A tensor of weights counts as a whole.
     """
-    image = torch.zeros(1, 3, resolution, resolution, device=layers.device(net))
+    return sum(weight.numel() for weight in _kept(net, resolution))
+
+
+def _image(net: Network, resolution: int) -> Tensor:
+    return torch.zeros(1, 3, resolution, resolution, device=layers.device(net))
+
+
+def _kept(net: Network, resolution: int) -> list[nn.Parameter]:
     weights = [p for p in net.parameters() if p.requires_grad]
-    logits = net.eval()(image)[net.tasks[0].name]
-    found = torch.autograd.grad(logits.sum(), weights, allow_unused=True)
-    return sum(p.numel() for p, g in zip(weights, found, strict=True) if g is not None)
+    logits = net.eval()(_image(net, resolution))[net.tasks[0].name]
+    slopes = torch.autograd.grad(logits.sum(), weights, allow_unused=True)
+    return [weight for weight, slope in zip(weights, slopes, strict=True) if slope is not None]

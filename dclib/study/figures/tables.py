@@ -1,6 +1,6 @@
 """Section 4.2 in numbers: the tables beside Fig. 3, in % and points unless a column says else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,26 @@ from dclib import metrics
 from dclib.records.runs import Record
 from dclib.study import paper
 from dclib.study.analysis.comparison import Comparison
+from dclib.study.analysis.stats import DECODERS
+from dclib.study.figures.plots import columns
 from dclib.study.figures.results import data_name, in_order, printed_beside
+
+
+def by_method(
+    records: Sequence[Record],
+    row: Callable[[Comparison, str], Mapping[str, Any] | None],
+    index: str = "method",
+) -> pd.DataFrame:
+    """A table with a row per method, in the order of figures.
+
+    Args:
+        records: runs that can be compared.
+        row: what stands in the row of a method; None leaves it out.
+        index: what is written above the methods.
+    """
+    group = Comparison(records)
+    rows = {m: found for m in in_order(group.methods) if (found := row(group, m)) is not None}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index)
 
 
 def fig3(records: Sequence[Record]) -> pd.DataFrame:
@@ -19,29 +38,19 @@ def fig3(records: Sequence[Record]) -> pd.DataFrame:
     The mean error and the area under the error curve are those of the paper's decoder. The paper's
     number is left out where the runs are not on MTFL.
     """
-    group = Comparison(records)
-    rows = []
-    for method in in_order(group.methods):
+
+    def row(group: Comparison, method: str) -> dict[str, Any]:
         own = group.tries[method]
-        hard, soft = (group.score(method, decoder=decoder) for decoder in ("bin", "soft"))
-        errors = np.stack([r.outcomes.errors["bin"] for r in own])
-        rows.append(
-            {
-                "method": method,
-                "parameters (M)": own[0].environment["parameters"] / 1e6,
-                "tries": len(own),
-                "bin": hard.value,
-                "bin low": hard.low,
-                "bin high": hard.high,
-                "soft": soft.value,
-                "soft low": soft.low,
-                "soft high": soft.high,
-                "mean error": group.score(method, "mean error").value,
-                "AUC": 100 * metrics.auc(errors),
-                "paper": printed_beside(method, group.about),
-            }
-        )
-    return _frame(rows, "method")
+        return {
+            "parameters (M)": own[0].environment["parameters"] / 1e6,
+            "tries": len(own),
+            **columns({d: group.score(method, decoder=d) for d in DECODERS}),
+            "mean error": group.score(method, "mean error").value,
+            "AUC": 100 * metrics.auc(np.stack([r.outcomes.errors["bin"] for r in own])),
+            "paper": _number(printed_beside(method, group.about)),
+        }
+
+    return by_method(records, row)
 
 
 def against(records: Sequence[Record], method: str = "DCNet") -> pd.DataFrame:
@@ -50,36 +59,24 @@ def against(records: Sequence[Record], method: str = "DCNet") -> pd.DataFrame:
     Differences are failure rates, `method` minus the other: negative where `method` is better.
     The column "McNemar" counts the tries whose last epoch differs at p < 0.05.
     """
-    group = Comparison(records)
-    rows = []
-    for other in in_order(group.methods):
+
+    def row(group: Comparison, other: str) -> dict[str, Any] | None:
         if other == method or method not in group.tries:
-            continue
-        hard, soft = (
-            group.difference(method, other, decoder=decoder) for decoder in ("bin", "soft")
-        )
+            return None
         p_values = group.mcnemar(method, other)
-        one, two = (printed_beside(m, group.about) for m in (method, other))
-        rows.append(
-            {
-                f"{method} minus": other,
-                "bin": hard.value,
-                "bin low": hard.low,
-                "bin high": hard.high,
-                "soft": soft.value,
-                "soft low": soft.low,
-                "soft high": soft.high,
-                "McNemar": f"{sum(p < 0.05 for p in p_values)} of {len(p_values)}",
-                "paper": None if one is None or two is None else one - two,
-                "verdict": str(group.verdict(method, other)),
-            }
-        )
-    return _frame(rows, f"{method} minus")
+        one, two = (_number(printed_beside(m, group.about)) for m in (method, other))
+        return {
+            **columns(group.gaps(method, other)),
+            "McNemar": f"{sum(p < 0.05 for p in p_values)} of {len(p_values)}",
+            "paper": one - two,
+            "verdict": str(group.verdict(method, other)),
+        }
+
+    return by_method(records, row, f"{method} minus")
 
 
-def _frame(rows: list[dict[str, Any]], index: str) -> pd.DataFrame:
-    """Rows as a table; numbers that the paper does not print are NaN, not None."""
-    return pd.DataFrame(rows).astype({"paper": float}).set_index(index) if rows else pd.DataFrame()
+def _number(printed: float | None) -> float:
+    return np.nan if printed is None else printed
 
 
 def named(reference: Sequence[Record], records: Sequence[Record]) -> dict[str, Sequence[Record]]:
@@ -102,16 +99,15 @@ def side_by_side(groups: Mapping[str, Sequence[Record]]) -> pd.DataFrame:
     """
     compared = {name: Comparison(records) for name, records in groups.items() if records}
     methods = in_order([m for group in compared.values() for m in group.methods])
-    columns: dict[tuple[str, str], dict[str, float | None]] = {}
+    found: dict[tuple[str, str], dict[str, float | None]] = {}
     for name, group in compared.items():
-        if not columns:
-            printed = {m: paper.failure_rate(m, group.about.underlying) for m in methods}
-            columns["paper", "printed"] = printed
+        if not found:
+            on = group.about.underlying
+            found["paper", "printed"] = {m: paper.failure_rate(m, on) for m in methods}
         scores = {m: group.score(m) for m in methods if m in group.tries}
-        columns[name, "rate"] = {m: score.value for m, score in scores.items()}
-        columns[name, "low"] = {m: score.low for m, score in scores.items()}
-        columns[name, "high"] = {m: score.high for m, score in scores.items()}
-    return pd.DataFrame(columns, index=pd.Index(methods, name="method"), dtype=float)
+        for label, part in (("rate", "value"), ("low", "low"), ("high", "high")):
+            found[name, label] = {m: getattr(score, part) for m, score in scores.items()}
+    return pd.DataFrame(found, index=pd.Index(methods, name="method"), dtype=float)
 
 
 def printed(underlying: str = "resnet18") -> pd.DataFrame:
@@ -127,25 +123,20 @@ def printed(underlying: str = "resnet18") -> pd.DataFrame:
 
 def protocol(groups: Mapping[str, Sequence[Record]]) -> pd.DataFrame:
     """How the runs were made, beside what the paper says; empty where it says nothing."""
-
-    def said(condition: str) -> str:
-        return f"{paper.number('protocol', section='4.2', condition=condition):,.0f}"
-
-    columns = {
-        "paper": {
-            "test faces": said("test faces"),
-            "training faces": said("training faces"),
-            "epochs": said("epochs"),
-            "tries": said("tries"),
-            "averaged over the last": f"{said('averaged over the last')} epochs",
-            "width of the networks": "1",
-        }
+    said = {
+        name: f"{paper.number('protocol', section='4.2', condition=name):,.0f}"
+        for name in (
+            *("test faces", "training faces", "epochs", "tries"),
+            "averaged over the last",
+        )
     }
+    said["averaged over the last"] += " epochs"
+    found = {"paper": said | {"width of the networks": "1"}}
     for name, records in groups.items():
         if not records:
             continue
         e = Comparison(records).about
-        columns[name] = {
+        found[name] = {
             "data": e.dataset,
             "test faces": f"{records[0].outcomes.bins.shape[1]:,}",
             "training faces": f"{records[0].environment['trained_on']:,}",
@@ -158,21 +149,18 @@ def protocol(groups: Mapping[str, Sequence[Record]]) -> pd.DataFrame:
             "weighting": e.weighting,
             "pre-trained": str(e.pretrained or "no"),
         }
-    names = dict.fromkeys(name for column in reversed(columns.values()) for name in column)
-    return pd.DataFrame(columns, index=list(names)).fillna("–")
+    names = dict.fromkeys(name for column in reversed(found.values()) for name in column)
+    return pd.DataFrame(found, index=list(names)).fillna("–")
 
 
 def related(records: Sequence[Record]) -> pd.DataFrame:
     """One row per method that trains them: accuracy of each related task, over tries and epochs."""
-    group = Comparison(records)
-    rows = {
-        method: {
-            task: 100 * np.mean([r.outcomes.accuracy[task] for r in group.tries[method]])
-            for task in group.tries[method][0].outcomes.accuracy
-        }
-        for method in in_order(group.methods)
-    }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method").dropna(how="all")
+
+    def row(group: Comparison, method: str) -> dict[str, float]:
+        own = [r.outcomes.accuracy for r in group.tries[method]]
+        return {task: 100 * np.mean([each[task] for each in own]) for task in own[0]}
+
+    return by_method(records, row).dropna(how="all")
 
 
 def lean(records: Sequence[Record], landmarks: np.ndarray) -> pd.DataFrame:
@@ -185,14 +173,14 @@ def lean(records: Sequence[Record], landmarks: np.ndarray) -> pd.DataFrame:
     Args:
         landmarks: true points (N, L, 2) of the faces, in pixels of the network's input.
     """
-    group = Comparison(records)
     eyes = np.linalg.norm(landmarks[:, 0] - landmarks[:, 1], axis=-1)[:, None, None]
-    rows = {}
-    for method in in_order(group.methods):
+
+    def row(group: Comparison, method: str) -> dict[str, float]:
         gaps = [(r.outcomes.points("soft") - landmarks) / eyes for r in group.tries[method]]
         right, down = 100 * np.nanmedian(np.stack(gaps), axis=(0, 1, 2))
-        rows[method] = {"to the right": right, "down": down}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
+        return {"to the right": right, "down": down}
+
+    return by_method(records, row)
 
 
 def by_class(records: Sequence[Record], labels: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
@@ -203,18 +191,13 @@ def by_class(records: Sequence[Record], labels: np.ndarray, names: Sequence[str]
         labels: the true class of each of these faces (N,).
         names: of the classes.
     """
-    group = Comparison(records)
-    rows = {
-        method: {
-            f"{name} ({(labels == k).sum()})": group.scores(method, "failure rate", "bin")[
-                :, labels == k
-            ].mean()
-            for k, name in enumerate(names)
-            if (labels == k).any()
-        }
-        for method in in_order(group.methods)
-    }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
+    members = {name: labels == k for k, name in enumerate(names) if (labels == k).any()}
+
+    def row(group: Comparison, method: str) -> dict[str, float]:
+        scores = group.scores(method, "failure rate", "bin")
+        return {f"{n} ({own.sum()})": scores[:, own].mean() for n, own in members.items()}
+
+    return by_method(records, row)
 
 
 def selection(rows: pd.DataFrame, preset: str, underlying: str = "resnet18") -> pd.DataFrame:

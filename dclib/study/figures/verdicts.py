@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-import dclib.study.verdicts.numbers
 from dclib.records.runs import Record
 from dclib.study import verdicts
 from dclib.study.analysis import comparison
+from dclib.study.figures import plots
 from dclib.study.figures.words import listed
 from dclib.study.paper import Claim
 from dclib.study.verdicts import ORDER, Finding
+from dclib.study.verdicts import numbers as ledger
 from dclib.study.verdicts.checks import FAILS, HOLDS
 
 SECTIONS = {
@@ -40,33 +41,17 @@ def whose(claim: Claim) -> str:
 
 
 def claims(section: str | None = None, preset: str = comparison.REFERENCE) -> pd.DataFrame:
-    """One row per claim of a section: whose it is, the rule, what was measured, the verdict.
-
-    Args:
-        section: of the paper; all by default.
-        preset: whose runs judge them.
-    """
+    """One row per claim of a section: whose it is, the rule, what was measured, the verdict."""
     return table(verdicts.findings(section, preset))
 
 
 def table(found: Sequence[Finding], sections: Sequence[str] = tuple(SECTIONS)) -> pd.DataFrame:
     """The same of findings that are there already, of some sections."""
-    return pd.DataFrame(
-        [
-            {
-                "claim": stated(f.claim),
-                "whose": whose(f.claim),
-                "rule": f.rule,
-                "measured": f.measured,
-                "setting": f.setting,
-                "trend": f.trend,
-                "verdict": f.verdict,
-            }
-            for f in found
-            if f.claim.section in sections
-        ],
-        columns=["claim", "whose", "rule", "measured", "setting", "trend", "verdict"],
-    ).set_index("claim")
+    own = [f for f in found if f.claim.section in sections]
+    columns = {"claim": [stated(f.claim) for f in own], "whose": [whose(f.claim) for f in own]}
+    for name in ("rule", "measured", "setting", "trend", "verdict"):
+        columns[name] = [getattr(f, name) for f in own]
+    return pd.DataFrame(columns).set_index("claim")
 
 
 def main(found: Sequence[Finding]) -> pd.DataFrame:
@@ -74,37 +59,34 @@ def main(found: Sequence[Finding]) -> pd.DataFrame:
 
     Of several differences the one that decides, with the paper's decoder; `table` has all.
     """
-    return pd.DataFrame(
-        [
-            {
-                "claim": f"{stated(f.claim)} ({where(f.claim)})",
-                "here": f.brief[0] or f.measured,
-                "setting": f.setting or "–",
-                "each doubling": f.brief[2] or "–",
-                "verdict": f.verdict,
-                "among all": f.among_all,
-            }
-            for f in found
-            if f.claim.main
-        ]
-    ).set_index("claim")
+    rows = [
+        {
+            "claim": f"{stated(f.claim)} ({where(f.claim)})",
+            "here": f.brief[0] or f.measured,
+            "setting": f.setting or "–",
+            "each doubling": f.brief[2] or "–",
+            "verdict": f.verdict,
+            "among all": f.among_all,
+        }
+        for f in found
+        if f.claim.main
+    ]
+    return plots.table(rows, "claim")
 
 
 def sources(found: Sequence[Finding]) -> pd.DataFrame:
     """One row per plan: how many claims stand on it, its runs, the page, the command."""
-    rows: dict[str, dict[str, object]] = {}
+    plans: dict[str, list[Finding]] = {}
     for f in found:
-        if not f.plan:
-            continue
-        row = rows.setdefault(
-            f.plan, {"claims": 0, "runs": set(), "page": f.page, "command": f.command}
-        )
-        row["claims"] = int(str(row["claims"])) + 1
-        row["runs"] |= {r.id for r in f.records}  # type: ignore[operator]
-    for row in rows.values():
-        ids = sorted(row["runs"])  # type: ignore[call-overload]
-        row["runs"] = f"{len(ids)}: {' '.join(ids)}" if ids else "none yet"
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("plan")
+        if f.plan:
+            plans.setdefault(f.plan, []).append(f)
+    rows = []
+    for plan, own in plans.items():
+        ids = sorted({r.id for f in own for r in f.records})
+        runs = f"{len(ids)}: {' '.join(ids)}" if ids else "none yet"
+        row = {"plan": plan, "claims": len(own), "runs": runs}
+        rows.append(row | {"page": own[0].page, "command": own[0].command})
+    return plots.table(rows, "plan")
 
 
 def tally(found: Sequence[Finding]) -> pd.DataFrame:
@@ -154,7 +136,7 @@ def records(found: Sequence[Finding]) -> list[Record]:
 
 def numbers(preset: str = comparison.REFERENCE) -> pd.DataFrame:
     """One row per number that the paper prints, with ours; see `dclib.study.verdicts.numbers`."""
-    return dclib.study.verdicts.numbers.numbers(preset).set_index("section")
+    return ledger.numbers(preset).set_index("section")
 
 
 def shown(frame: pd.DataFrame) -> pd.DataFrame:
@@ -165,17 +147,17 @@ def shown(frame: pd.DataFrame) -> pd.DataFrame:
             return "–"
         return f"{x:,.0f}" if float(x).is_integer() else f"{x:,.4g}" if abs(x) < 1 else f"{x:,.2f}"
 
-    def spanned(row: "pd.Series[float]", name: str, start: str) -> str:
-        ends = [value(row[f"{start}low"]), value(row[f"{start}high"])]
-        return value(row[name]) + (f" ({' to '.join(ends)})" if ends[0] != "–" else "")
+    def spanned(name: str, *ends: str) -> list[str]:
+        rows = frame[[name, *ends]].map(value).itertuples(index=False)
+        return [x if low == "–" else f"{x} ({low} to {high})" for x, low, high in rows]
 
     return pd.DataFrame(
         {
             "number": frame["number"],
             "paper": [value(x) for x in frame["paper"]],
             "unit": frame["unit"],
-            "ours": [spanned(row, "ours", "") for _, row in frame.iterrows()],
-            "soft": [spanned(row, "soft", "soft ") for _, row in frame.iterrows()],
+            "ours": spanned("ours", "low", "high"),
+            "soft": spanned("soft", "soft low", "soft high"),
             "in the code": frame["in the code"],
             "how it compares": frame["how it compares"],
             "runs": [len(runs.split()) for runs in frame["runs"]],
@@ -186,13 +168,13 @@ def shown(frame: pd.DataFrame) -> pd.DataFrame:
 
 def compared(frame: pd.DataFrame) -> str:
     """How many of the printed numbers have one of ours beside them, in words."""
+    in_code = frame["in the code"]
+    same, other = (int((in_code == told).sum()) for told in (ledger.SAME, ledger.OTHER))
     ours = int(frame["ours"].notna().sum())
-    exact = int((frame["in the code"] == dclib.study.verdicts.numbers.SAME).sum())
-    other = int((frame["in the code"] == dclib.study.verdicts.numbers.OTHER).sum())
     parts = [
-        f"{exact} are the same in the code",
+        f"{same} are the same in the code",
         f"{other} {'is' if other == 1 else 'are'} not",
-        f"{ours - exact - other} stand beside a measured one",
+        f"{ours - same - other} stand beside a measured one",
         f"{len(frame) - ours} have none beside them, for the reason that is given",
     ]
     return f"Of {len(frame)} entries of the ledger, {listed(parts)}."
