@@ -44,6 +44,21 @@ def by_hand(errors, **more):
     return replace(fake_findings(faces=len(errors), missed=0), **changes, **more)
 
 
+@pytest.fixture
+def commit(monkeypatch, tmp_path):
+    """Makes cascades the committed ones."""
+    monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path))
+
+    def keep(made):
+        for r in made:
+            folder = tmp_path / "cascades" / r.id
+            folder.mkdir(parents=True)
+            records.save(folder, r.experiment, r.environment, r.history, r.mined, r.findings)
+        return made
+
+    return keep
+
+
 class TestComparison:
     def test_scores_worked_out_by_hand(self):
         own = [by_hand([0.05, 0.12, np.nan, 0.10]), by_hand([0.05, np.nan, np.nan, 0.20])]
@@ -112,26 +127,17 @@ class TestComparison:
             Cascades([fake_cascade(), fake_cascade()])
 
     @pytest.mark.usefixtures("places")
-    def test_reference_cascades_are_found_without_their_photos(self, monkeypatch, tmp_path):
-        monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path))
-        made = fake_cascades(SCALES, tries=1)
-        for r in made:
-            folder = tmp_path / "cascades" / r.id
-            folder.mkdir(parents=True)
-            records.save(folder, r.experiment, r.environment, r.history, r.mined, r.findings)
+    def test_reference_cascades_are_found_without_their_photos(self, commit):
+        made = commit(fake_cascades(SCALES, tries=1))
         assert [r.id for r in cascades.reference()] == [r.id for r in made]
         assert cascades.find("cpu")
         assert not cascades.find("paper")
         assert cascades.tried() == []
 
-    def test_cascades_with_other_settings_were_tried_before(self, monkeypatch, tmp_path):
-        monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path))
+    def test_cascades_with_other_settings_were_tried_before(self, commit):
         planned, other = fake_cascade("MTCNN"), fake_cascade("MTCNN")
         other = replace(other, experiment=replace(other.experiment, lr=(0.01, 0.01, 0.01)))
-        for r in (planned, other):
-            folder = tmp_path / "cascades" / r.id
-            folder.mkdir(parents=True)
-            records.save(folder, r.experiment, r.environment, r.history, r.mined, r.findings)
+        commit([planned, other])
         assert [r.id for r in cascades.reference()] == [planned.id]
         assert [r.id for r in cascades.tried()] == [other.id]
 
@@ -333,11 +339,8 @@ class TestTables:
         assert missed["verdict"] == "supported"
         failing = pair.loc[("failure rate, points", "missed faces fail")]
         assert failing["paper"] == pytest.approx(28.97 - 37.85)
-        assert set(frame.index) == {
-            "DC-MTCNN − MTCNNx",
-            "DC-MTCNN − MTCNN",
-            "MTCNNx − MTCNN",
-        }
+        pairs = [("DC-MTCNN", "MTCNNx"), ("DC-MTCNN", "MTCNN"), ("MTCNNx", "MTCNN")]
+        assert set(frame.index) == {f"{one} − {other}" for one, other in pairs}
 
     def test_faces_by_further_detections(self, group):
         frame = detection_tables.others(group, {}).loc["MTCNNx"].set_index("further detections")
@@ -349,9 +352,8 @@ class TestTables:
 
     def test_stages_and_precision(self, group):
         frame = detection_tables.by_stage(group, {})
-        assert frame.loc["DC-MTCNN", ["after P", "after R", "after O"]].tolist() == pytest.approx(
-            [99, 97, 94]
-        )
+        left = frame.loc["DC-MTCNN", ["after P", "after R", "after O"]]
+        assert left.tolist() == pytest.approx([99, 97, 94])
         assert frame["precision"].isna().all()
         made = fake_cascade()
         known = replace(made, findings=replace(made.findings, precision=0.8))
@@ -367,9 +369,7 @@ class TestTables:
     def test_pictures_of_every_try(self, group, detectors):
         frame = detection_tables.pictures(group, detectors)
         assert len(frame) == 3 * 2 + 1
-        assert frame[["faces", "found", "other detections"]].drop_duplicates().values.tolist() == [
-            [29, 1, 1]
-        ]
+        assert (frame[["faces", "found", "other detections"]] == [29, 1, 1]).all(axis=None)
 
     def test_minutes(self, group):
         assert detection_tables.minutes(group).loc["MTCNN", "all"] == 13
@@ -397,19 +397,13 @@ class TestTables:
             "photos": {"group": {"count": 1, "size": [1600, 1158]}},
             "faces": {"group": {"dclib": 29, "facenet-pytorch": 28, "mtcnn": 27}},
             "seconds": {
-                "group": {
-                    "dclib": [1.0, 2.0, 1.0],
-                    "facenet-pytorch": [3.0, 2.0, 2.0],
-                    "mtcnn": [9.0, 9.0, 9.0],
-                }
+                "group": {"dclib": [1.0, 2.0, 1.0], "facenet-pytorch": [3.0, 2.0, 2.0]}
+                | {"mtcnn": [9.0, 9.0, 9.0]}
             },
         }
         first, second = (row for _, row in detection_tables.speed(record).iterrows())
-        assert (first.name, first["beside"], first["first"]) == (
-            "group",
-            "facenet-pytorch",
-            "1600 × 1158",
-        )
+        assert (first.name, first["first"]) == ("group", "1600 × 1158")
+        assert first["beside"] == "facenet-pytorch"
         assert (first["our seconds"], first["its seconds"]) == (1, 2)
         assert (first["low"], first["times as fast"], first["high"]) == (1, 2, 3)
         assert (first["our faces"], first["its faces"]) == (29, 28)

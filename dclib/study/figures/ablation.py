@@ -1,7 +1,6 @@
 """Section 4.4: Fig. 6 and what belongs to it, drawn from evaluations of ablated networks."""
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -35,12 +34,11 @@ def fig6(ablations: Sequence[Ablation], beside: bool = False) -> Figure:
         beside: also write the paper's numbers, into the first map: where it is the same experiment.
     """
     first = ablations[0]
-    cells = [[effects(ablations, c, d) for c in CONTENTS] for d in DECODERS]
-    size = WIDTH, 0.66 * len(first.tasks) + 1.3
-    fig = maps(first, cells, "change of failure rate (%)", size)
-    titles = [f"{CONTENT_NAMES[c]}; {d}" for d in DECODERS for c in CONTENTS]
-    for ax, title in zip(fig.axes, titles, strict=False):
-        ax.set_title(title, fontsize="small")
+    cells = {
+        f"decoder: {d}": {CONTENT_NAMES[c]: effects(ablations, c, d) for c in CONTENTS}
+        for d in DECODERS
+    }
+    fig = maps(first, cells, "change of failure rate (%)", 0.66 * len(first.tasks) + 1.3)
     for (task, block), value in (printed() if beside else {}).items():
         t, ax = first.tasks.index(task), fig.axes[0]
         ax.texts[t * first.blocks + block - 1].set_y(t + 0.32)
@@ -51,9 +49,9 @@ def fig6(ablations: Sequence[Ablation], beside: bool = False) -> Figure:
 
 def maps(
     about: Ablation,
-    cells: Sequence[Sequence[Map]],
+    cells: Mapping[str, Mapping[str, Map]],
     label: str,
-    size: tuple[float, float],
+    height: float,
     digits: int = 1,
     letters: float = 7.0,
     harm: int = 1,
@@ -62,21 +60,26 @@ def maps(
 
     Args:
         about: whose tasks and blocks they have.
-        cells: the maps of each row.
+        cells: the maps of each row by their titles.
         label: of the scale.
-        size: of the figure, in inches.
-        digits: of the numbers.
-        letters: their size.
+        height: of the figure, in inches.
+        digits, letters: of the numbers, and their size.
         harm: 1 where a positive change is harm, which is orange, -1 where a negative one is.
     """
-    fig = Figure(figsize=size, layout="constrained")
-    grid = fig.subplots(len(cells), len(cells[0]), sharex=True, sharey=True, squeeze=False)
-    limit = max(abs(i.value) for row in cells for of in row for line in of for i in line) or 1.0
-    for ax, of in zip(grid.flat, chain.from_iterable(cells), strict=True):
+    titles = list(next(iter(cells.values())))
+    shown = [of for row in cells.values() for of in row.values()]
+    fig = Figure(figsize=(WIDTH, height), layout="constrained")
+    grid = fig.subplots(len(cells), len(titles), sharex=True, sharey=True, squeeze=False)
+    limit = max(abs(i.value) for of in shown for line in of for i in line) or 1.0
+    for ax, of in zip(grid.flat, shown, strict=True):
         values = [[harm * i.value for i in line] for line in of]
         texts = [[signed(i.value, digits) for i in line] for line in of]
         sure = [[not i.low <= 0 <= i.high for i in line] for line in of]
         plots.heat(ax, values, texts, limit, sure=sure, size=letters)
+    for ax, title in zip(grid[0], titles, strict=True):
+        ax.set_title(title, fontsize="small")
+    for ax, name in zip(grid[:, 0], cells, strict=True):
+        ax.set_ylabel(name, fontsize="small")
     grid[0, 0].set_xticks(np.arange(about.blocks) + 0.5, range(1, about.blocks + 1))
     grid[0, 0].set_yticks(np.arange(len(about.tasks)) + 0.5, about.tasks)
     fig.supxlabel("block, from input to output", fontsize="small")
@@ -94,14 +97,14 @@ def printed() -> dict[Cell, float]:
     return found
 
 
-def tries(ablations: Sequence[Ablation], decoder: str = "bin") -> Figure:
+def tries(ablations: Sequence[Ablation]) -> Figure:
     """The same changes with their intervals and every try: a panel for each task."""
     first = ablations[0]
     rows = [
-        plots.entry(cells[t][d], d + 1, content, task, each=[one[t, d] for one in each])
+        plots.entry(cells[t][d], content, d + 1, task, each=[one[t, d] for one in each])
         for content in LOOKS
-        for cells in [effects(ablations, content, decoder)]
-        for each in [[effects_of_one(a, content, decoder) for a in ablations]]
+        for cells in [effects(ablations, content)]
+        for each in [[effects_of_one(a, content) for a in ablations]]
         for t, task in enumerate(first.tasks)
         for d in range(first.blocks)
     ]
@@ -111,23 +114,21 @@ def tries(ablations: Sequence[Ablation], decoder: str = "bin") -> Figure:
     return fig
 
 
-def effects_of_one(ablation: Ablation, content: str, decoder: str) -> np.ndarray:
+def effects_of_one(ablation: Ablation, content: str) -> np.ndarray:
     """Relative change of the failure rate of one try, in %, of each cell (T, D)."""
-    before = ablation.intact[decoder].mean()
-    return np.asarray(100 * (ablation.failed[content][decoder].mean(axis=-1) / before - 1))
+    before = ablation.intact["bin"].mean()
+    return np.asarray(100 * (ablation.failed[content]["bin"].mean(axis=-1) / before - 1))
 
 
 def accuracy(ablations: Sequence[Ablation]) -> Figure:
     """What the same ablations do to the related tasks: change of each one's accuracy, in points."""
     first = ablations[0]
-    cells = [[accuracy_changes(ablations, n, c) for n in first.known] for c in CONTENTS]
-    size = WIDTH, 0.5 * len(first.tasks) + 1.5
-    fig = maps(first, cells, "loss of accuracy (points)", size, letters=5.5, harm=-1)
-    for ax, content in zip(fig.axes[:: len(first.known)], CONTENTS, strict=False):
-        ax.set_ylabel(CONTENT_NAMES[content], fontsize="small")
-    for ax, label in zip(fig.axes, first.known, strict=False):
-        ax.set_title(f"accuracy of {label}", fontsize="small")
-    return fig
+    cells = {
+        name: {f"accuracy of {n}": accuracy_changes(ablations, n, c) for n in first.known}
+        for c, name in CONTENT_NAMES.items()
+    }
+    height = 0.5 * len(first.tasks) + 1.5
+    return maps(first, cells, "loss of accuracy (points)", height, letters=5.5, harm=-1)
 
 
 # Tables
@@ -136,7 +137,7 @@ def accuracy(ablations: Sequence[Ablation]) -> Figure:
 def cells(ablations: Sequence[Ablation], content: str = "zeros") -> pd.DataFrame:
     """One row per task and block: relative change in %, by decoder with interval, and each try."""
     found = {decoder: effects(ablations, content, decoder) for decoder in DECODERS}
-    each = [effects_of_one(a, content, "bin") for a in ablations]
+    each = [effects_of_one(a, content) for a in ablations]
     return _by_cell(
         ablations[0],
         lambda t, d: (

@@ -22,7 +22,7 @@ from dclib.study.plans.section4 import STAND_IN
 from dclib.underlying import UNDERLYING
 
 Start = str | bool  # of the columns: False, or the name of the weights, as in `Experiment`
-Halves = Mapping[tuple[str, Start], Comparison]  # runs by underlying network and start
+Halves = Mapping[str, Comparison]  # runs by underlying network and start
 
 PLANS = ("fig3", "fig3-alexnet", "fig3-pretrained")
 RATES = {"resnet18": "rates", "alexnet": "rates-alexnet"}
@@ -31,17 +31,11 @@ CONTROLS = ("RN-Sx", "AN-Sx", "DCNet (related 0)")  # ours, not the paper's
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar of the paper's Fig. 3, or one that is added to it.
+    """A bar of the paper's Fig. 3, or one that is added to it."""
 
-    Attributes:
-        underlying: which half of the figure, "alexnet" or "resnet18".
-        start: what the columns start from: False, "imagenet" or the stand-in.
-        label: the method as figures name it.
-    """
-
-    underlying: str
-    start: Start
-    label: str
+    underlying: str  # which half of the figure, "alexnet" or "resnet18"
+    start: Start  # what the columns start from: False, "imagenet" or the stand-in
+    label: str  # the method as figures name it
 
     @property
     def method(self) -> str:
@@ -68,13 +62,11 @@ class Bar:
     @property
     def printed(self) -> float | str:
         """The failure rate that the paper prints, or why it does not."""
-        if self.number is not None:
-            return self.number
-        if self.ours:
+        if self.number is None and self.ours:
             return "not in the paper"
-        if METHODS[self.method].widened:
+        if self.number is None and METHODS[self.method].widened:
             return "not said"
-        return "no bar" if self.label == "TCDCN" else "only drawn"
+        return self.number or ("no bar" if self.label == "TCDCN" else "only drawn")
 
     @property
     def impossible(self) -> str:
@@ -87,7 +79,7 @@ class Bar:
 
     def runs(self, found: Halves) -> list[Record]:
         """The tries that there are."""
-        group = found.get((self.underlying, self.start))
+        group = found.get(self.section)
         return group.tries.get(self.label, []) if group else []
 
 
@@ -97,21 +89,17 @@ def bar(experiment: Experiment) -> Bar:
     return Bar(on if on in FIG3 else "alexnet", experiment.pretrained, experiment.label)
 
 
-def halves(records: Sequence[Record]) -> Halves:
-    """Runs of one preset by underlying network and start, each to be compared with its like."""
-    own: dict[tuple[str, Start], list[Record]] = {}
-    for record in records:
-        of = bar(record.experiment)
-        own.setdefault((of.underlying, of.start), []).append(record)
-    return {half: Comparison(runs) for half, runs in own.items()}
-
-
 def parts(records: Sequence[Record]) -> dict[str, list[Record]]:
     """Runs of one preset by underlying network and start, in words."""
     named: dict[str, list[Record]] = {}
     for record in records:
         named.setdefault(bar(record.experiment).section, []).append(record)
     return named
+
+
+def halves(records: Sequence[Record]) -> Halves:
+    """The same, each to be compared with its like."""
+    return {section: Comparison(own) for section, own in parts(records).items()}
 
 
 def bars(underlying: str, preset: str) -> list[Bar]:
@@ -157,15 +145,10 @@ def command(wanted: Bar, preset: str) -> str:
 
 
 def table(records: Sequence[Record], underlying: str, preset: str) -> pd.DataFrame:
-    """One row per bar: the paper's failure rate, ours with interval and tries, or why none.
+    """One row per bar of a half: the paper's failure rate, ours, or why there is none.
 
     In %; "rate", its interval and the mean error are those of the paper's decoder, "soft" is the
     failure rate under ours. The paper prints no mean error, it only draws them.
-
-    Args:
-        records: runs of any halves.
-        underlying: which half: "alexnet" or "resnet18".
-        preset: of the runs, and of those that are missing.
     """
     found = halves(records)
     rows = []
@@ -173,7 +156,7 @@ def table(records: Sequence[Record], underlying: str, preset: str) -> pd.DataFra
         entry = {"start": STARTS[one.start], "method": one.label, "paper": one.printed}
         own = one.runs(found)
         if own:
-            group = found[underlying, one.start]
+            group = found[one.section]
             rate, soft = (group.score(one.label, decoder=d) for d in ("bin", "soft"))
             entry |= {"rate": rate.value, "low": rate.low, "high": rate.high, "soft": soft.value}
             entry |= {"mean error": group.score(one.label, "mean error").value}
@@ -206,9 +189,6 @@ def figure(records: Sequence[Record]) -> Figure:
     """Fig. 3 as the paper arranges it: AlexNet left, ResNet18 right, mean errors at the bottom.
 
     A row per bar, in a section per start. A section without runs holds the paper's numbers alone.
-
-    Args:
-        records: runs of one preset and data set, of any halves.
     """
     found = halves(records)
     preset = records[0].experiment.preset if records else "cpu"
@@ -217,19 +197,19 @@ def figure(records: Sequence[Record]) -> Figure:
     for underlying in ("alexnet", "resnet18"):
         half = UNDERLYING[underlying].title
         labels = ticks[half] = []
-        for start, own in groupby(bars(underlying, preset), lambda one: one.start):
-            group = found.get((underlying, start))
+        for start, of in groupby(bars(underlying, preset), lambda one: one.start):
+            group = found.get(Bar(underlying, start, "").section)
             heading = STARTS[start] + ("" if group else ": not run here")
             for metric in AXES:
-                rows.append(plots.entry(None, len(labels), "bin", half, metric, note=heading))
+                rows.append(plots.entry(None, "bin", len(labels), half, metric, note=heading))
             labels.append("")
-            for one in own:
+            for one in of:
                 can_run = (group or not start) and not one.impossible
                 if one.number is None and not can_run:
                     continue
                 for metric in AXES:
                     where = len(labels), half, metric
-                    rows += marks(group, one.label, metric, *where, one.number)
+                    rows += marks(group, one.label, metric, one.number, *where)
                 labels.append(one.label)
     height = max(map(len, ticks.values()))
     layout: dict[str, Any] = {"sharex": "row", "sharey": False}

@@ -16,15 +16,11 @@ from dclib.study.figures import BLACK, GREY, plots
 from dclib.study.figures.results import in_order, look
 
 
-def ced(
-    groups: Mapping[str, Sequence[Record]], decoder: str = "bin", limit: float = 0.20
-) -> Figure:
+def ced(groups: Mapping[str, Sequence[Record]]) -> Figure:
     """Cumulative error distribution of each method, over its tries and last epochs.
 
     Args:
         groups: runs by the title of their panel; those without runs have none.
-        decoder: whose landmarks.
-        limit: the largest error shown, as a share of the interocular distance.
 
     Raises:
         ValueError: there is no run at all.
@@ -33,11 +29,11 @@ def ced(
     if not tries:
         raise ValueError("there is no run to be shown")
     errors = {
-        name: {m: np.stack([r.outcomes.errors[decoder] for r in each]) for m, each in own.items()}
+        name: {m: np.stack([r.outcomes.errors["bin"] for r in each]) for m, each in own.items()}
         for name, own in tries.items()
     }
     looks = {m: look(m) for m in in_order([m for own in tries.values() for m in own])}
-    return cumulative(errors, looks, limit, "faces with at most this error (%)")
+    return cumulative(errors, looks, 0.20, "faces with at most this error (%)")
 
 
 def cumulative(

@@ -16,46 +16,34 @@ HALVES = {"training": BLUE, "test": VERMILION}
 LINE = 0.12  # inches that a line of text below a picture takes
 
 
-def sheet(
-    faces: FaceSet,
-    count: int = 24,
-    columns: int = 8,
-    points: bool = True,
-    words: bool = True,
-    labels: Labels = MTFL_WORDS,
-) -> Figure:
-    """The first faces of a set, as the network sees them: the centred window.
+def sheet(faces: FaceSet, count: int, columns: int = 8, labels: Labels = MTFL_WORDS) -> Figure:
+    """The first faces of a set, as the network sees them, with their landmarks and labels.
 
     Args:
-        points: draw the landmarks.
-        words: write the labels below each picture, and angles in degrees.
         labels: the words of their values, such as `dclib.data.find(name).words()`.
 
     Raises:
         ValueError: there is no face to show.
     """
     count = min(count, len(faces))
-    if count < 1 or columns < 1:
-        raise ValueError(f"a sheet of {count} faces in {columns} columns shows nothing")
+    if count < 1:
+        raise ValueError(f"a sheet of {count} faces shows nothing")
     columns = min(columns, count)
     rows = -(-count // columns)
-    lines = len(_named(faces, labels)) if words else 0
-    width = WIDTH / columns
+    height = WIDTH / columns + len(_named(faces, labels)) * LINE + 0.08
     tight = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
-    fig = Figure(figsize=(WIDTH, rows * (width + lines * LINE + 0.08)), layout=tight)
+    fig = Figure(figsize=(WIDTH, rows * height), layout=tight)
     panels = fig.subplots(rows, columns, squeeze=False).flat
+    size = faces.resolution
     for face, ax in enumerate(panels):
         ax.set_axis_off()
         if face < count:
-            seen, at = window(faces, face)
-            size = faces.resolution
+            seen, points = window(faces, face)
             ax.imshow(seen, extent=(0, size, size, 0))
-            if points:
-                ax.plot(*at.T, "o", color=GREEN, markersize=2, markeredgecolor="white", mew=0.3)
+            ax.plot(*points.T, "o", color=GREEN, markersize=2, markeredgecolor="white", mew=0.3)
             ax.set(xlim=(0, size), ylim=(size, 0))
-            if words:
-                told = "\n".join(_words(faces, face, labels))
-                ax.text(0.5, -0.03, told, transform=ax.transAxes, ha="center", va="top", size=6)
+            told = "\n".join(_words(faces, face, labels))
+            ax.text(0.5, -0.03, told, transform=ax.transAxes, ha="center", va="top", size=6)
     return fig
 
 
@@ -118,16 +106,12 @@ def _shares(labels: np.ndarray, classes: int) -> np.ndarray:
     return 100 * counts / max(counts.sum(), 1)
 
 
-def scale_distribution(train: FaceSet, test: FaceSet, eyes: tuple[int, int] = (0, 1)) -> Figure:
-    """Inter-ocular distance as a share of the window's width, over the faces of both halves.
-
-    Args:
-        eyes: which two landmarks the distance is between.
-    """
+def scale_distribution(train: FaceSet, test: FaceSet) -> Figure:
+    """Inter-ocular distance as a share of the window's width, over the faces of both halves."""
     fig = Figure(figsize=(WIDTH, 2.6), layout="constrained")
     ax = fig.subplots()
     for half, faces in (("training", train), ("test", test)):
-        share = interocular_share(faces, eyes)
+        share = interocular_share(faces)
         middle = float(np.nanmedian(share))
         colour = HALVES[half]
         label = f"{half}: {len(faces):,} faces, median {middle:.3f}"
@@ -138,7 +122,7 @@ def scale_distribution(train: FaceSet, test: FaceSet, eyes: tuple[int, int] = (0
     return fig
 
 
-def interocular_share(faces: FaceSet, eyes: tuple[int, int] = (0, 1)) -> np.ndarray:
+def interocular_share(faces: FaceSet) -> np.ndarray:
     """Inter-ocular distance (N,) as a share of the window's width; NaN where an eye is missing."""
-    left, right = (faces.landmarks[:, eye].astype(float) for eye in eyes)
+    left, right = faces.landmarks[:, :2].astype(float).swapaxes(0, 1)
     return np.linalg.norm(right - left, axis=1) / faces.resolution

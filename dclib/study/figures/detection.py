@@ -85,7 +85,7 @@ def marks(group: Cascades, references: References) -> Figure:
     if not found:
         return not_run()
     rows = [
-        plots.entry(score(own, read), method, series, label, each=each, printed=number)
+        plots.entry(score(own, read), series, method, label, each=each, printed=number)
         for metric, (label, beside) in PANELS.items()
         for method, own in found.items()
         for number in [printed(method).get(metric) if own[0].faces == FACES else None]

@@ -216,9 +216,9 @@ def rates(group: Cascades, tried: Sequence[CascadeRecord]) -> pd.DataFrame:
     return table(rows, "cascade")
 
 
-def best(group: Cascades, methods: Sequence[str] = ("DC-MTCNN", "MTCNNx", "MTCNN")) -> Any:
-    """The record whose pictures are shown: the first try of the first of some methods."""
-    return next((group.tries[m][0] for m in methods if m in group.tries), None)
+def best(group: Cascades) -> CascadeRecord | None:
+    """The record whose pictures are shown: the first try of the method nearest to the paper's."""
+    return group.tries[group.methods[-1]][0] if group.tries else None
 
 
 def speed(record: Mapping[str, Any]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from dclib import data
 from dclib.network import count_parameters
 from dclib.records.runs import Record
 from dclib.study.analysis.comparison import Comparison
-from dclib.study.analysis.stats import DECODERS, Interval
+from dclib.study.analysis.stats import DECODERS, Interval, side
 from dclib.study.figures import GREY, plots, sizes
 from dclib.study.figures.results import DECODER_NAMES, in_order, look
 from dclib.study.figures.speed_tables import inference
@@ -112,21 +112,14 @@ def better(group: Comparison, frame: pd.DataFrame, method: str = "DCNet") -> lis
 
     Cost is multiply-adds; and parameters, of which up to 2 % more do not count, since widened
     networks cannot be matched exactly.
-
-    Args:
-        frame: of `table`.
     """
     own = frame.loc[method]
-    found = []
-    for other in frame.index:
-        cheap = frame.loc[other, ADDS] <= own[ADDS]
-        small = frame.loc[other, PARAMETERS] <= 1.02 * own[PARAMETERS]
-        sure = other != method and all(
-            group.difference(other, method, decoder=d).high < 0 for d in DECODERS
-        )
-        if cheap and small and sure:
-            found.append(other)
-    return found
+    cheap = (frame[ADDS] <= own[ADDS]) & (frame[PARAMETERS] <= 1.02 * own[PARAMETERS])
+    return [
+        other
+        for other in frame.index[cheap]
+        if other != method and side(group.gaps(other, method).values()) < 0
+    ]
 
 
 def figure(frame: pd.DataFrame) -> Figure:
@@ -136,7 +129,7 @@ def figure(frame: pd.DataFrame) -> Figure:
         frame: of `table`, as in all that follows.
     """
     rows = [
-        plots.entry(Interval(*ends), one[cost], str(method), COSTS[cost], d)
+        plots.entry(Interval(*ends), str(method), one[cost], COSTS[cost], d)
         for d, cost in product(DECODERS, COSTS)
         for method, one in frame.iterrows()
         for ends in [one[[f"gain {d}{end}" for end in ("", " low", " high")]]]
@@ -192,21 +185,18 @@ def words(group: Comparison, frame: pd.DataFrame) -> str:
 def deployment(frame: pd.DataFrame) -> str:
     """What a network must keep where only landmarks are wanted."""
     parts = []
-    for method, one in frame.iterrows():
-        shares = [
-            f"{100 * one[f'landmarks alone: {cost}'] / one[cost]:.1f} % of its {name}"
-            for cost, name in ((PARAMETERS, "parameters"), (ADDS, "multiply-adds"))
-        ]
-        if method in ("RNx", "ANx", "XS", "DCNet"):
-            parts.append(f"{method} must keep {' and '.join(shares)}")
+    for method, one in frame[frame.index.isin(["RNx", "ANx", "XS", "DCNet"])].iterrows():
+        small, cheap = (100 * one[f"landmarks alone: {c}"] / one[c] for c in (PARAMETERS, ADDS))
+        shares = f"{small:.1f} % of its parameters and {cheap:.1f} % of its multiply-adds"
+        parts.append(f"{method} must keep {shares}")
     return f"Where only landmarks are wanted, {listed(parts)}." if parts else ""
 
 
 def predicting(record: Mapping[str, Any]) -> str:
     """How long DCNet takes for an image, by setting, in the fastest way that was measured."""
-    frame = inference(dict(record))
-    parts = []
-    for name in dict.fromkeys(key[0] for key in frame.index):
-        rates = frame.loc[name]["images/s"]
-        parts.append(f"{1e3 / rates.max():.1f} ms at `{name}` ({rates.idxmax()})")
+    by_setting = inference(dict(record))["images/s"].groupby(level=0, sort=False)
+    parts = [
+        f"{1e3 / rates.max():.1f} ms at `{name}` ({rates.droplevel(0).idxmax()})"
+        for name, rates in by_setting
+    ]
     return f"On one core, DCNet takes for an image {listed(parts)}."

@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dclib.study.analysis.ablation import CONTENTS, effects
+from dclib.study.analysis.ablation import effects
 from dclib.study.analysis.known_truth import PREDICTIONS, SETS, Known
 from dclib.study.analysis.stats import DECODERS, Interval, Verdict, average
-from dclib.study.figures import BLUE, GREEN, GREY, ORANGE, WIDTH, plots
+from dclib.study.figures import BLUE, GREEN, GREY, ORANGE, plots
 from dclib.study.figures.ablation import CONTENT_NAMES, LOOKS
 from dclib.study.figures.ablation import maps as ablation_maps
 from dclib.study.figures.plots import columns, entry
@@ -33,7 +33,7 @@ def rates(known: Known) -> Figure:
     if not known.runs:
         return plots.nothing(NOT_RUN.format("train"))
     rows = [
-        entry(average(own), NAMES[name], method, f"decoder: {d}", each=own.mean(axis=1))
+        entry(average(own), method, NAMES[name], f"decoder: {d}", each=own.mean(axis=1))
         for d in DECODERS
         for name in SETS
         for method in COLOURS
@@ -52,17 +52,17 @@ def rates(known: Known) -> Figure:
     return fig
 
 
-def rows(known: Known, decoder: str = "bin") -> Figure:
+def rows(known: Known) -> Figure:
     """What each row of the ablation map does, against relatedness: a panel for each task."""
     if not known.ablations:
         return plots.nothing(NOT_RUN.format("ablate"))
     made = [
-        entry(average(harm), NAMES[name], content, task, each=harm.mean(axis=1))
+        entry(average(harm), content, NAMES[name], task, each=harm.mean(axis=1))
         for task in next(iter(known.ablations.values()))[0].tasks
         for name in SETS
         if name in known.ablations
         for content in LOOKS
-        for harm in [known.harm([task], name, decoder, content)]
+        for harm in [known.harm([task], name, "bin", content)]
     ]
     y = "added failures per block (points)"
     fig = plots.intervals(made, LOOKS, 3.2, x=ABOUT, y=y, up=True, step=0.28, zero=True)
@@ -71,20 +71,17 @@ def rows(known: Known, decoder: str = "bin") -> Figure:
     return fig
 
 
-def maps(known: Known, decoder: str = "bin") -> Figure:
+def maps(known: Known) -> Figure:
     """The whole ablation map of DCNet on each set, all on one scale."""
     there = [name for name in SETS if name in known.ablations]
     if not there:
         return plots.nothing(NOT_RUN.format("ablate"))
-    cells = [[effects(known.ablations[n], c, decoder) for n in there] for c in CONTENTS]
-    about, size = known.ablations[there[0]][0], (WIDTH, 4.2)
-    label = "change of failure rate (%)"
-    fig = ablation_maps(about, cells, label, size, digits=0, letters=5.5)
-    for ax, name in zip(fig.axes, there, strict=False):
-        ax.set_title(NAMES[name].replace("\n", " "), fontsize="small")
-    for ax, content in zip(fig.axes[:: len(there)], CONTENTS, strict=False):
-        ax.set_ylabel(CONTENT_NAMES[content], fontsize="small")
-    return fig
+    cells = {
+        name: {NAMES[n].replace("\n", " "): effects(known.ablations[n], c) for n in there}
+        for c, name in CONTENT_NAMES.items()
+    }
+    about, label = known.ablations[there[0]][0], "change of failure rate (%)"
+    return ablation_maps(about, cells, label, 4.2, digits=0, letters=5.5)
 
 
 def predictions(known: Known) -> pd.DataFrame:

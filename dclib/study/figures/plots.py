@@ -1,7 +1,9 @@
-"""The plots that pages share: intervals, curves and maps.
+"""The plots that pages share: intervals, curves and maps, and how tables show intervals.
 
-A page says what is drawn, row by row: where it stands (`at`), whose it is (`series`) and in which
-panel. So a new figure is a list of rows, how each series looks, and a call.
+A page says what is drawn, row by row: where it stands, whose it is (`series`), and in which of the
+panels (`panel` from left to right, `row` from top to bottom, in the order in which they come). So a
+new figure is a list of rows, the looks of each series, and a call. All plots take the height of the
+figure in inches, what stands along its axes (`x`, `y`), and more for `panels`.
 """
 
 import math
@@ -31,8 +33,8 @@ HARM = LinearSegmentedColormap.from_list("harm", [BLUE, "white", VERMILION], bad
 
 def entry(
     interval: Interval | None,
-    at: str | float,
     series: str,
+    at: str | float,
     panel: str = "",
     row: str = "",
     *,
@@ -45,8 +47,6 @@ def entry(
     Args:
         interval: the value; none where there is only a number of the paper, or a note.
         at: where it stands: names are evenly spaced, in their order.
-        series: whose it is.
-        panel, row: in which column and row of panels.
         each: the value of each try.
         printed: the paper's number.
         note: what stands in its place, such as "not run".
@@ -74,14 +74,10 @@ def intervals(
 
     Args:
         rows: of `entry`.
-        looks: of each series.
-        height: of the figure, in inches.
-        x, y: what the axes show.
         up: values go up, not to the right.
         step: how far series lie apart, so that they do not hide each other.
         zero: whether there is a line at the value zero.
         more: further entries of the legend.
-        layout: for `panels`.
     """
     if not rows:
         return nothing()
@@ -154,12 +150,8 @@ def curves(
     """A line for each series, in one or more panels.
 
     Args:
-        rows: a point of a line each: `x`, `y`, `series`, `panel`, `row` and, with dashes, `kind`.
-        looks: of each series.
-        height: of the figure, in inches.
-        x, y: what the axes show.
+        rows: a point of a line each, at `x` and `y`; with `dashes` also its `kind`.
         dashes: further looks of each kind; a series has a line for each.
-        layout: for `panels`.
     """
     fig, each = panels(pd.DataFrame(rows), height, x, y, **layout)
     kinds = dashes or {"": {}}
@@ -184,12 +176,9 @@ def panels(
     below: bool = False,
     **layout: Any,
 ) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
-    """A figure with a panel for what the columns `row` and `panel` of a frame say, and their rows.
+    """A figure with a panel for each `row` and `panel` of a frame, and the rows of each panel.
 
     Args:
-        frame: what is drawn.
-        height: of the figure, in inches.
-        x, y: what the axes show.
         wrap: how many panels stand side by side; all by default.
         below: what `panel` says stands below the panels, not above.
         layout: more for `matplotlib.figure.Figure.subplots`.
@@ -203,14 +192,14 @@ def panels(
     each = {}
     for ax, (row, column) in zip(grid.flat, product(rows, columns), strict=False):
         each[ax] = frame[(frame["row"] == row) & (frame["panel"] == column)]
-        if below:
+        if below and row == rows[-1]:
             ax.set_xlabel(column)
-        elif row == rows[0]:
+        elif not below and row == rows[0]:
             ax.set_title(column, fontsize="small")
     for ax in grid.flat[len(each) :]:
         ax.set_axis_off()
     fig.supxlabel(x, fontsize="medium")
-    fig.supylabel(y, fontsize="medium")
+    fig.supylabel(y, fontsize="medium", multialignment="center")
     return fig, list(each.items())
 
 
@@ -223,14 +212,14 @@ def heat(
         values: (R, C), NaN where there is none.
         texts: (R, C), what is written into each cell.
         limit: the value of the fullest colour.
-        sure: (R, C), which cells are written in black, the others in grey.
+        sure: (R, C), which cells are written in black; the others in grey, light on full colours.
         size: of the letters.
     """
     values = np.asarray(values, dtype=float)
     ax.pcolormesh(values, cmap=HARM, vmin=-limit, vmax=limit, edgecolors="white", linewidth=1.5)
     dark = np.broadcast_to(sure, values.shape)
     for (r, c), told in np.ndenumerate(np.asarray(texts, dtype=object)):
-        colour = BLACK if dark[r, c] else GREY
+        colour = BLACK if dark[r, c] else "#eeeeee" if abs(values[r, c]) > limit / 2 else GREY
         ax.text(c + 0.5, r + 0.5, told, color=colour, ha="center", va="center", fontsize=size)
     ax.set_ylim(len(values), 0)
     ax.tick_params(length=0)
@@ -257,7 +246,8 @@ def _handles(frame: pd.DataFrame, looks: Looks, mark: Mapping[str, Any]) -> list
 
 def key(fig: Figure, handles: Sequence[Any]) -> None:
     """The legend of a figure: below it, or above where the label of its axis is below."""
-    columns = len(handles) if len(handles) <= 3 else 4
+    letters = sum(18 + len(str(handle.get_label())) for handle in handles)
+    columns = math.ceil(len(handles) / math.ceil(letters / 150))  # so many fit a line
     place: Any = "outside upper center" if fig.get_supxlabel() else "outside lower center"
     fig.legend(handles=handles, loc=place, ncols=columns, frameon=False)
 

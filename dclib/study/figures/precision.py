@@ -68,7 +68,7 @@ def figure(records: Sequence[Record]) -> Figure:
         ValueError: no method was trained in both.
     """
     rows = [
-        plots.entry(gap, method, decoder)
+        plots.entry(gap, decoder, method)
         for method, gaps in differences(Comparison(pairs(records))).items()
         for decoder, gap in gaps.items()
     ]

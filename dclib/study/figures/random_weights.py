@@ -52,7 +52,7 @@ def fig5(draws: Sequence[Draw], preset: str) -> Figure:
             left.plot(value, highest * 1.05, **plots.PRINTED)
     alone = [draw.interval("bin") for draw in ordered]
     rows = [
-        plots.entry(one, at, "DCNet better" if one.value > 0 else "DCNet worse")
+        plots.entry(one, "DCNet better" if one.value > 0 else "DCNet worse", at)
         for at, one in enumerate(alone)
     ]
     plots.points(top, pd.DataFrame(rows), LOOKS, up=True)

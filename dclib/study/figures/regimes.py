@@ -58,11 +58,10 @@ def curves(regimes: Regimes) -> Figure:
         raise ValueError("there is no run to be shown")
     axes, methods = regimes.axes, in_order(regimes.methods)
     rows = [
-        plots.entry(regimes.rate(p, m, d), np.log2(getattr(p, axis)), m, axis, d, each=each)
+        plots.entry(regimes.rate(p, m, d), m, np.log2(getattr(p, axis)), axis, d, each=each)
         for d in DECODERS
         for axis, points in axes.items()
-        for p in points
-        for m in methods
+        for p, m in product(points, methods)
         if regimes.has(p, m)
         for each in [list(regimes.base_rates(m, d).values()) if p == regimes.base else []]
     ]
@@ -78,8 +77,8 @@ def curves(regimes: Regimes) -> Figure:
         ax.axvline(np.log2(getattr(regimes.base, axis)), **BASE)
         ax.set_xticks(np.log2(values), [f"{value:g}" for value in values])
         ax.set_xlim(np.log2(values[0]) - 0.4, np.log2(values[-1]) + 0.4)
-        name = f"{NAMES[axis]}\n(steps stay)" if axis == "train_faces" else NAMES[axis]
-        ax.set_xlabel(name if decoder == DECODERS[-1] else "")
+        if decoder == DECODERS[-1]:
+            ax.set_xlabel(NAMES[axis] + ("\n(steps stay)" if axis == "train_faces" else ""))
         ax.set_ylabel(f"failure rate (%)\n{DECODER_NAMES[decoder]}" if axis == shown[0] else "")
     return fig
 

@@ -83,11 +83,8 @@ def look(method: str) -> dict[str, Any]:
 def fig3(reference: Sequence[Record], records: Sequence[Record]) -> Figure:
     """Fig. 3: landmark failure rate and mean error of each method, with tries and intervals.
 
-    Args:
-        reference: the runs of the reference results.
-        records: the runs of this page; the same ones, or a second column of panels.
-
-    The paper's failure rates stand beside runs on MTFL only, never beside synthetic faces.
+    The runs of a page have a column of their own, where they are not those of the reference. The
+    paper's failure rates stand beside runs on MTFL only, never beside synthetic faces.
 
     Raises:
         ValueError: there is no run at all.
@@ -99,15 +96,7 @@ def fig3(reference: Sequence[Record], records: Sequence[Record]) -> Figure:
 
 
 def rates(records: Sequence[Record], also: Sequence[str] = ()) -> Figure:
-    """Failure rate and mean error of each method, as in Fig. 3, whatever network it stands for.
-
-    Args:
-        records: runs to be compared.
-        also: methods that have a row even without a run.
-
-    Raises:
-        ValueError: there is no run at all.
-    """
+    """The same of runs whatever network they stand for; methods in `also` need no run."""
     return _scores({"": records} if records else {}, also)
 
 
@@ -121,7 +110,7 @@ def _scores(groups: Mapping[str, Sequence[Record]], also: Sequence[str] = ()) ->
     for metric, (name, group), method in product(AXES, compared.items(), methods):
         panel, row = (metric, "") if alone else (f"{name}{about(group)}", metric)
         printed = printed_beside(method, group.about)
-        rows += marks(group, method, metric, method, panel, row, printed)
+        rows += marks(group, method, metric, printed, method, panel, row)
     height = (0.3 * len(methods) + 1.0) * len(compared) + 0.5
     fig = plots.intervals(rows, LOOKS, height, below=alone)
     for ax, (metric, _) in zip(fig.axes, product(AXES, compared), strict=True):
@@ -132,21 +121,21 @@ def _scores(groups: Mapping[str, Sequence[Record]], also: Sequence[str] = ()) ->
 
 
 def marks(
-    group: Comparison | None,
-    method: str,
-    metric: Metric,
-    at: str | float,
-    panel: str,
-    row: str,
-    printed: float | None,
+    group: Comparison | None, method: str, metric: Metric, printed: float | None, *where: Any
 ) -> list[dict[str, Any]]:
-    """Rows of `plots.intervals`: a method by both decoders, or that it was not run."""
+    """Rows of `plots.intervals`: a method by both decoders, or that it was not run.
+
+    Args:
+        group: the runs; none where all of them are missing.
+        printed: the paper's failure rate.
+        where: rows stand, and in which panel.
+    """
     beside = printed if metric == "failure rate" else None
     if group is None or method not in group.tries:
         note = "not run" if group else ""
-        return [plots.entry(None, at, "bin", panel, row, printed=beside, note=note)]
+        return [plots.entry(None, "bin", *where, printed=beside, note=note)]
     return [
-        plots.entry(score, at, decoder, panel, row, each=each.mean(axis=1), printed=beside)
+        plots.entry(score, decoder, *where, each=each.mean(axis=1), printed=beside)
         for decoder in DECODERS
         for score in [group.score(method, metric, decoder)]
         for each in [group.scores(method, metric, decoder)]
@@ -214,11 +203,9 @@ def fig4(
     """Fig. 4: predicted landmarks and labels of some faces, in the last epoch of a run.
 
     Args:
-        record: the run.
         chosen: which of the faces it was scored on.
-        faces: those faces, for the truth; the prediction alone where they are not here, or may
-            not be shown.
-        photos: also show the pictures of `faces`.
+        faces: those faces, for the truth; none where they are not here, or may not be shown.
+        photos: also show their pictures.
     """
     fig = Figure(figsize=(WIDTH, WIDTH / len(chosen) + 1.0), layout="constrained")
     panels = np.ravel(fig.subplots(1, len(chosen)))

@@ -21,12 +21,13 @@ from dclib.study.analysis.stats import DECODERS, Interval
 from dclib.study.figures import plots, tables
 from dclib.study.figures.plots import columns, entry
 from dclib.study.figures.results import AXES, DECODER_NAMES, LOOKS, data_name, in_order, look
+from dclib.study.figures.tables import OURS
 from dclib.study.plans import experiments
 from dclib.study.plans.presets import PRESETS
 from dclib.study.plans.section4 import RATIOS, SCARCE
 
 METHODS = tuple(in_order(SCARCE))
-OURS = "DCNet"
+PAPERS = "the paper: full width,\npre-trained on ImageNet"
 MARKERS = {"RN-S": "s", "RN": "^", "XS": "v", "DCNet": "o"}
 
 
@@ -161,7 +162,7 @@ def protocol(records: Sequence[Record]) -> pd.DataFrame:
 def rates(records: Sequence[Record]) -> Figure:
     """Failure rate against the ratio: a panel for each decoder, and one for the paper's numbers."""
     rows = [
-        entry(group.score(m, decoder=d), percent, m, panel, each=each.mean(axis=1))
+        entry(group.score(m, decoder=d), m, percent, panel, each=each.mean(axis=1))
         for d, panel in DECODER_NAMES.items()
         for percent, group in by_ratio(records).items()
         for m in METHODS
@@ -169,32 +170,21 @@ def rates(records: Sequence[Record]) -> Figure:
         for each in [group.scores(m, "failure rate", d)]
     ]
     rows += [
-        entry(
-            Interval(value, value, value),
-            percent,
-            m,
-            "the paper: full width,\npre-trained on ImageNet",
-        )
+        entry(Interval(*[printed(percent, m)] * 3), m, percent, PAPERS)
         for percent in RATIOS
         for m in METHODS
-        for value in [printed(percent, m)]
     ]
     looks = {method: {**look(method), "marker": MARKERS[method]} for method in METHODS}
-    fig = _over_ratios(rows, looks, 3.3, records, AXES["failure rate"], step=1.2)
+    fig = _over_ratios(records, rows, looks, y=AXES["failure rate"], step=1.2)
     for line in fig.axes[-1].lines:
         line.set(**plots.DIAMOND)
     return fig
 
 
 def _over_ratios(
-    rows: plots.Rows,
-    looks: plots.Looks,
-    height: float,
-    records: Sequence[Record],
-    y: str,
-    **more: Any,
+    records: Sequence[Record], rows: plots.Rows, looks: plots.Looks, **more: Any
 ) -> Figure:
-    fig = plots.intervals(rows, looks, height, y=y, up=True, **more)
+    fig = plots.intervals(rows, looks, 3.3, up=True, **more)
     for ax in fig.axes:
         ax.set(xlim=(3, 97), xticks=list(RATIOS), xlabel="faces to train on (%)")
     told = "no run yet"
@@ -214,7 +204,7 @@ def differences(records: Sequence[Record]) -> pd.DataFrame:
     """
 
     def of(own: Sequence[Record]) -> pd.DataFrame:
-        frame = tables.against(own, OURS)
+        frame = tables.against(own)
         return frame.assign(paper=[_beside(own[0].experiment, other) for other in frame.index])
 
     return each(records, of)
@@ -230,7 +220,7 @@ def _beside(experiment: Experiment, other: str) -> float:
 def gaps(records: Sequence[Record]) -> Figure:
     """What `differences` says, drawn: a panel for each other method."""
     rows = [
-        entry(found.get(d), percent, d, f"{OURS} minus {other}", printed=number)
+        entry(found.get(d), d, percent, f"{OURS} minus {other}", printed=number)
         for other in METHODS
         if other != OURS
         for percent, group in by_ratio(records).items()
@@ -239,4 +229,4 @@ def gaps(records: Sequence[Record]) -> Figure:
         for d in DECODERS
     ]
     y = "failure rate (points)\nDCNet is better below 0"
-    return _over_ratios(rows, LOOKS, 3.1, records, y, step=4.0, zero=True)
+    return _over_ratios(records, rows, LOOKS, y=y, step=4.0, zero=True)

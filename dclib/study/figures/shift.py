@@ -24,7 +24,7 @@ def figure(found: dict[str, Any]) -> Figure:
         found: of `dclib.study.verdicts.shift`, as in all that follows.
     """
     rows = [
-        plots.entry(Interval(*found[d][name][method]["rate"]), method, name, panel)
+        plots.entry(Interval(*found[d][name][method]["rate"]), name, method, panel)
         for d, panel in DECODER_NAMES.items()
         for method in in_order(list(found[d]["by the paper's measure"]))
         for name in LOOKS

@@ -14,6 +14,8 @@ from dclib.study.analysis.stats import DECODERS
 from dclib.study.figures.plots import columns
 from dclib.study.figures.results import data_name, in_order, printed_beside
 
+OURS = "DCNet"
+
 
 def by_method(
     records: Sequence[Record],
@@ -53,26 +55,26 @@ def fig3(records: Sequence[Record]) -> pd.DataFrame:
     return by_method(records, row)
 
 
-def against(records: Sequence[Record], method: str = "DCNet") -> pd.DataFrame:
-    """One row per other method: how much less often `method` fails, paired, and the verdict.
+def against(records: Sequence[Record]) -> pd.DataFrame:
+    """One row per other method: how much less often DCNet fails, paired, and the verdict.
 
-    Differences are failure rates, `method` minus the other: negative where `method` is better.
+    Differences are failure rates, DCNet minus the other: negative where DCNet is better.
     The column "McNemar" counts the tries whose last epoch differs at p < 0.05.
     """
 
     def row(group: Comparison, other: str) -> dict[str, Any] | None:
-        if other == method or method not in group.tries:
+        if other == OURS or OURS not in group.tries:
             return None
-        p_values = group.mcnemar(method, other)
-        one, two = (_number(printed_beside(m, group.about)) for m in (method, other))
+        p_values = group.mcnemar(OURS, other)
+        one, two = (_number(printed_beside(m, group.about)) for m in (OURS, other))
         return {
-            **columns(group.gaps(method, other)),
+            **columns(group.gaps(OURS, other)),
             "McNemar": f"{sum(p < 0.05 for p in p_values)} of {len(p_values)}",
             "paper": one - two,
-            "verdict": str(group.verdict(method, other)),
+            "verdict": str(group.verdict(OURS, other)),
         }
 
-    return by_method(records, row, f"{method} minus")
+    return by_method(records, row, f"{OURS} minus")
 
 
 def _number(printed: float | None) -> float:
