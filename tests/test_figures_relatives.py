@@ -381,8 +381,8 @@ def test_the_league_table_and_its_title():
 
 
 def test_the_league_table_of_the_quick_look_is_after_1280_steps():
-    committed = [r for r in runs.committed() if r.experiment in set(experiments("fig3", "cpu"))]
-    assert "after 1,280 training steps" in relatives.league_title(committed)
+    found = runs.find(experiments("fig3", "cpu"))
+    assert "after 1,280 training steps" in relatives.league_title(found)
 
 
 def test_the_page_tells_of_methods_that_exist_and_lists_those_it_does_not_know():
