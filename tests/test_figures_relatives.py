@@ -12,10 +12,10 @@ import pytest
 import torch
 from fake_records import fake_records
 from matplotlib.patches import Circle
-from test_figures_architecture import assert_legible, words
+from test_figures_architecture import assert_legible, network, words
 from torch import nn
 
-from dclib import CollaborativeBlock, build, count_parameters, mtfl_tasks, paths
+from dclib import CollaborativeBlock, count_parameters, mtfl_tasks, paths
 from dclib.methods import METHODS
 from dclib.network import Apart, Method, Network, per_task
 from dclib.records import runs
@@ -272,26 +272,20 @@ def test_lines_in_the_bar_follow_the_matrix():
 # Sizes
 
 
-def networks(method: str, width: float = 1.0) -> Network:
-    on = METHODS[method].underlying or "resnet18"
-    with torch.device("meta"):
-        return build(method, tasks=mtfl_tasks(112), underlying=on, width=width)
-
-
 def test_what_must_be_kept_for_the_main_task():
     column, head = 11_176_512, 512 * 816 + 816 + 2 * 816 + 816 * 1120 + 1120
     for method in ("RN-S", "RN", "RN-stop", "L2", "LAF"):
-        assert sizes.needed(networks(method)) == column + head
-    assert sizes.needed(networks("XS")) == 5 * column + head + 25_600
-    assert sizes.needed(networks("NDDR")) == 5 * column + head + 8_816_640 - 4 * (
+        assert sizes.needed(network(method)) == column + head
+    assert sizes.needed(network("XS")) == 5 * column + head + 25_600
+    assert sizes.needed(network("NDDR")) == 5 * column + head + 8_816_640 - 4 * (
         5 * 512 * 512 + 2 * 512
     )  # the other tasks' convolutions of the last depth are of no use to it
     last = 5 * 512 * 640 + 9 * 640**2 + 4 * 640 + (512 + 640) * 512 + 9 * 512**2 + 4 * 512
     earlier = 315_200 * 2 + 1_257_600 + 5_024_000
-    assert sizes.needed(networks("DCNet")) == 5 * column + head + earlier + last
+    assert sizes.needed(network("DCNet")) == 5 * column + head + earlier + last
     # its own column and the shared one, and a head on both
     wide = 1024 * 1072 + 1072 + 2 * 1072 + 1072 * 1120 + 1120
-    assert sizes.needed(networks("Private")) == 2 * column + wide
+    assert sizes.needed(network("Private")) == 2 * column + wide
 
 
 def test_relatives_in_one_table():
@@ -299,8 +293,7 @@ def test_relatives_in_one_table():
     frame = sizes.by_method(mtfl_tasks(64), resolution=64, width=0.125, methods=methods)
     assert list(frame.index) == ["RN", "TCDCN", "HF", "Sluice", "DCNet"]  # of the registry
     for name in methods:
-        on = METHODS[name].underlying or "resnet18"
-        net = build(name, tasks=mtfl_tasks(64), underlying=on, resolution=64, width=0.125)
+        net = network(name, width=0.125, resolution=64)
         assert 1e6 * frame.loc[name, "parameters (M)"] == pytest.approx(count_parameters(net))
 
 

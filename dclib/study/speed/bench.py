@@ -68,10 +68,7 @@ class Contender:
     Args:
         net: gives logits of the tasks in order, as a list or by name.
         work: the same for all that are compared.
-        how: what to do to the network, as `dclib.fast.choose` says; by default nothing.
-
-    Attributes:
-        forms: those that the network is computed in.
+        how: it is computed, as `dclib.fast.choose` says; by default as it is written.
     """
 
     def __init__(self, net: nn.Module, work: Work, how: Mapping[str, Any] = PLAIN) -> None:

@@ -35,13 +35,7 @@ HOW: dict[str, Any] = {
 
 
 class Trainer:
-    """One method, ready to train: a step of it is a step of its training run.
-
-    Args:
-        experiment: the run.
-        faces: of `batch`.
-        how: it is computed, as `dclib.fast.choose` says.
-    """
+    """One method, ready to train on faces of `batch`: its step is a step of its training run."""
 
     def __init__(
         self,
