@@ -13,23 +13,17 @@ from dclib.study.speed.bench import Setting
 TINY = Setting(0.125, 32, 4)
 
 
-def test_every_contender_learns_from_its_steps(tmp_path):
-    (tmp_path / "dcnet.py").write_text(rival_code.PUBLISHED)
-    found = bench.contenders(TINY, authors=tmp_path, libmtl=tmp_path / "not needed")
-    assert found.keys() - {"ours, bf16"} == {"plain", "ours", "authors"}
-    for contender in found.values():
-        before = [p.detach().clone() for p in contender.net.parameters()]
-        contender()
-        after = list(contender.net.parameters())
-        assert all(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
-
-
-def test_libmtl_stands_beside_cross_stitch_only(tmp_path):
+def test_every_contender_learns_from_its_steps_and_stands_beside_its_own_method(tmp_path):
     clone = rival_code.libmtl(tmp_path)
-    found = bench.contenders(TINY, "XS", authors=clone / "not needed", libmtl=clone)
-    assert found.keys() - {"ours, bf16"} == {"plain", "ours", "LibMTL"}
-    found["LibMTL"]()
-    assert "LibMTL" not in bench.contenders(TINY, "RN", libmtl=clone)
+    (clone / "dcnet.py").write_text(rival_code.PUBLISHED)
+    for method, theirs in (("DCNet", {"authors"}), ("XS", {"LibMTL"}), ("RN", set())):
+        found = bench.contenders(TINY, method, authors=clone, libmtl=clone)
+        assert found.keys() - {"ours, bf16"} == {"plain", "ours", *theirs}
+        for contender in found.values():
+            before = [p.detach().clone() for p in contender.net.parameters()]
+            contender()
+            after = list(contender.net.parameters())
+            assert all(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 def test_ours_is_computed_as_runs_are():
@@ -58,21 +52,21 @@ def test_a_step_in_ours_is_the_step_in_plain():
         assert torch.allclose(a, b, rtol=0, atol=1e-3)
 
 
-def test_work_has_as_many_tasks_as_asked():
-    names = [[task.name for task in bench.Work.of(TINY._replace(tasks=n)).tasks] for n in (1, 5, 7)]
-    assert names[0] == ["landmarks"]
-    assert names[1] == ["landmarks", "gender", "smile", "glasses", "profile"]
-    assert names[2] == [*names[1], "label 0", "label 1"]
-    work = bench.Work.of(TINY._replace(tasks=7))
-    assert [tuple(target.shape) for target in work.targets] == [(4, 5, 2), *[(4,)] * 6]
+@pytest.mark.parametrize("tasks", [1, 5, 7])
+def test_work_has_as_many_tasks_as_asked(tasks):
+    names = ["landmarks", "gender", "smile", "glasses", "profile", "label 0", "label 1"]
+    work = bench.Work.of(TINY._replace(tasks=tasks))
+    assert [task.name for task in work.tasks] == names[:tasks]
+    assert [tuple(target.shape) for target in work.targets] == [(4, 5, 2), *[(4,)] * (tasks - 1)]
 
 
 def test_ratios_by_hand():
     seconds = pd.DataFrame({0: [2.0, 1.0], 1: [3.0, 2.0]}, index=["plain", "ours"])
+    columns = ["least (ms)", "median (ms)", "ratio", "low", "high"]
     frame = bench.table(seconds)
-    assert frame.loc["ours", "least (ms)"] == 1000
-    assert frame.loc["ours", "ratio"] == 2
-    assert frame.loc["ours", ["paired, least", "paired, most"]].tolist() == [1.5, 2.0]
+    assert list(frame) == columns
+    assert frame.loc["ours"].tolist() == [1000, 1500, 2, 1.5, 2]
+    assert bench.table(seconds, "ours").loc["plain"].tolist() == [2000, 2500, 0.5, 0.5, 2 / 3]
 
 
 def test_measured_seconds_are_a_row_for_each_contender():

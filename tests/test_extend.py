@@ -8,15 +8,19 @@ import sys
 
 from dclib import paths
 
+WIRING = (
+    "columns_hear_of_those_that_they_are_said_to",
+    "heads_read_what_they_are_said_to",
+    "weights_between_columns_and_heads_are_whose_they_are_said_to_be",
+    "a_penalty_ties_what_it_is_said_to",
+    "stages_of_training_come_as_they_are_said_to",
+    "every_method_has_a_legible_picture",
+)
 TESTS = (  # those that go through the registries, as far as they need no second network
     "tests/test_ids.py::test_ids_of_plans_stay",
     "tests/test_house.py::test_imports_go_down_only",
     "tests/test_methods.py::test_the_example_of_the_book_is_a_method",
-    "tests/test_figures_relatives.py::test_only_the_collaborative_block_has_a_centre",
-    "tests/test_figures_relatives.py::test_methods_without_a_penalty_tie_nothing",
-    "tests/test_figures_relatives.py::test_stages_of_training",
-    "tests/test_figures_relatives.py::test_tasks_that_may_end_early",
-    "tests/test_figures_relatives.py::test_every_method_has_a_legible_picture[mean]",
+    *(f"tests/test_figures_relatives.py::test_{name}[mean]" for name in WIRING),
     "tests/test_paper.py",
 )
 CLAIM = (

@@ -7,7 +7,6 @@ import re
 import numpy as np
 import pytest
 from fake_records import fake_record
-from scipy.stats import linregress
 
 from dclib.study import figures, plans
 from dclib.study.figures import speed, speed_laws, speed_tables, speed_words
@@ -30,6 +29,7 @@ def grown(method, axis, values, seconds, kept):
     ]
 
 
+SHARES = {"convolution": (1.2, 0.6), "normalisation": (0.5, 0.2), "optimiser": (0.3, 0.05)}
 RECORD = {
     "preset": "cpu",
     "settings": {
@@ -60,15 +60,9 @@ RECORD = {
         layer("ours", "3×3, 512 → 512, 2 px", 10, 2e9, 1e9, 0.02, 0.03),
     ],
     "shares": [
-        {"setting": "full", "contender": contender, "kind": kind, "seconds": seconds}
-        for contender, kind, seconds in (
-            ("plain", "convolution", 1.2),
-            ("plain", "normalisation", 0.5),
-            ("plain", "optimiser", 0.3),
-            ("ours", "convolution", 0.6),
-            ("ours", "normalisation", 0.2),
-            ("ours", "optimiser", 0.05),
-        )
+        {"setting": "full", "contender": contender, "kind": kind, "seconds": both[k]}
+        for k, contender in enumerate(("plain", "ours"))
+        for kind, both in SHARES.items()
     ],
     "scaling": [
         *grown("RN", "width", [0.25, 0.5, 1], [0.01, 0.03, 0.08], [10**6, 2 * 10**6, 4 * 10**6]),
@@ -97,13 +91,13 @@ def theme():
     figures.theme()
 
 
-def without(part, **values):
-    """The record without the rows of a part that have these values."""
-    record = copy.deepcopy(RECORD)
-    record[part] = [
-        row for row in record[part] if any(row[name] != value for name, value in values.items())
-    ]
-    return record
+def with_steps(*more):
+    return RECORD | {"steps": [*RECORD["steps"], *more]}
+
+
+def without(part, key, value):
+    """The record without the rows of a part that have this value."""
+    return RECORD | {part: [row for row in RECORD[part] if row[key] != value]}
 
 
 def rows(ax):
@@ -121,284 +115,262 @@ def rows(ax):
     ]
 
 
-class TestRatios:
-    def test_rows_are_what_was_measured(self):
-        """Each row: its range, the rounds, the ratio of the least times."""
-        plain, libmtl = speed.ratios(RECORD).axes
-        assert rows(plain) == [
-            "full: width 1, 64 px, batch 32",
-            ("DCNet, authors' code", [[0.8, 2.0], [2.0, 0.8], [1.0]]),
-            ("DCNet, ours", [[1.6, 4.0], [4.0, 1.6], [2.0]]),
-            ("XS, ours", [[2.0, 2.0], [2.0, 2.0], [2.0]]),
-            "slim: width 0.25, 48 px, batch 64",
-            ("DCNet, ours", [[1.0, 4.0], [4.0, 1.0], [2.0]]),
-            ("DCNet, ours, bf16", [[4.0, 5.0], [5.0, 4.0], [4.0]]),
-        ]
-        assert rows(libmtl) == [
-            "full: width 1, 64 px, batch 32",
-            ("XS, plain", [[0.75, 0.75], [0.75, 0.75], [0.75]]),
-            ("XS, ours", [[1.5, 1.5], [1.5, 1.5], [1.5]]),
-        ]
-        assert plain.get_xlabel() == "times as fast as plain"
-        assert libmtl.get_xlabel() == "times as fast as LibMTL"
-        assert plain.get_xlim() == libmtl.get_xlim()
-
-    def test_what_is_missing_leaves_no_hole(self):
-        (plain,) = speed.ratios(without("steps", contender="LibMTL")).axes
-        full = speed.ratios(without("steps", contender="authors")).axes[0]
-        for ax, fewer in ((plain, 7), (full, 6)):
-            assert len(rows(ax)) == fewer
-            taken = {*ax.get_yticks(), *(text.xy[1] for text in ax.texts)}
-            assert taken == set(range(fewer))
-            assert ax.get_ylim() == (fewer - 0.5, -0.5)
-        assert not any("authors" in row[0] for row in rows(full))
-
-    def test_inference(self):
-        (ax,) = speed.ratios(RECORD, "inference").axes
-        assert rows(ax)[1:] == [
-            ("DCNet, folded", [[2.0, 2.0], [2.0, 2.0], [2.0]]),
-            ("DCNet, onnxruntime", [[4.0, 4.0], [4.0, 4.0], [4.0]]),
-        ]
-
-    def test_a_contender_nobody_knows_is_shown_by_its_name(self):
-        record = copy.deepcopy(RECORD)
-        record["inference"].append(step("slim", "DCNet", "newcomer", 0.1, 0.08))
-        assert rows(speed.ratios(record, "inference").axes[0])[-1][0] == "DCNet, newcomer"
+# Ratios
 
 
-class TestMethods:
-    def test_both_forms_and_their_ratio(self):
-        left, right, above = speed.methods(COST).axes
-        assert [t.get_text() for t in left.get_yticklabels()] == ["RN", "XS-single", "DCNet"]
-        drawn = {line.get_label(): line.get_xdata().tolist() for line in left.lines}
-        assert drawn["plain"] == pytest.approx([40, 500, 300])
-        assert drawn["ours"] == pytest.approx([32, 250, 240])
-        assert right.lines[1].get_xdata().tolist() == pytest.approx([1.25, 2, 1.25])
-        ends = np.multiply(left.get_xlim(), above.get_xlim())
-        assert ends.tolist() == pytest.approx([64_000, 64_000])  # images in so many ms
-
-    def test_older_records_have_plain_steps_only(self):
-        older = copy.deepcopy(COST)
-        for own in older["methods"].values():
-            del own["ours"], own["forms"]
-        left, right, _ = speed.methods(older).axes
-        assert left.lines[0].get_xdata().tolist() == pytest.approx([40, 500, 300])
-        assert np.isnan(left.lines[1].get_xdata()).all()
-        assert np.isnan(right.lines[1].get_xdata()).all()
-        assert "dclib cost --preset cpu" in speed_words.methods(older)
-
-    def test_table_and_words(self):
-        frame = speed_tables.every_method(COST)
-        assert frame.loc["XS-single", "images/s, ours"] == pytest.approx(64 / 0.25)
-        assert frame.loc["RN", "images/s, plain"] == pytest.approx(1600)
-        assert frame["forms"].tolist() == ["fast", "stacked", "stacked"]
-        told = speed_words.methods(COST)
-        assert "XS-single most, 2.00 times" in told
-        assert "A step of DCNet costs 7.5 times one of RN" in told
+def test_rows_of_ratios_are_what_was_measured():
+    """Each row: its range, the rounds, the ratio of the least times."""
+    plain, libmtl = speed.ratios(RECORD).axes
+    assert rows(plain) == [
+        "full: width 1, 64 px, batch 32",
+        ("DCNet, authors' code", [[0.8, 2.0], [2.0, 0.8], [1.0]]),
+        ("DCNet, ours", [[1.6, 4.0], [4.0, 1.6], [2.0]]),
+        ("XS, ours", [[2.0, 2.0], [2.0, 2.0], [2.0]]),
+        "slim: width 0.25, 48 px, batch 64",
+        ("DCNet, ours", [[1.0, 4.0], [4.0, 1.0], [2.0]]),
+        ("DCNet, ours, bf16", [[4.0, 5.0], [5.0, 4.0], [4.0]]),
+    ]
+    assert rows(libmtl) == [
+        "full: width 1, 64 px, batch 32",
+        ("XS, plain", [[0.75, 0.75], [0.75, 0.75], [0.75]]),
+        ("XS, ours", [[1.5, 1.5], [1.5, 1.5], [1.5]]),
+    ]
+    assert plain.get_xlabel() == "times as fast as plain"
+    assert libmtl.get_xlabel() == "times as fast as LibMTL"
+    assert plain.get_xlim() == libmtl.get_xlim()
 
 
-class TestRoofline:
-    def test_marks_roof_and_whole_steps(self):
-        (ax,) = speed_laws.roofline(RECORD).axes
-        plain, ours = (collection for collection in ax.collections)
-        # 4 GFLOP in 80 and 50 ms, 2 GFLOP in 80 and 20 ms
-        np.testing.assert_allclose(plain.get_offsets(), [[100, 50], [2, 25]])
-        np.testing.assert_allclose(ours.get_offsets(), [[100, 80], [2, 100]])
-        # of 20 x 80 + 10 x 80 ms, and of 20 x 50 + 10 x 20 ms
-        for marks, shares in ((plain, [2 / 3, 1 / 3]), (ours, [5 / 6, 1 / 6])):
-            span = speed_laws.LARGEST - speed_laws.SMALLEST
-            expected = [speed_laws.SMALLEST + span * share for share in shares]
-            np.testing.assert_allclose(marks.get_sizes(), expected)
-        roof, *others = ax.lines
-        x, y = roof.get_data()
-        assert y.tolist() == pytest.approx([min(100, 10 * at) for at in x])
-        assert x[1] == 10  # 1e11 / 1e10
-        pairs = {line.get_xdata()[0]: sorted(line.get_ydata()) for line in others[:2]}
-        assert pairs == {100: [50, 80], 2: [25, 100]}
-        # 20 x 4 + 10 x 2 GFLOP a step, of 2 and of 1 s
-        assert [line.get_ydata()[0] for line in others[2:]] == [50, 100]
-
-    def test_rates_by_hand(self):
-        frame = speed_tables.rates(RECORD)
-        assert list(frame.index) == [("full", c) for c in ("plain", "ours", "authors")]
-        assert frame["GFLOP a step"].tolist() == [100, 100, 100]
-        assert frame["share (%)"].tolist() == pytest.approx([50, 100, 50])
-        assert frame.loc[("full", "ours"), "step (ms)"] == 1000
-        assert "50 % at `full`" in speed_words.near(RECORD)
-        libraries = {"PyTorch's BLAS": 1e11, "oneDNN": 2.345e11}
-        compared = RECORD | {"limits": RECORD["limits"] | {"libraries": libraries}}
-        told = speed_words.near(compared)
-        assert "PyTorch's BLAS 100 and oneDNN 234" in told
-        assert "of our step's time 29 % at `full` is no convolution" in told
-
-    def test_bf16_is_compared_with_its_own_products(self):
-        record = copy.deepcopy(RECORD)
-        record["steps"].append(step("full", "DCNet", "ours, bf16", 0.5, 0.6))
-        row = speed_tables.rates(record).loc[("full", "ours, bf16")]
-        assert row["matrix products"] == 400
-        assert row["share (%)"] == pytest.approx(50)
+def test_what_is_missing_leaves_no_hole():
+    (plain,) = speed.ratios(without("steps", "contender", "LibMTL")).axes
+    full = speed.ratios(without("steps", "contender", "authors")).axes[0]
+    for ax, fewer in ((plain, 7), (full, 6)):
+        assert len(rows(ax)) == fewer
+        taken = {*ax.get_yticks(), *(text.xy[1] for text in ax.texts)}
+        assert taken == set(range(fewer))
+        assert ax.get_ylim() == (fewer - 0.5, -0.5)
+    assert not any("authors" in row[0] for row in rows(full))
 
 
-class TestShares:
-    def test_bars_are_percent_of_the_plain_step(self):
-        (ax,) = speed.shares(RECORD).axes
-        bars = [
-            (bar.get_y() + 0.4, bar.get_x(), bar.get_width(), bar.get_height())
-            for bar in ax.patches
-        ]
-        expected = [
-            *((1, 0, 60, 0.8), (1, 60, 25, 0.8), (1, 85, 15, 0.8)),
-            *((2, 0, 30, 0.8), (2, 30, 10, 0.8), (2, 40, 2.5, 0.8)),
-        ]
-        np.testing.assert_allclose(bars, expected)
-        numbers = [text.get_text() for text in ax.texts]
-        assert numbers == ["full: width 1, 64 px, batch 32", "60", "25", "15", "30", "10"]
-        assert [t.get_text() for t in ax.get_yticklabels()] == ["plain", "ours"]
-
-    def test_table_is_of_each_step_itself(self):
-        frame = speed_tables.shares(RECORD)
-        assert list(frame.index) == ["convolution", "normalisation", "optimiser"]
-        assert frame["full", "plain"].tolist() == pytest.approx([60, 25, 15])
-        assert frame.sum().tolist() == pytest.approx([100, 100])
-        assert "60 % at `full` of a plain step's time, and 71 % at `full`" in speed_words.spent(
-            RECORD
-        )
+def test_ratios_of_inference_and_of_a_contender_nobody_knows():
+    newcomer = step("slim", "DCNet", "newcomer", 0.1, 0.08)
+    record = RECORD | {"inference": [*RECORD["inference"], newcomer]}
+    (ax,) = speed.ratios(record, "inference").axes
+    assert rows(ax)[1:] == [
+        ("DCNet, folded", [[2.0, 2.0], [2.0, 2.0], [2.0]]),
+        ("DCNet, onnxruntime", [[4.0, 4.0], [4.0, 4.0], [4.0]]),
+        ("DCNet, newcomer", [[2.0, 2.0], [2.0, 2.0], [2.0]]),
+    ]
+    frame = speed_tables.inference(RECORD)
+    assert frame["images/s"].tolist() == pytest.approx([400, 800, 1600])
+    told = speed_words.predicting(RECORD)
+    assert "1,600 images a second at `slim` (onnxruntime, 4.00 times" in told
 
 
-class TestGrowth:
-    @pytest.mark.parametrize(
-        ("quantity", "unit"), [("seconds", lambda row: min(row) * 1e3), ("kept", lambda k: k / 1e6)]
+def test_table_and_words_of_steps():
+    frame = speed_tables.steps(RECORD)
+    assert len(frame) == len(RECORD["steps"])
+    row = frame.loc[("slim", "DCNet", "ours, bf16")]
+    assert row[["least (ms)", "median (ms)"]].tolist() == pytest.approx([100, 130])
+    assert row[["ratio", "low", "high"]].tolist() == pytest.approx([4, 4, 5])
+    stacked = step("slim", "XS", "ours", 0.1, 0.2) | {"forms": "stacked"}
+    record = with_steps(step("slim", "XS", "plain", 0.3, 0.3), stacked)
+    assert speed_words.steps(record).splitlines()[2:] == [
+        "- ours at `full`, in fast forms: DCNet 2.00 (1.60 to 4.00) and XS 2.00 (2.00 to 2.00)",
+        "- ours at `slim`, in fast and stacked forms: DCNet 2.00 (1.00 to 4.00) and"
+        " XS 3.00 (1.50 to 3.00)",
+        "- the authors' DCNet: 1.00 (0.80 to 2.00) at `full`",
+        "- LibMTL's Cross-Stitch: 1.33 (1.33 to 1.33) at `full`",
+    ]
+    assert doctest.testmod(speed_words).failed == 0
+
+
+def test_bf16_beside_fp32():
+    frame = speed_tables.halves(RECORD)
+    assert list(frame.index) == [("slim", "DCNet")]
+    assert frame.iloc[0].tolist() == pytest.approx([200, 100, 2, 1.25, 4])
+    assert "DCNet 2.00 (1.25 to 4.00) at `slim`" in speed_words.half(RECORD)
+    assert "alone: 4.0" in speed_words.half(RECORD)
+    record = without("steps", "contender", "ours, bf16")
+    record["limits"] = {"gemm": {"fp32": 1e11}, "copy": 1e10}
+    assert speed_tables.halves(record).empty
+    assert "no instructions" in speed_words.half(record)
+
+
+# All methods
+
+
+def test_both_forms_of_every_method_and_their_ratio():
+    left, right, above = speed.methods(COST).axes
+    assert [t.get_text() for t in left.get_yticklabels()] == ["RN", "XS-single", "DCNet"]
+    drawn = {line.get_label(): line.get_xdata().tolist() for line in left.lines}
+    assert drawn["plain"] == pytest.approx([40, 500, 300])
+    assert drawn["ours"] == pytest.approx([32, 250, 240])
+    assert right.lines[1].get_xdata().tolist() == pytest.approx([1.25, 2, 1.25])
+    ends = np.multiply(left.get_xlim(), above.get_xlim())
+    assert ends.tolist() == pytest.approx([64_000, 64_000])  # images in so many ms
+    frame = speed_tables.every_method(COST)
+    assert frame.loc["XS-single", "images/s, ours"] == pytest.approx(64 / 0.25)
+    assert frame.loc["RN", "images/s, plain"] == pytest.approx(1600)
+    assert frame["forms"].tolist() == ["fast", "stacked", "stacked"]
+    told = speed_words.methods(COST)
+    assert "XS-single most, 2.00 times" in told
+    assert "A step of DCNet costs 7.5 times one of RN" in told
+
+
+def test_older_records_have_plain_steps_only():
+    older = copy.deepcopy(COST)
+    for own in older["methods"].values():
+        del own["ours"], own["forms"]
+    left, right, _ = speed.methods(older).axes
+    assert left.lines[0].get_xdata().tolist() == pytest.approx([40, 500, 300])
+    assert np.isnan(left.lines[1].get_xdata()).all()
+    assert np.isnan(right.lines[1].get_xdata()).all()
+    assert "dclib cost --preset cpu" in speed_words.methods(older)
+
+
+# Under the roof
+
+
+def test_marks_roof_and_whole_steps():
+    (ax,) = speed_laws.roofline(RECORD).axes
+    plain, ours = ax.collections
+    # 4 GFLOP in 80 and 50 ms, 2 GFLOP in 80 and 20 ms
+    np.testing.assert_allclose(plain.get_offsets(), [[100, 50], [2, 25]])
+    np.testing.assert_allclose(ours.get_offsets(), [[100, 80], [2, 100]])
+    # of 20 x 80 + 10 x 80 ms, and of 20 x 50 + 10 x 20 ms
+    for marks, shares in ((plain, [2 / 3, 1 / 3]), (ours, [5 / 6, 1 / 6])):
+        span = speed_laws.LARGEST - speed_laws.SMALLEST
+        expected = [speed_laws.SMALLEST + span * share for share in shares]
+        np.testing.assert_allclose(marks.get_sizes(), expected)
+    roof, *others = ax.lines
+    x, y = roof.get_data()
+    assert y.tolist() == pytest.approx([min(100, 10 * at) for at in x])
+    assert x[1] == 10  # 1e11 / 1e10
+    pairs = {line.get_xdata()[0]: sorted(line.get_ydata()) for line in others[:2]}
+    assert pairs == {100: [50, 80], 2: [25, 100]}
+    # 20 x 4 + 10 x 2 GFLOP a step, of 2 and of 1 s
+    assert [line.get_ydata()[0] for line in others[2:]] == [50, 100]
+
+
+def test_rates_by_hand():
+    """What is computed in bf16 is compared with its own products."""
+    frame = speed_tables.rates(with_steps(step("full", "DCNet", "ours, bf16", 0.5, 0.6)))
+    contenders = ("plain", "ours", "authors", "ours, bf16")
+    assert list(frame.index) == [("full", c) for c in contenders]
+    assert frame["GFLOP a step"].tolist() == [100] * 4
+    assert frame["step (ms)"].tolist() == [2000, 1000, 2000, 500]
+    assert frame["matrix products"].tolist() == [100, 100, 100, 400]
+    assert frame["share (%)"].tolist() == pytest.approx([50, 100, 50, 50])
+    assert "50 % at `full`" in speed_words.near(RECORD)
+    libraries = {"PyTorch's BLAS": 1e11, "oneDNN": 2.345e11}
+    told = speed_words.near(RECORD | {"limits": RECORD["limits"] | {"libraries": libraries}})
+    assert "PyTorch's BLAS 100 and oneDNN 234" in told
+    assert "of our step's time 29 % at `full` is no convolution" in told
+
+
+def test_shares_are_percent_of_the_plain_step_in_bars_and_of_each_step_in_the_table():
+    (ax,) = speed.shares(RECORD).axes
+    bars = [
+        (bar.get_y() + 0.4, bar.get_x(), bar.get_width(), bar.get_height()) for bar in ax.patches
+    ]
+    expected = [
+        *((1, 0, 60, 0.8), (1, 60, 25, 0.8), (1, 85, 15, 0.8)),
+        *((2, 0, 30, 0.8), (2, 30, 10, 0.8), (2, 40, 2.5, 0.8)),
+    ]
+    np.testing.assert_allclose(bars, expected)
+    numbers = [text.get_text() for text in ax.texts]
+    assert numbers == ["full: width 1, 64 px, batch 32", "60", "25", "15", "30", "10"]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["plain", "ours"]
+    frame = speed_tables.shares(RECORD)
+    assert list(frame.index) == list(SHARES)
+    assert frame["full", "plain"].tolist() == pytest.approx([60, 25, 15])
+    assert frame.sum().tolist() == pytest.approx([100, 100])
+    told = speed_words.spent(RECORD)
+    assert "60 % at `full` of a plain step's time, and 71 % at `full`" in told
+
+
+# Growth
+
+
+@pytest.mark.parametrize(
+    ("quantity", "unit"), [("seconds", lambda row: min(row) * 1e3), ("kept", lambda k: k / 1e6)]
+)
+def test_points_lines_and_exponents(quantity, unit):
+    """Beside NumPy's fit of a polynomial, which is not what the code uses."""
+    first, *others = speed_laws.growth(RECORD, quantity).axes
+    visible = [ax.get_xlabel() for ax in (first, *others) if ax.axison]
+    assert visible == ["width of the network", "tasks", "images in a batch"]
+    handles, labels = first.get_legend_handles_labels()
+    assert [label.split(":")[0] for label in labels] == ["DCNet", "RN"]
+    lines = [line for line in first.lines if line.get_marker() == "None"]
+    for points, line, label in zip(handles, lines, labels, strict=True):
+        method = label.split(":")[0]
+        own = [r for r in RECORD["scaling"] if (r["method"], r["axis"]) == (method, "width")]
+        values, measured = [r["value"] for r in own], [unit(r[quantity]) for r in own]
+        assert points.get_xdata().tolist() == values
+        assert points.get_ydata().tolist() == pytest.approx(measured)
+        power, covariance = np.polyfit(np.log(values), np.log(measured), 1, cov=True)
+        shown = re.fullmatch(rf"{method}: (\S+) ± (\S+)", label)
+        assert float(shown[1]) == pytest.approx(power[0], abs=0.0051)
+        assert float(shown[2]) == pytest.approx(covariance[0, 0] ** 0.5, abs=0.0051)
+        np.testing.assert_allclose(line.get_ydata(), np.exp(np.polyval(power, np.log(values))))
+
+
+def test_two_points_have_no_error_and_one_has_no_exponent():
+    axes = {ax.get_xlabel(): ax for ax in speed_laws.growth(RECORD).axes}
+    several, one = (
+        axes[words].get_legend_handles_labels()[1] for words in ("images in a batch", "tasks")
     )
-    def test_points_lines_and_exponents(self, quantity, unit):
-        """Beside scipy's regression, which is not what the code uses."""
-        ax = speed_laws.growth(RECORD, quantity).axes[0]
-        handles, labels = ax.get_legend_handles_labels()
-        assert [label.split(":")[0] for label in labels] == ["DCNet", "RN"]
-        lines = [line for line in ax.lines if line.get_marker() == "None"]
-        for points, line, label in zip(handles, lines, labels, strict=True):
-            method = label.split(":")[0]
-            own = [r for r in RECORD["scaling"] if (r["method"], r["axis"]) == (method, "width")]
-            values, measured = [r["value"] for r in own], [unit(r[quantity]) for r in own]
-            assert points.get_xdata().tolist() == values
-            assert points.get_ydata().tolist() == pytest.approx(measured)
-            fit = linregress(np.log(values), np.log(measured))
-            shown = re.fullmatch(rf"{method}: (\S+) ± (\S+)", label)
-            assert float(shown[1]) == pytest.approx(fit.slope, abs=0.0051)
-            assert float(shown[2]) == pytest.approx(fit.stderr, abs=0.0051)
-            on_line = np.exp(fit.intercept + fit.slope * np.log(values))
-            np.testing.assert_allclose(line.get_ydata(), on_line)
-
-    def test_two_points_have_no_error_and_one_has_no_exponent(self):
-        axes = {ax.get_xlabel(): ax for ax in speed_laws.growth(RECORD).axes}
-        labels = {
-            words: axes[words].get_legend_handles_labels()[1]
-            for words in ("images in a batch", "tasks")
-        }
-        assert labels == {"images in a batch": ["RN: 0.50"], "tasks": ["RN"]}  # 4 times, twice
-        frame = speed_tables.exponents(RECORD)
-        assert [axis for axis, _ in frame.index] == ["width", "width", "batch", "tasks"]
-        assert frame["range"].tolist() == ["0.25 to 1", "0.25 to 1", "8 to 32", "5 to 5"]
-        assert frame.loc[("batch", "RN"), "kept"] == pytest.approx(1)
-        assert np.isnan(frame.loc[("batch", "RN"), "time ±"])
-        assert np.isnan(frame.loc[("tasks", "RN"), "time"])
-
-    def test_panels_are_those_of_the_record(self):
-        visible = [ax.get_xlabel() for ax in speed_laws.growth(RECORD).axes if ax.axison]
-        assert visible == ["width of the network", "tasks", "images in a batch"]
-
-    def test_what_arithmetic_predicts(self):
-        powers = speed_tables.predicted(RECORD)
-        assert powers["batch", "RN"] == pytest.approx(1)
-        for method in ("RN", "DCNet"):
-            assert 1.7 < powers["width", method] < 2
-        assert np.isnan(powers["tasks", "RN"])
-
-    def test_words_double(self):
-        record = without("scaling", method="DCNet")
-        told = speed_words.growth(record, "RN")
-        assert "- images in a batch: 2.0 times the arithmetic, 1.4 times the time" in told
+    assert (several, one) == (["RN: 0.50"], ["RN"])  # 4 times, twice
+    frame = speed_tables.exponents(RECORD)
+    assert [axis for axis, _ in frame.index] == ["width", "width", "batch", "tasks"]
+    assert frame["range"].tolist() == ["0.25 to 1", "0.25 to 1", "8 to 32", "5 to 5"]
+    assert frame.loc[("batch", "RN"), "kept"] == pytest.approx(1)
+    assert np.isnan(frame.loc[("batch", "RN"), "time ±"])
+    assert np.isnan(frame.loc[("tasks", "RN"), "time"])
+    told = speed_words.growth(RECORD, "RN")
+    assert "- images in a batch: 2.0 times the arithmetic, 1.4 times the time" in told
 
 
-class TestTables:
-    def test_steps(self):
-        frame = speed_tables.steps(RECORD)
-        row = frame.loc[("slim", "DCNet", "ours, bf16")]
-        assert row[["least (ms)", "median (ms)"]].tolist() == pytest.approx([100, 130])
-        assert row[["ratio", "low", "high"]].tolist() == pytest.approx([4, 4, 5])
-        assert len(frame) == len(RECORD["steps"])
-
-    def test_inference(self):
-        frame = speed_tables.inference(RECORD)
-        assert frame["images/s"].tolist() == pytest.approx([400, 800, 1600])
-        assert "1,600 images a second at `slim` (onnxruntime, 4.00 times" in speed_words.predicting(
-            RECORD
-        )
-
-    def test_bf16_beside_fp32(self):
-        frame = speed_tables.halves(RECORD)
-        assert list(frame.index) == [("slim", "DCNet")]
-        assert frame.iloc[0].tolist() == pytest.approx([200, 100, 2, 1.25, 4])
-        assert "DCNet 2.00 (1.25 to 4.00) at `slim`" in speed_words.half(RECORD)
-        assert "alone: 4.0" in speed_words.half(RECORD)
-
-    def test_a_processor_without_bf16(self):
-        record = without("steps", contender="ours, bf16")
-        record["limits"] = {"gemm": {"fp32": 1e11}, "copy": 1e10}
-        assert speed_tables.halves(record).empty
-        assert "no instructions" in speed_words.half(record)
-
-    def test_memory(self):
-        frame = speed_tables.memory(RECORD)
-        assert frame.loc[("full", "DCNet")].tolist() == pytest.approx([84, 900, 700])
-
-    def test_words_of_steps(self):
-        record = copy.deepcopy(RECORD)
-        record["steps"].append(step("slim", "XS", "plain", 0.3, 0.3))
-        record["steps"].append(step("slim", "XS", "ours", 0.1, 0.2) | {"forms": "stacked"})
-        assert speed_words.steps(record).splitlines()[2:] == [
-            "- ours at `full`, in fast forms: DCNet 2.00 (1.60 to 4.00) and XS 2.00 (2.00 to 2.00)",
-            "- ours at `slim`, in fast and stacked forms: DCNet 2.00 (1.00 to 4.00) and"
-            " XS 3.00 (1.50 to 3.00)",
-            "- the authors' DCNet: 1.00 (0.80 to 2.00) at `full`",
-            "- LibMTL's Cross-Stitch: 1.33 (1.33 to 1.33) at `full`",
-        ]
-        assert doctest.testmod(speed_words).failed == 0
+def test_what_arithmetic_predicts():
+    powers = speed_tables.predicted(RECORD)
+    assert powers["batch", "RN"] == pytest.approx(1)
+    for method in ("RN", "DCNet"):
+        assert 1.7 < powers["width", method] < 2
+    assert np.isnan(powers["tasks", "RN"])
 
 
-class TestRerun:
-    @pytest.fixture
-    def records(self):
-        made = [
-            fake_record("DCNet", try_=0),
-            fake_record("DCNet", try_=1),
-            fake_record("RN"),
-            fake_record("XS", try_=2),
-        ]
-        for record, (seconds, threads) in zip(
-            made, [(3600, 1), (1800, 2), (360, 1), (720, 1)], strict=True
-        ):
-            record.environment.update(seconds=seconds, threads=threads)
-        return made
+def test_memory():
+    frame = speed_tables.memory(RECORD)
+    assert frame.loc[("full", "DCNet")].tolist() == pytest.approx([84, 900, 700])
 
-    def test_a_run_of_two_figures_counts_once_in_all(self, records):
-        both, again, rn, _ = (record.experiment for record in records)
-        not_run = fake_record("RNx").experiment
-        wanted = {"one": [both, again, rn, not_run], "two": [both, both], "none": [not_run]}
-        frame = speed_tables.rerun(records, wanted)
-        assert list(frame.index) == ["one", "two", "all"]
-        assert frame["runs"].tolist() == [3, 1, 4]
-        assert frame["core-hours"].tolist() == pytest.approx([2.1, 1, 2.3])
-        assert frame["median minutes"].tolist() == pytest.approx([60, 60, 36])
 
-    def test_by_method(self, records):
-        frame = speed_tables.rerun_by_method(records)
-        assert list(frame.index) == ["RN", "XS", "DCNet"]
-        assert frame["core-hours"].tolist() == pytest.approx([0.1, 0.2, 2])
-        assert frame["runs"].tolist() == [1, 1, 2]
+# What runs took
 
-    def test_figures_that_wait_for_learning_rates_are_left_out(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path))
-        found = speed_tables.planned("cpu")
-        assert "fig3" not in found
-        assert found["rates"] == plans.experiments("rates", "cpu")
-        assert found.keys() < plans.FIGURES.keys()
+
+def test_hours_of_runs_where_one_of_two_figures_counts_once_in_all():
+    made = [("DCNet", 0, 3600, 1), ("DCNet", 1, 1800, 2), ("RN", 0, 360, 1), ("XS", 2, 720, 1)]
+    records = []
+    for method, try_, seconds, threads in made:
+        records.append(fake_record(method, try_=try_))
+        records[-1].environment.update(seconds=seconds, threads=threads)
+    both, again, rn, _ = (record.experiment for record in records)
+    not_run = fake_record("RNx").experiment
+    wanted = {"one": [both, again, rn, not_run], "two": [both, both], "none": [not_run]}
+    frame = speed_tables.rerun(records, wanted)
+    assert list(frame.index) == ["one", "two", "all"]
+    assert frame["runs"].tolist() == [3, 1, 4]
+    assert frame["core-hours"].tolist() == pytest.approx([2.1, 1, 2.3])
+    assert frame["median minutes"].tolist() == pytest.approx([60, 60, 36])
+    frame = speed_tables.rerun_by_method(records)
+    assert list(frame.index) == ["RN", "XS", "DCNet"]
+    assert frame["core-hours"].tolist() == pytest.approx([0.1, 0.2, 2])
+    assert frame["runs"].tolist() == [1, 1, 2]
+
+
+def test_figures_that_wait_for_learning_rates_are_left_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path))
+    found = speed_tables.planned("cpu")
+    assert "fig3" not in found
+    assert found["rates"] == plans.experiments("rates", "cpu")
+    assert found.keys() < plans.FIGURES.keys()

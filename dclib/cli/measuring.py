@@ -43,11 +43,11 @@ def run_benchmark(options: argparse.Namespace) -> None:
 
     rivals = {"authors": options.authors_code, "libmtl": options.libmtl}
     if options.record:
-        from dclib.study import speed
+        from dclib.study.speed import survey
 
-        record = speed.measure(options.record, rounds=options.rounds, report=print, **rivals)
-        print(speed.about(record))
-        print(speed.write(record))
+        record = survey.measure(options.record, rounds=options.rounds, report=print, **rivals)
+        print(survey.about(record))
+        print(survey.write(record))
         return
     for option, method in {"authors": "DCNet", "libmtl": "XS"}.items():
         if rivals[option] and options.method != method:

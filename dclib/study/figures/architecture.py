@@ -5,7 +5,6 @@ them: what changes in the code changes in the picture. On the meta device that c
 """
 
 import math
-import re
 from collections.abc import Sequence
 
 import torch
@@ -34,6 +33,7 @@ from dclib.study.figures.sketch import (
     plus,
     task_colour,
     text,
+    turned,
 )
 from dclib.tasks import Task
 
@@ -43,6 +43,8 @@ __all__ = ["fig1", "fig2"]
 FIRST, PITCH, TASK = 1.82, 0.94, 0.58  # to block 1, from block to block, from task to task
 JOIN, BAR = 0.66, 0.22  # from a block to what joins the columns; its width
 ROWS, DETAIL, HEAD = 3.05, 1.5, 0.38  # heights: where rows begin, the block and the head in detail
+
+Columns = Sequence[tuple[float, str]]  # the height and the colour of each
 
 
 def fig2(net: Network, resolution: int = 112, detail: int = 3) -> Figure:
@@ -59,91 +61,60 @@ def fig2(net: Network, resolution: int = 112, detail: int = 3) -> Figure:
         ValueError: columns that differ, or blocks that torch.fx has cut, whose layers do not tell
             the order in which they run.
     """
-    _refuse(net)
-    images = torch.zeros(1, 3, resolution, resolution, device=layers.device(net))
-    found = layers.shapes(net, images)
-    blocks = list(net.columns[0].children())
-    tasks = len(net.tasks)
-    shared = len(net.columns) < tasks
-    ys = [ROWS + TASK * (tasks - t - 0.5) for t in range(tasks)]
-    middle = (ys[0] + ys[-1]) / 2
-    columns = [(middle, SHARED)] if shared else [(y, task_colour(t)) for t, y in enumerate(ys)]
-    last = FIRST + len(net.mixers) * PITCH + (0.75 if shared else 0)  # where the heads stand
-    block = layers.parts(blocks[detail - 1])
-    fig, ax = sketch.sheet(max(last + 1.6, _width(block)), ROWS + tasks * TASK + 0.5)
-
-    _, edge = maps(ax, 0.36, middle, 0.5, [(SHARED, 0.05)])
-    label(ax, 0.48, middle, 0.5, "image", tuple(images.shape[1:]))
-    for y, _ in columns:
-        arrow(ax, _fork(edge, 1.0, FIRST, middle, y), SHARED)
-    above = ROWS + tasks * TASK + 0.32
-    text(ax, 0.08, above - LINE, "maps × h × w", SHARED, ha="left")
-    for d, mixer in enumerate(net.mixers):
-        x, shape = FIRST + d * PITCH, found[blocks[d]]
-        text(ax, x + 0.14, above, f"Block {d + 1}", fontweight="bold")
-        text(ax, x + 0.14, above - LINE, layers.by(shape))
-        share = shape[1] / found[blocks[0]][1]
-        look = (0.14 + 0.22 * share, 0.05 * math.log2(shape[0]) - 0.16)
-        onward = not shared or d < len(net.mixers) - 1
-        edge = _depth(ax, x, columns, mixer, look, found, onward)
-    for t, y in enumerate(ys):
-        name = net.tasks[t].name
-        if shared:
-            arrow(ax, _fork(edge, last - 0.85, last, middle, y), task_colour(t))
-        left = last - 0.78 if shared else 1.07
-        text(ax, left, y + 0.1, name, dark(task_colour(t)), ha="left", fontweight="bold")
-        _head(ax, last, y, net.tasks[t], task_colour(t))
-    if shared:
-        arrow(ax, [(edge, middle), (last - 0.92, middle)], SHARED, head=False)
-    _details(ax, net, block, detail, columns[0][1])
-    return fig
-
-
-def _refuse(net: Network) -> None:
     kinds = {tuple(type(part) for part in column.modules()) for column in net.columns}
     if len(kinds) > 1 or fx.GraphModule in next(iter(kinds)):
         raise ValueError(
             "Fig. 2 is drawn for columns that are alike and made of layers in the order of their"
             " use: see the table of `dclib.splitting.series.split` for others"
         )
+    images = torch.zeros(1, 3, resolution, resolution, device=layers.device(net))
+    found = layers.shapes(net, images)
+    blocks = list(net.columns[0].children())
+    tasks, depths = len(net.tasks), len(net.mixers)
+    shared = len(net.columns) < tasks
+    ys = [ROWS + TASK * (tasks - t - 0.5) for t in range(tasks)]
+    middle = (ys[0] + ys[-1]) / 2
+    columns = [(middle, SHARED)] if shared else [(y, task_colour(t)) for t, y in enumerate(ys)]
+    last = FIRST + depths * PITCH + (0.75 if shared else 0)  # where the heads stand
+    block = layers.parts(blocks[detail - 1])
+    fig, ax = sketch.sheet(max(last + 1.6, _width(block)), ROWS + tasks * TASK + 0.5)
 
-
-def _fork(left: float, turn: float, right: float, start: float, y: float) -> list[sketch.Point]:
-    """From one height to another, or straight on."""
-    if abs(y - start) < 1e-6:
-        return [(left, y), (right, y)]
-    return [(left, start), (turn, start), (turn, y), (right, y)]
-
-
-def _depth(
-    ax: Axes,
-    x: float,
-    columns: Sequence[tuple[float, str]],
-    mixer: nn.Module,
-    look: tuple[float, float],
-    found: dict[nn.Module, Shape],
-    onward: bool,
-) -> float:
-    """One block of each column and what joins them; returns the right edge of the maps."""
-    edge, front, thick = x, *look
-    for y, colour in columns:
-        _, edge = maps(ax, x, y, front, [(colour, thick)])
-        if isinstance(mixer, Apart):
-            arrow(ax, [(edge, y), (x + PITCH, y)], colour, head=onward)
-        else:
-            arrow(ax, [(edge, y), (x + JOIN - BAR / 2, y)], colour)
-            arrow(ax, [(x + JOIN + BAR / 2, y), (x + PITCH, y)], colour)
-    if not isinstance(mixer, Apart):
-        _mixer(ax, mixer, x + JOIN, columns, found)
-    return edge
+    _, edge = maps(ax, 0.36, middle, 0.5, [(SHARED, 0.05)])
+    label(ax, 0.48, middle, 0.5, "image", tuple(images.shape[1:]))
+    for y, _ in columns:
+        arrow(ax, turned((edge, middle), 1.0, (FIRST, y)), SHARED)
+    above = ROWS + tasks * TASK + 0.32
+    text(ax, 0.08, above - LINE, "maps × h × w", SHARED, ha="left")
+    for d, mixer in enumerate(net.mixers):
+        x, shape = FIRST + d * PITCH, found[blocks[d]]
+        text(ax, x + 0.14, above, f"Block {d + 1}", fontweight="bold")
+        text(ax, x + 0.14, above - LINE, layers.by(shape))
+        front = 0.14 + 0.22 * shape[1] / found[blocks[0]][1]
+        joined = not isinstance(mixer, Apart)
+        onward = not shared or d < depths - 1
+        for y, colour in columns:
+            _, edge = maps(ax, x, y, front, [(colour, 0.05 * math.log2(shape[0]) - 0.16)])
+            before, after = (x + JOIN - BAR / 2, x + JOIN + BAR / 2) if joined else (edge, edge)
+            if joined:
+                arrow(ax, [(edge, y), (before, y)], colour)
+            arrow(ax, [(after, y), (x + PITCH, y)], colour, head=joined or onward)
+        if joined:
+            _mixer(ax, mixer, x + JOIN, columns, found)
+    for t, y in enumerate(ys):
+        colour, name = task_colour(t), net.tasks[t].name
+        if shared:
+            arrow(ax, turned((edge, middle), last - 0.85, (last, y)), colour)
+        left = last - 0.78 if shared else 1.07
+        text(ax, left, y + 0.1, name, dark(colour), ha="left", fontweight="bold")
+        _head(ax, last, y, net.tasks[t], colour)
+    if shared:
+        arrow(ax, [(edge, middle), (last - 0.92, middle)], SHARED, head=False)
+    _details(ax, net, block, detail, columns[0][1])
+    return fig
 
 
 def _mixer(
-    ax: Axes,
-    mixer: nn.Module,
-    x: float,
-    columns: Sequence[tuple[float, str]],
-    found: dict[nn.Module, Shape],
+    ax: Axes, mixer: nn.Module, x: float, columns: Columns, found: dict[nn.Module, Shape]
 ) -> None:
     """What joins the columns at a depth: aggregations, or linear combinations."""
     high, low = columns[0][0] + 0.24, columns[-1][0] - 0.24
@@ -161,7 +132,7 @@ def _mixer(
                 ax.plot(*ends, color=colour, linewidth=0.9, zorder=5)
     text(ax, x, low - 0.19, words)
     if x < FIRST + PITCH:
-        kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(mixer).__name__).lower()
+        kind = sketch.words(type(mixer).__name__)
         text(ax, x - 0.41, low - 0.19, kind, SHARED, ha="right")
 
 
@@ -194,14 +165,20 @@ def _width(parts: Sequence[Step | Residual]) -> float:
 
 def _flow(ax: Axes, x: float, y: float, parts: Sequence[Step | Residual], colour: str) -> None:
     """Steps from left to right, with shortcuts above them."""
+
+    def forward(x: float, step: Step) -> float:
+        arrow(ax, [(x, y), (x + 0.18, y)], colour)
+        card(ax, x + 0.18 + CARD / 2, y, step, colour)
+        return x + 0.18 + CARD
+
     for part in parts:
         if isinstance(part, Step):
-            x = _forward(ax, x, y, part, colour)
+            x = forward(x, part)
             continue
         fork, skip = x + 0.06, y + 0.54
         dot(ax, fork, y, colour)
         for step in part.steps:
-            x = _forward(ax, x, y, step, colour)
+            x = forward(x, step)
         end = x + 0.26
         radius = plus(ax, end, y, colour)
         arrow(ax, [(x, y), (end - radius, y)], colour)
@@ -213,9 +190,3 @@ def _flow(ax: Axes, x: float, y: float, parts: Sequence[Step | Residual], colour
         arrow(ax, [(end + radius, y), (end + 0.44 - half, y)], colour)
         x = end + 0.44 + half
     arrow(ax, [(x, y), (x + 0.18, y)], colour)
-
-
-def _forward(ax: Axes, x: float, y: float, step: Step, colour: str) -> float:
-    arrow(ax, [(x, y), (x + 0.18, y)], colour)
-    card(ax, x + 0.18 + CARD / 2, y, step, colour)
-    return x + 0.18 + CARD

@@ -12,6 +12,7 @@ from dclib.study.figures import layers, sketch
 from dclib.study.figures.layers import Shape
 from dclib.study.figures.sketch import (
     CARD,
+    LARGE,
     SHARED,
     arrow,
     card,
@@ -22,8 +23,8 @@ from dclib.study.figures.sketch import (
     maps,
     pill,
     plus,
-    symbol,
     task_colour,
+    text,
 )
 
 # In inches.
@@ -45,15 +46,21 @@ STAGES = (
 
 
 @dataclass(frozen=True)
-class Row:
-    """A column in Fig. 1: where it is on the sheet, and how large its feature maps are drawn."""
+class Maps:
+    """Feature maps in Fig. 1: their shape, and how large they are drawn."""
+
+    shape: Shape
+    thick: float
+    front: float
+
+
+@dataclass(frozen=True)
+class Row(Maps):
+    """The maps of a column, and where the column is on the sheet."""
 
     task: int
     y: float
     out: int  # 1 above the central aggregation, -1 below
-    shape: Shape
-    thick: float
-    front: float
 
     @property
     def colour(self) -> str:
@@ -67,43 +74,33 @@ def fig1(block: CollaborativeBlock, size: int | Sequence[int] = 28) -> Figure:
         block: any block.
         size: side of the incoming feature maps in pixels, one for all or one for each column.
     """
-    tasks = len(block.channels)
+    channels, tasks = block.channels, len(block.channels)
     sides = [size] * tasks if isinstance(size, int) else list(size)
-    inputs = [
-        torch.zeros(1, c, s, s, device=layers.device(block))
-        for c, s in zip(block.channels, sides, strict=True)
-    ]
-    z = layers.shapes(block, inputs)[block.central]
-    scale = min(0.5 / sum(block.channels), 0.3 / (max(block.channels) + z[0]))
+    fronts = [FRONT * max(0.4, side / max(sides)) for side in sides]
+    device = layers.device(block)
+    inputs = [torch.zeros(1, c, s, s, device=device) for c, s in zip(channels, sides, strict=True)]
+    shape = layers.shapes(block, inputs)[block.central]
+    scale = min(0.5 / sum(channels), 0.3 / (max(channels) + shape[0]))
+    z = Maps(shape, scale * shape[0], min(fronts))
     top = tasks * ROW + LANE + MARGIN
     fig, ax = sketch.sheet(STAGES[-1][1], top + HEADER)
     above = (tasks + 1) // 2
     lane = MARGIN + (tasks - above) * ROW + LANE / 2
     rows = []
-    for t, (x, side) in enumerate(zip(inputs, sides, strict=True)):
+    for t, x in enumerate(inputs):
         out = 1 if t < above else -1
         y = lane + out * (LANE + ROW) / 2 + (above - t - (out > 0)) * ROW
-        rows.append(Row(t, y, out, tuple(x.shape[1:]), scale * x.shape[1], _front(side, sides)))
+        rows.append(Row(tuple(x.shape[1:]), scale * channels[t], fronts[t], t, y, out))
     for number, (left, right, words) in enumerate(STAGES, 1):
         sketch.heading(ax, left, right, top + 0.24, f"({number}) {words}")
-    _central(ax, block, rows, lane, z, scale, _front(min(sides), sides))
+    _central(ax, block, rows, lane, z)
     for row in rows:
-        _task_specific(ax, block, row, z, scale)
+        _task_specific(ax, block, row, z)
     return fig
 
 
-def _front(side: int, sides: Sequence[int]) -> float:
-    return FRONT * max(0.4, side / max(sides))
-
-
 def _central(
-    ax: Axes,
-    block: CollaborativeBlock,
-    rows: Sequence[Row],
-    lane: float,
-    z: Shape,
-    scale: float,
-    front: float,
+    ax: Axes, block: CollaborativeBlock, rows: Sequence[Row], lane: float, z: Maps
 ) -> None:
     """Stage 2: all columns, concatenated, become z, which goes to every row."""
     first, second = layers.steps(block.central)
@@ -114,33 +111,35 @@ def _central(
         y = high + 0.09 * ((len(rows) - 1) / 2 - row.task)
         dot(ax, x, row.y, row.colour)
         arrow(ax, [(x, row.y), (x, y), (ALL, y)], row.colour)
-    face, back = maps(ax, ALL, high, front, [(row.colour, row.thick) for row in rows])
+    face, back = maps(ax, ALL, high, z.front, [(row.colour, row.thick) for row in rows])
     names = [f"x_{row.task + 1}" for row in rows]
     inside = ", ".join(names if len(names) < 4 else [names[0], r"\ldots", names[-1]])
-    label(ax, (ALL + face) / 2, high, front, f"$[{inside}]$", (sum(block.channels), *z[1:]))
+    together = (sum(block.channels), *z.shape[1:])
+    label(ax, (ALL + face) / 2, high, z.front, f"$[{inside}]$", together)
     arrow(ax, [(back, high), (CENTRAL - CARD / 2, high)], SHARED)
     top, bottom = high - card_height(first) / 2, low + card_height(second) / 2
     arrow(ax, [(CENTRAL, top), (CENTRAL, bottom)], SHARED)
     card(ax, CENTRAL, high, first, SHARED)
     card(ax, CENTRAL, low, second, SHARED)
-    symbol(ax, CENTRAL, high + card_height(first) / 2 + 0.12, r"\mathcal{H}")
+    above = high + card_height(first) / 2 + 0.12
+    text(ax, CENTRAL, above, r"$\mathcal{H}$", fontsize=LARGE)
     arrow(ax, [(CENTRAL + CARD / 2, low), (Z, low)], SHARED)
-    face, back = maps(ax, Z, low, front, [(SHARED, scale * z[0])])
-    label(ax, (Z + face) / 2, low, front, "$z$", z)
+    face, back = maps(ax, Z, low, z.front, [(SHARED, z.thick)])
+    label(ax, (Z + face) / 2, low, z.front, "$z$", z.shape)
     for row in rows:
         y = row.y - row.out * 0.13
         arrow(ax, [(back, low), (BUS, low), (BUS, y), (PAIR, y)], SHARED)
 
 
-def _task_specific(ax: Axes, block: CollaborativeBlock, row: Row, z: Shape, scale: float) -> None:
+def _task_specific(ax: Axes, block: CollaborativeBlock, row: Row, z: Maps) -> None:
     """The row of a column: its input, and stages 3 to 5."""
     t, y, colour, ink = row.task + 1, row.y, row.colour, dark(row.colour)
-    _, back = maps(ax, INPUT, y, row.front, [(colour, row.thick)])
+    own = [(colour, row.thick)]
+    _, back = maps(ax, INPUT, y, row.front, own)
     label(ax, INPUT + 0.12, y, row.front, f"$x_{{{t}}}$", row.shape, ink)
     arrow(ax, [(back, y), (PAIR, y)], colour)
-    _, back = maps(ax, PAIR, y, row.front, [(colour, row.thick), (SHARED, scale * z[0])])
-    both = (row.shape[0] + z[0], *row.shape[1:])
-    upper = row.out < 0
+    _, back = maps(ax, PAIR, y, row.front, [*own, (SHARED, z.thick)])
+    both, upper = (row.shape[0] + z.shape[0], *row.shape[1:]), row.out < 0
     label(ax, PAIR, y, row.front, f"$[x_{{{t}}}, z]$", both, ink, above=upper, ha="left")
     first, second = layers.steps(block.specific[row.task])
     after = OWN + CARD + 0.1
@@ -148,8 +147,8 @@ def _task_specific(ax: Axes, block: CollaborativeBlock, row: Row, z: Shape, scal
     arrow(ax, [(OWN + CARD / 2, y), (after - CARD / 2, y)], colour)
     card(ax, OWN, y, first, colour)
     card(ax, after, y, second, colour)
-    edge = max(card_height(first), card_height(second)) / 2 + 0.12
-    symbol(ax, (OWN + after) / 2, y - row.out * edge, rf"\mathcal{{F}}_{{{t}}}", ink)
+    edge = y - row.out * (max(card_height(first), card_height(second)) / 2 + 0.12)
+    text(ax, (OWN + after) / 2, edge, rf"$\mathcal{{F}}_{{{t}}}$", ink, fontsize=LARGE)
     radius = plus(ax, SUM, y, colour)
     arrow(ax, [(after + CARD / 2, y), (SUM - radius, y)], colour)
     fork, skip = BUS - 0.12, y + row.out * SKIP
@@ -161,5 +160,5 @@ def _task_specific(ax: Axes, block: CollaborativeBlock, row: Row, z: Shape, scal
         arrow(ax, [(x, y), (RELU - half, y)], colour)
         x = RELU + half
     arrow(ax, [(x, y), (OUTPUT, y)], colour)
-    maps(ax, OUTPUT, y, row.front, [(colour, row.thick)])
+    maps(ax, OUTPUT, y, row.front, own)
     label(ax, OUTPUT + 0.12, y, row.front, f"$y_{{{t}}}$", row.shape, ink)

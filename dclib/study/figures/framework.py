@@ -46,12 +46,12 @@ def quantisation_floor(
     eyes = np.asarray(resolutions) * interocular
     return pd.DataFrame(
         {
-            "input (px)": list(resolutions),
             "mean error": 100 * FLOOR / eyes,
             "largest error": 100 * WORST / eyes,
             "one bin, of the threshold": 100 / (metrics.THRESHOLD * eyes),
-        }
-    ).set_index("input (px)")
+        },
+        index=pd.Index(resolutions, name="input (px)"),
+    )
 
 
 def floor(resolutions: Sequence[int] = (48, 64, 96, 112, 150, 224)) -> Figure:
@@ -118,17 +118,10 @@ PREDICTED = TRUTH + np.array([[3, 4], [0, -3], [0, 0], [-4, 0], [0, 4]])
 
 def worked_example() -> pd.DataFrame:
     """The face worked by hand: one row per landmark, its distance in pixels."""
-    offset = PREDICTED - TRUTH
-    return pd.DataFrame(
-        {
-            "landmark": POINTS,
-            "true x": TRUTH[:, 0],
-            "true y": TRUTH[:, 1],
-            "predicted x": PREDICTED[:, 0],
-            "predicted y": PREDICTED[:, 1],
-            "distance": np.hypot(offset[:, 0], offset[:, 1]),
-        }
-    ).set_index("landmark")
+    names = ("true x", "true y", "predicted x", "predicted y")
+    values = np.hstack([TRUTH, PREDICTED])
+    frame = pd.DataFrame(values, columns=names, index=pd.Index(POINTS, name="landmark"))
+    return frame.assign(distance=np.hypot(*(PREDICTED - TRUTH).T))
 
 
 def metric() -> Figure:
@@ -141,10 +134,8 @@ def metric() -> Figure:
         ax.annotate(f"{distance:g} px", true, xytext=(14, 6), textcoords="offset points")
     ax.plot(*TRUTH.T, "o", color=GREEN, markersize=7, label="true")
     ax.plot(*PREDICTED.T, "x", color=BLUE, markersize=7, markeredgewidth=2, label="predicted")
-    left, right = TRUTH[0], TRUTH[1]
-    ax.annotate(
-        "", right - [0, 12], left - [0, 12], arrowprops={"arrowstyle": "<->", "color": BLACK}
-    )
+    left, right = TRUTH[:2] - [0, 12]
+    ax.annotate("", right, left, arrowprops={"arrowstyle": "<->", "color": BLACK})
     ax.text(50, 26, "interocular distance 40 px", ha="center", va="bottom")
     ax.set(xlim=(15, 90), ylim=(98, 15), aspect="equal")
     ax.set(xlabel="x (px)", ylabel="y (px)")
@@ -154,12 +145,11 @@ def metric() -> Figure:
     eyes = float(metrics.interocular_distances(TRUTH[None])[0])
     mean = float(rows["distance"].mean())
     sum_of = " + ".join(f"{distance:g}" for distance in rows["distance"])
-    failed = error > metrics.THRESHOLD
-    outcome = f"{'>' if failed else '≤'} {metrics.THRESHOLD:.2f}: {'a' if failed else 'no'} failure"
+    outcome = "> {:.2f}: a failure" if error > metrics.THRESHOLD else "≤ {:.2f}: no failure"
     lines = (
         f"mean distance = ({sum_of}) / {len(rows)} = {mean:g} px",
         f"error = {mean:g} / {eyes:g} = {error:.3f}",
-        f"{error:.3f} {outcome}",
+        f"{error:.3f} {outcome.format(metrics.THRESHOLD)}",
     )
     words.text(0, 0.5, "\n\n".join(lines), va="center", transform=words.transAxes)
     words.set_axis_off()

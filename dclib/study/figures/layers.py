@@ -1,7 +1,7 @@
 """What a module computes, read from the module itself: its layers in words, its output shapes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +46,7 @@ def parts(module: nn.Module) -> list[Step | Residual]:
             shortcut = steps(layer.downsample) if layer.downsample else []
             found.append(Residual(tuple(steps(main)), tuple(shortcut)))
         elif name and isinstance(last, Step):
-            found[-1] = Step(last.title, last.lines, (*last.followers, name))
+            found[-1] = replace(last, followers=(*last.followers, name))
         else:
             found.append(_step(layer))
     return found
@@ -66,23 +66,17 @@ def _layers(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _step(layer: nn.Module) -> Step:
-    if isinstance(layer, nn.Conv2d):
-        change = f"{layer.in_channels} → {layer.out_channels}"
-        return Step(f"Conv {_size(layer.kernel_size)}", (change, *_stride(layer.stride)))
     if isinstance(layer, nn.Linear):
         return Step("FC", (f"{layer.in_features} → {layer.out_features}",))
-    if isinstance(layer, nn.MaxPool2d):
-        return Step("MaxPool", (_size(layer.kernel_size), *_stride(layer.stride)))
-    return Step(type(layer).__name__)
-
-
-def _size(kernel: int | tuple[int, ...]) -> str:
-    return "×".join(map(str, (kernel, kernel) if isinstance(kernel, int) else kernel))
-
-
-def _stride(stride: int | tuple[int, ...]) -> tuple[str, ...]:
+    if not isinstance(layer, nn.Conv2d | nn.MaxPool2d):
+        return Step(type(layer).__name__)
+    kernel, stride = layer.kernel_size, layer.stride
+    size = "×".join(map(str, (kernel, kernel) if isinstance(kernel, int) else kernel))
     most = stride if isinstance(stride, int) else max(stride)
-    return (f"stride {most}",) if most > 1 else ()
+    strides = (f"stride {most}",) if most > 1 else ()
+    if isinstance(layer, nn.Conv2d):
+        return Step(f"Conv {size}", (f"{layer.in_channels} → {layer.out_channels}", *strides))
+    return Step("MaxPool", (size, *strides))
 
 
 def shapes(module: nn.Module, inputs: Tensor | list[Tensor]) -> dict[nn.Module, Shape]:

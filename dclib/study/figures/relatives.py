@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dclib import data
-from dclib.factory import build
 from dclib.methods import METHODS
 from dclib.network import count_parameters
 from dclib.records.runs import Record
@@ -108,8 +107,7 @@ def differ(method: str) -> str:
     if chosen.underlying or chosen.columns(2) < 2:
         return "–"
     try:
-        pair = "resnet18+alexnet"
-        build(method, tasks=mtfl_tasks(64)[:2], underlying=pair, resolution=64, width=0.125)
+        sizes.on_meta(method, mtfl_tasks(64)[:2], "resnet18+alexnet", 64, 0.125)
     except ValueError:
         return "no"
     return "yes"

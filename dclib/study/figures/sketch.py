@@ -4,8 +4,11 @@ A sheet is measured in inches, so that sizes of things and of letters keep their
 Each task has a colour; what belongs to all tasks is grey.
 """
 
+import re
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -20,6 +23,7 @@ SMALL, NORMAL, LARGE = 8.5, 9.5, 11.0  # points
 TASKS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
 SHARED = GREY
 LEAN = (0.20, 0.16)  # how far the back of a feature map is right of and above its front, per height
+CURVE = 0.07  # inches that a line takes to turn a corner, on either side of it
 LINE = 0.155  # inches between lines of small text
 CARD = 0.84  # width of a step's card
 
@@ -57,11 +61,6 @@ def text(ax: Axes, x: float, y: float, words: str, colour: Colour = INK, **looks
     """Words centred at a point, unless `looks` says otherwise."""
     style = {"ha": "center", "va": "center", "fontsize": SMALL, "linespacing": 1.25} | looks
     ax.text(x, y, words, color=colour, zorder=6, **style)  # type: ignore[arg-type]
-
-
-def symbol(ax: Axes, x: float, y: float, name: str, colour: Colour = INK) -> None:
-    """A symbol of the paper, in TeX."""
-    text(ax, x, y, f"${name}$", colour, fontsize=LARGE)
 
 
 def heading(ax: Axes, left: float, right: float, y: float, words: str) -> None:
@@ -104,31 +103,17 @@ def maps(
     low, high = y - height / 2, y + height / 2
     right, up = LEAN[0] * height, LEAN[1] * height
     for colour, width in parts:
-        front = [(x, low), (x + width, low), (x + width, high), (x, high)]
-        top = [
-            (x, high),
-            (x + width, high),
-            (x + width + right, high + up),
-            (x + right, high + up),
-        ]
-        side = [
-            (x + width, low),
-            (x + width, high),
-            (x + width + right, high + up),
-            (x + width + right, low + up),
-        ]
-        for outline, share in ((side, 0.95), (top, 0.32), (front, 0.62)):
-            ax.add_patch(
-                Polygon(
-                    outline,
-                    facecolor=mixed(colour, share),
-                    edgecolor="white",
-                    linewidth=0.5,
-                    joinstyle="round",
-                    zorder=4,
-                )
-            )
-        x += width
+        end = x + width
+        faces = {  # by their share of the colour
+            0.95: [(end, low), (end, high), (end + right, high + up), (end + right, low + up)],
+            0.32: [(x, high), (end, high), (end + right, high + up), (x + right, high + up)],
+            0.62: [(x, low), (end, low), (end, high), (x, high)],
+        }
+        for share, outline in faces.items():
+            looks: dict[str, Any] = {"facecolor": mixed(colour, share), "edgecolor": "white"}
+            looks |= {"linewidth": 0.5, "joinstyle": "round", "zorder": 4}
+            ax.add_patch(Polygon(outline, **looks))
+        x = end
     return x, x + right
 
 
@@ -197,9 +182,23 @@ def dot(ax: Axes, x: float, y: float, colour: Colour) -> None:
     ax.add_patch(Circle((x, y), 0.032, facecolor=colour, edgecolor="none", zorder=3))
 
 
+def turned(start: Point, turn: float, end: Point) -> list[Point]:
+    """The way from one height to another, with the turn at an x, or straight on."""
+    level = abs(start[1] - end[1]) < 1e-6
+    return [start, end] if level else [start, (turn, start[1]), (turn, end[1]), end]
+
+
 def arrow(ax: Axes, points: Sequence[Point], colour: Colour, head: bool = True) -> None:
     """A line through points, with rounded corners, in front of the lines drawn before it."""
-    path = Path(*_rounded(points))
+    way = [np.array(point) for point in points]
+    vertices, codes = way[:1], [Path.MOVETO]
+    for before, corner, after in zip(way, way[1:], way[2:], strict=False):
+        for end in (before, after):
+            length = max(np.abs(end - corner).sum(), 1e-9)
+            vertices.append(corner + min(0.5, CURVE / length) * (end - corner))
+        vertices.insert(-1, corner)
+        codes += [Path.LINETO, Path.CURVE3, Path.CURVE3]
+    path = Path([*vertices, way[-1]], [*codes, Path.LINETO])
     ax.add_patch(PathPatch(path, fill=False, edgecolor="white", linewidth=4.2, zorder=1.9))
     ax.add_patch(
         FancyArrowPatch(
@@ -214,20 +213,6 @@ def arrow(ax: Axes, points: Sequence[Point], colour: Colour, head: bool = True) 
     )
 
 
-def _rounded(points: Sequence[Point], radius: float = 0.07) -> tuple[list[Point], list[int]]:
-    """Vertices and codes of a path that turns each corner along a curve."""
-    vertices, codes = [points[0]], [int(Path.MOVETO)]
-    for before, corner, after in zip(points, points[1:], points[2:], strict=False):
-        for end, code in ((before, Path.LINETO), (after, Path.CURVE3)):
-            length = abs(end[0] - corner[0]) + abs(end[1] - corner[1])
-            share = min(radius, length / 2) / length if length else 0.0
-            near = (
-                corner[0] + share * (end[0] - corner[0]),
-                corner[1] + share * (end[1] - corner[1]),
-            )
-            if code == Path.CURVE3:
-                vertices.append(corner)
-                codes.append(int(Path.CURVE3))
-            vertices.append(near)
-            codes.append(int(code))
-    return [*vertices, points[-1]], [*codes, int(Path.LINETO)]
+def words(name: str) -> str:
+    """The name of a class as words."""
+    return name if name.isupper() else re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()

@@ -1,9 +1,8 @@
-"""Page "How fast": pictures of what `dclib.study.speed` and `dclib.study.speed.cost` measured.
+"""Page "How fast": pictures of what `dclib.study.speed.survey` and `cost` measured.
 
 Whatever stands in one panel was computed in one process, all in turn.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,12 +26,12 @@ CONTENDERS = {
     "folded": (BLUE, "o", "folded"),
     "onnxruntime": (GREEN, "^", "onnxruntime"),
 }
-KINDS = {
-    "convolution": BLUE,
-    "normalisation": SKY,
-    "mixing and sums": GREEN,
-    "optimiser": ORANGE,
-    "rest": "#b8b8b8",
+KINDS = {  # colour of the bars, and of the numbers in them
+    "convolution": (BLUE, "white"),
+    "normalisation": (SKY, BLACK),
+    "mixing and sums": (GREEN, "white"),
+    "optimiser": (ORANGE, BLACK),
+    "rest": ("#b8b8b8", BLACK),
 }
 ROW = 0.24  # inches
 LEAST = 6  # % of a bar that can bear its number
@@ -67,7 +66,18 @@ def ratios(record: dict[str, Any], part: str = "steps") -> Figure:
     fig = Figure(figsize=(WIDTH, ROW * sum(slots) + 0.6 * len(slots)), layout="constrained")
     grid = fig.subplots(len(panels), 1, squeeze=False, height_ratios=slots, sharex=True)[:, 0]
     for ax, (against, lines) in zip(grid, panels.items(), strict=True):
-        _race(ax, record, found, lines, against)
+        ax.axvline(1, color=BLACK, linewidth=0.8)
+        y, ticks, before = -1, {}, ""
+        for name, method, contender in lines:
+            if name != before:  # a row for the name of the setting
+                y, before = y + 1, name
+                _heading(ax, y, setting(record, name))
+            y += 1
+            ticks[y] = f"{method}, {named(contender)[2]}"
+            _mark(ax, y, found[name, method], contender, against)
+        ax.set_yticks(list(ticks), list(ticks.values()))
+        ax.set_ylim(y + 0.5, -0.5)
+        ax.grid(axis="y", visible=False)
         ax.tick_params(labelbottom=True)
         ax.set_xlabel(f"times as fast as {named(against)[2]}")
     return fig
@@ -85,29 +95,18 @@ def _lines(found: Races, against: str) -> list[Line]:
     ]
 
 
-def _race(
-    ax: Axes, record: dict[str, Any], found: Races, lines: Sequence[Line], against: str
-) -> None:
-    """A row for each line, and one above the first of each setting for its name."""
-    ax.axvline(1, color=BLACK, linewidth=0.8)
-    y, ticks, before = -1.0, {}, ""
-    for name, method, contender in lines:
-        if name != before:
-            y, before = y + 1, name
-            ax.axhspan(y - 0.5, y + 0.5, color="#f0f0f0", zorder=3)
-            place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "zorder": 4}
-            ax.annotate(setting(record, name), (0.01, y), va="center", fontsize="small", **place)
-        y += 1
-        colour, marker, words = named(contender)
-        ticks[y] = f"{method}, {words}"
-        race = found[name, method]
-        one, each = faster(race, against).loc[contender], race.loc[against] / race.loc[contender]
-        ax.plot([one["low"], one["high"]], [y, y], color=colour, linewidth=1.6)
-        ax.plot(each, [y] * len(each), "|", color=colour, markersize=7, markeredgewidth=1.0)
-        ax.plot(one["ratio"], y, marker, color=colour, markersize=5, zorder=3)
-    ax.set_yticks(list(ticks), list(ticks.values()))
-    ax.set_ylim(y + 0.5, -0.5)
-    ax.grid(axis="y", visible=False)
+def _heading(ax: Axes, y: float, words: str) -> None:
+    ax.axhspan(y - 0.5, y + 0.5, color="#f0f0f0", zorder=3)
+    place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "zorder": 4}
+    ax.annotate(words, (0.01, y), va="center", fontsize="small", **place)
+
+
+def _mark(ax: Axes, y: float, race: pd.DataFrame, contender: str, against: str) -> None:
+    colour, marker, _ = named(contender)
+    one, each = faster(race, against).loc[contender], race.loc[against] / race.loc[contender]
+    ax.plot([one["low"], one["high"]], [y, y], color=colour, linewidth=1.6)
+    ax.plot(each, [y] * len(each), "|", color=colour, markersize=7, markeredgewidth=1.0)
+    ax.plot(one["ratio"], y, marker, color=colour, markersize=5, zorder=3)
 
 
 def methods(record: dict[str, Any]) -> Figure:
@@ -161,45 +160,37 @@ def numbers(axis: Axis) -> None:
 
 
 def shares(record: dict[str, Any]) -> Figure:
-    """Where a step's time goes by kind of work, in % of the plain step: two bars a setting."""
+    """Where a step's time goes by kind of work, in % of the plain step: two bars a setting.
+
+    Parts that are wide enough bear their number.
+    """
     frame = spent(record)
+    frame = frame[sorted(frame, key=lambda k: list(KINDS).index(k) if k in KINDS else 99)]
     names = list(dict.fromkeys(frame.index.get_level_values("setting")))
     slots = len(frame) + 1.2 * len(names)
     fig = Figure(figsize=(WIDTH, 0.32 * slots + 0.8), layout="constrained")
     ax = fig.subplots()
     y, ticks = 0.0, {}
     for name in names:
-        own = frame.loc[name]
         ax.text(0, y, setting(record, name), fontsize="small", va="center")
+        own = 100 * frame.loc[name] / frame.loc[name, "plain"].sum()
         for contender, row in own.iterrows():
             y += 1
             ticks[y] = named(str(contender))[2]
-            _bar(ax, y, 100 * row / own.loc["plain"].sum())
+            left = row.cumsum() - row
+            for kind, width in row.items():
+                colour, ink = KINDS.get(kind, (BLACK, "white"))
+                bar = ax.barh(y, width, 0.8, left=left[kind], color=colour, edgecolor="white")
+                if width >= LEAST:
+                    ax.bar_label(
+                        bar, [f"{width:.0f}"], label_type="center", color=ink, size="small"
+                    )
         y += 1.2
     ax.set_yticks(list(ticks), list(ticks.values()))
     ax.set_ylim(y - 0.6, -0.6)
     ax.set_xlim(left=0)
     ax.grid(axis="y", visible=False)
     ax.set_xlabel("% of the plain step's time")
-    key = [Patch(color=KINDS.get(kind, BLACK), label=kind) for kind in _in_order(frame.columns)]
+    key = [Patch(color=KINDS.get(kind, (BLACK, ""))[0], label=kind) for kind in frame]
     fig.legend(handles=key, loc="outside lower center", ncols=len(key), frameon=False)
     return fig
-
-
-def _in_order(kinds: Sequence[str]) -> list[str]:
-    """Those of `KINDS` first, in their order."""
-    return [*(k for k in KINDS if k in kinds), *(k for k in kinds if k not in KINDS)]
-
-
-def _bar(ax: Axes, y: float, parts: pd.Series) -> None:
-    """One bar; parts that are wide enough bear their number."""
-    left = 0.0
-    for kind in _in_order(list(parts.index)):
-        width, middle = parts[kind], left + parts[kind] / 2
-        ax.barh(y, width, 0.8, left=left, color=KINDS.get(kind, BLACK), edgecolor="white")
-        if width >= LEAST:
-            ink = BLACK if kind in ("normalisation", "optimiser", "rest") else "white"
-            ax.text(
-                middle, y, f"{width:.0f}", color=ink, ha="center", va="center", fontsize="small"
-            )
-        left += width

@@ -95,7 +95,7 @@ def growth(record: dict[str, Any], quantity: str = "seconds") -> Figure:
     Args:
         quantity: "seconds", or "kept" for the memory that a step fills on the way forward.
     """
-    _, words, unit = QUANTITIES[quantity]
+    name, words, unit = QUANTITIES[quantity]
     every = pd.DataFrame(record["scaling"])
     every["measured"] = every[quantity].map(np.min) / unit
     fits = exponents(record)
@@ -106,16 +106,14 @@ def growth(record: dict[str, Any], quantity: str = "seconds") -> Figure:
     for ax, axis in zip(grid.flat, axes, strict=False):
         own = every[every["axis"] == axis].sort_values("value")
         for method in reversed(in_order(list(own["method"]))):
-            _fitted(ax, own[own["method"] == method], fits.loc[(axis, method)], quantity)
+            _fitted(ax, own[own["method"] == method], fits.loc[(axis, method)], name)
         ax.set(xscale="log", yscale="log", xlabel=AXES[axis])
         ax.xaxis.set_major_locator(FixedLocator(sorted(set(own["value"]))))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.legend(loc="upper left", fontsize="small", handletextpad=0.3)
     low, high = every["measured"].min(), every["measured"].max()
-    grid[0, 0].set_ylim(
-        0.7 * low, high * (high / low) ** 0.45
-    )  # what grows leaves room for the key
+    grid[0, 0].set_ylim(0.7 * low, high * (high / low) ** 0.45)  # leaves room for the keys
     for ax in grid.flat[: len(axes)]:
         numbers(ax.yaxis)
     for ax in grid.flat[len(axes) :]:
@@ -125,12 +123,12 @@ def growth(record: dict[str, Any], quantity: str = "seconds") -> Figure:
     return fig
 
 
-def _fitted(ax: Axes, own: pd.DataFrame, fit: pd.Series, quantity: str) -> None:
+def _fitted(ax: Axes, own: pd.DataFrame, fit: pd.Series, name: str) -> None:
     """The points of a method and, where there are several, the line through their middle."""
     label = str(own["method"].iloc[0])
     colour, marker = LOOKS.get(label, (BLACK, "v"))
     values, measured = own["value"].to_numpy(float), own["measured"].to_numpy()
-    slope, error = fit[QUANTITIES[quantity][0]], fit[f"{QUANTITIES[quantity][0]} ±"]
+    slope, error = fit[name], fit[f"{name} ±"]
     if np.isfinite(slope):
         label += f": {slope:.2f}" + (f" ± {error:.2f}" if np.isfinite(error) else "")
         middle = np.log(measured).mean() - slope * np.log(values).mean()

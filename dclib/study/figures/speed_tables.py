@@ -1,22 +1,26 @@
-"""Page "How fast" in numbers: what `dclib.study.speed` and its `cost` recorded, as tables."""
+"""Page "How fast" in numbers: what `dclib.study.speed.survey` and `cost` recorded, as tables.
 
-from collections.abc import Mapping, Sequence
+Where nothing else is said, a record is one of the survey.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from math import nan
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import linregress
 
 from dclib.errors import RunError
 from dclib.records.experiment import Experiment
 from dclib.records.runs import Record
-from dclib.study import plans, speed
+from dclib.study import plans
 from dclib.study.figures import sizes
 from dclib.study.figures.results import in_order
-from dclib.study.speed import bench, roofline
+from dclib.study.speed import bench, roofline, survey
 
-RANGE = {"paired, least": "low", "paired, most": "high"}  # of ratios, round by round
 Races = dict[tuple[str, str], pd.DataFrame]  # by setting and method: seconds (contender, round)
 
 
@@ -34,18 +38,8 @@ def races(entries: Sequence[Mapping[str, Any]]) -> Races:
 
 
 def faster(race: pd.DataFrame, than: str) -> pd.DataFrame:
-    """One row per contender: how many times as fast it is as one of them.
-
-    `ratio` is of the least times; `low` and `high` are the range of the ratios round by round.
-    """
-    shortest, each = race.min(axis=1), race.loc[than] / race
-    return pd.DataFrame(
-        {
-            "ratio": shortest[than] / shortest,
-            "low": each.min(axis=1),
-            "high": each.max(axis=1),
-        }
-    )
+    """One row per contender: how many times as fast as one of them, and the range by rounds."""
+    return bench.table(race, than)[["ratio", "low", "high"]]
 
 
 def _table(rows: Mapping[Any, Mapping[str, Any]], *names: str) -> pd.DataFrame:
@@ -56,13 +50,9 @@ def _table(rows: Mapping[Any, Mapping[str, Any]], *names: str) -> pd.DataFrame:
 
 
 def steps(record: dict[str, Any]) -> pd.DataFrame:
-    """One row per setting, method and contender: milliseconds, and the ratio to the plain one.
-
-    Args:
-        record: of `dclib.study.speed`, as everywhere here where nothing else is said.
-    """
+    """One row per setting, method and contender: milliseconds, and the ratio to the plain one."""
     tables = {key: bench.table(race) for key, race in races(record["steps"]).items()}
-    return pd.concat(tables, names=["setting", "method", "contender"]).rename(columns=RANGE)
+    return pd.concat(tables, names=["setting", "method", "contender"])
 
 
 def inference(record: dict[str, Any]) -> pd.DataFrame:
@@ -72,7 +62,7 @@ def inference(record: dict[str, Any]) -> pd.DataFrame:
         tables[name] = bench.table(race)
         images = record["settings"][name]["batch"] / race.min(axis=1)
         tables[name].insert(2, "images/s", images)
-    return pd.concat(tables, names=["setting", "contender"]).rename(columns=RANGE)
+    return pd.concat(tables, names=["setting", "contender"])
 
 
 def halves(record: dict[str, Any]) -> pd.DataFrame:
@@ -83,11 +73,9 @@ def halves(record: dict[str, Any]) -> pd.DataFrame:
     rows = {}
     for key, race in races(record["steps"]).items():
         if {"ours", "ours, bf16"} <= set(race.index):
-            rows[key] = {
-                "fp32 (ms)": 1e3 * race.loc["ours"].min(),
-                "bf16 (ms)": 1e3 * race.loc["ours, bf16"].min(),
-                **faster(race, "ours").loc["ours, bf16"],
-            }
+            fp32, bf16 = 1e3 * race.min(axis=1)[["ours", "ours, bf16"]]
+            ratio = faster(race, "ours").loc["ours, bf16"]
+            rows[key] = {"fp32 (ms)": fp32, "bf16 (ms)": bf16, **ratio}
     return _table(rows, "setting", "method")
 
 
@@ -102,7 +90,7 @@ def every_method(record: dict[str, Any]) -> pd.DataFrame:
         name: {
             "forms": own[name].get("forms", "–"),
             "plain (ms)": 1e3 * sum(own[name]["seconds"]),
-            "ours (ms)": 1e3 * sum(own[name].get("ours", [np.nan])),
+            "ours (ms)": 1e3 * sum(own[name].get("ours", [nan])),
         }
         for name in in_order(list(own))
     }
@@ -122,32 +110,27 @@ def convolutions(record: dict[str, Any]) -> pd.DataFrame:
     frame = pd.DataFrame(record["convolutions"])
     least = frame["seconds"].map(min)
     time, group = frame["count"] * least, [frame["setting"], frame["contender"]]
-    found, whole = races(record["steps"]), []
-    for name, contender in zip(*group, strict=True):
-        seconds = found[name, speed.METHOD].loc[contender].min()
-        whole.append(arithmetic(record, name) / seconds / 1e9)
+    whole = rates(record)["GFLOP/s"]
     return frame[["setting", "contender", "name", "count"]].assign(
         **{
             "intensity": frame["flops"] / frame["bytes"],
             "GFLOP/s": frame["flops"] / least / 1e9,
             "share": time / time.groupby(group).transform("sum"),
-            "whole": whole,
+            "whole": [whole[key] for key in zip(*group, strict=True)],
         }
     )
 
 
-def arithmetic(record: dict[str, Any], name: str) -> float:
-    """FLOPs of a training step at a setting, in DCNet's convolutions as they are written."""
-    own = [c for c in record["convolutions"] if c["setting"] == name]
-    return float(sum(c["count"] * c["flops"] for c in own if c["contender"] == "plain"))
-
-
 def rates(record: dict[str, Any]) -> pd.DataFrame:
-    """One row per setting and contender: how near a step of DCNet is to matrix products."""
+    """One row per setting and contender: how near a step of DCNet is to matrix products.
+
+    Its arithmetic is that of its convolutions as they are written.
+    """
     rows = {}
     for (name, method), race in races(record["steps"]).items():
-        flops = arithmetic(record, name)
-        if method != speed.METHOD or not flops:
+        own = [c for c in record["convolutions"] if c["setting"] == name]
+        flops = float(sum(c["count"] * c["flops"] for c in own if c["contender"] == "plain"))
+        if method != survey.METHOD or not flops:
             continue
         for contender, seconds in race.min(axis=1).items():
             limit = record["limits"]["gemm"]["bf16" if "bf16" in str(contender) else "fp32"]
@@ -163,10 +146,10 @@ def rates(record: dict[str, Any]) -> pd.DataFrame:
 
 def spent(record: dict[str, Any]) -> pd.DataFrame:
     """One row per setting and contender: seconds of a step by kind of work."""
-    frame = pd.DataFrame(record["shares"]).set_index(["setting", "contender", "kind"])["seconds"]
-    keys = list(dict.fromkeys(key[:2] for key in frame.index))
-    kinds = list(dict.fromkeys(entry["kind"] for entry in record["shares"]))
-    return frame.unstack("kind").loc[keys, kinds].fillna(0.0)
+    frame = pd.DataFrame(record["shares"])
+    wide = frame.pivot(index=["setting", "contender"], columns="kind", values="seconds")
+    keys = pd.MultiIndex.from_frame(frame[["setting", "contender"]].drop_duplicates())
+    return wide.loc[keys, frame["kind"].unique()].fillna(0.0)
 
 
 def shares(record: dict[str, Any]) -> pd.DataFrame:
@@ -193,36 +176,38 @@ def exponents(record: dict[str, Any]) -> pd.DataFrame:
     logarithms; NaN where there are too few points.
     """
     rows = {}
-    groups = pd.DataFrame(record["scaling"]).groupby(["axis", "method"], sort=False)
-    for key, own in groups:
-        values = own["value"].to_numpy(float)
-        row: dict[str, Any] = {"range": f"{values.min():g} to {values.max():g}"}
-        for name, measured in (("time", own["seconds"].map(min)), ("kept", own["kept"])):
-            row |= dict(zip((name, f"{name} ±"), _power(values, measured), strict=True))
-        rows[key] = row
-    axes = list(dict.fromkeys(axis for axis, _ in rows))
-    return _table(
-        {key: rows[key] for key in sorted(rows, key=lambda k: axes.index(k[0]))}, "axis", "method"
-    )
+    frame = pd.DataFrame(record["scaling"])
+    for axis in frame["axis"].unique():
+        for method, own in frame[frame["axis"] == axis].groupby("method", sort=False):
+            values = own["value"]
+            row: dict[str, Any] = {"range": f"{values.min():g} to {values.max():g}"}
+            row["time"], row["time ±"] = _power(values, own["seconds"].map(min))
+            row["kept"], row["kept ±"] = _power(values, own["kept"])
+            rows[axis, method] = row
+    return _table(rows, "axis", "method")
 
 
-def _power(values: np.ndarray, measured: pd.Series) -> tuple[float, float]:
-    several = len(set(values)) > 1
-    return speed.exponent(values.tolist(), measured.tolist()) if several else (np.nan, np.nan)
+def _power(values: Iterable[float], measured: Iterable[float]) -> tuple[float, float]:
+    """The power of the values that something grows with, and its standard error.
+
+    One point has no power, two leave nothing that could say how sure it is.
+    """
+    x, y = np.log(list(values)), np.log(list(measured))
+    if len(set(x)) < 2:
+        return nan, nan
+    fit = linregress(x, y)
+    return fit.slope, fit.stderr if len(x) > 2 else nan
 
 
 def predicted(record: dict[str, Any]) -> pd.Series:
     """By axis and method: the power of the axis that the arithmetic of convolutions grows with."""
-    around = speed.PRESETS[record["preset"]].around
+    around = survey.PRESETS[record["preset"]].around
     counted: dict[tuple[str, str], dict[float, float]] = {}
     for row in record["scaling"]:
-        method, axis, value = row["method"], row["axis"], row["value"]
-        at = around._replace(**{axis: value})
-        flops = at.batch * _flops(method, at._replace(batch=1))
-        counted.setdefault((axis, method), {})[value] = flops
-    powers = {
-        key: _power(np.array(list(own), float), pd.Series(own))[0] for key, own in counted.items()
-    }
+        at = around._replace(**{row["axis"]: row["value"]})
+        flops = at.batch * _flops(row["method"], at._replace(batch=1))
+        counted.setdefault((row["axis"], row["method"]), {})[row["value"]] = flops
+    powers = {key: _power(own, own.values())[0] for key, own in counted.items()}
     return pd.Series(powers, name="arithmetic").rename_axis(["axis", "method"])
 
 
@@ -252,19 +237,9 @@ def rerun(records: Sequence[Record], wanted: Mapping[str, Sequence[Experiment]])
         wanted: the runs of each figure; one that several figures need counts once in "all".
     """
     hours = {r.id: _core_hours(r) for r in records}
-    made = {name: {e.id for e in own} & hours.keys() for name, own in wanted.items()}
-    return _table(
-        {
-            name: {
-                "runs": len(ids),
-                "core-hours": sum(hours[i] for i in ids),
-                "median minutes": 60 * float(np.median([hours[i] for i in ids])),
-            }
-            for name, ids in [*made.items(), ("all", set(hours))]
-            if ids
-        },
-        "figure",
-    )
+    made = {figure: {e.id for e in own} & hours.keys() for figure, own in wanted.items()}
+    groups = {figure: [hours[i] for i in ids] for figure, ids in made.items()}
+    return _hours(groups | {"all": list(hours.values())}, "figure")
 
 
 def rerun_by_method(records: Sequence[Record]) -> pd.DataFrame:
@@ -272,18 +247,16 @@ def rerun_by_method(records: Sequence[Record]) -> pd.DataFrame:
     hours: dict[str, list[float]] = {}
     for r in records:
         hours.setdefault(r.experiment.method, []).append(_core_hours(r))
-    return _table(
-        {
-            method: {
-                "runs": len(own),
-                "core-hours": sum(own),
-                "median minutes": 60 * float(np.median(own)),
-            }
-            for method in in_order(list(hours))
-            if (own := hours[method])
-        },
-        "method",
-    )
+    return _hours({method: hours[method] for method in in_order(list(hours))}, "method")
+
+
+def _hours(groups: Mapping[str, Sequence[float]], name: str) -> pd.DataFrame:
+    rows = {
+        group: {"runs": len(own), "core-hours": sum(own), "median minutes": 60 * np.median(own)}
+        for group, own in groups.items()
+        if own
+    }
+    return _table(rows, name)
 
 
 def _core_hours(record: Record) -> float:

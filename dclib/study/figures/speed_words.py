@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from dclib.study import speed
 from dclib.study.figures.speed_laws import AXES
 from dclib.study.figures.speed_tables import (
     every_method,
@@ -21,6 +20,7 @@ from dclib.study.figures.speed_tables import (
     shares,
 )
 from dclib.study.figures.words import listed
+from dclib.study.speed import survey
 
 
 def times(one: pd.Series) -> str:
@@ -110,7 +110,7 @@ def _both(percent: pd.Series) -> tuple[str, str]:
     return plain, ours
 
 
-def growth(record: dict[str, Any], method: str = speed.METHOD) -> str:
+def growth(record: dict[str, Any], method: str = survey.METHOD) -> str:
     """What twice as much of each axis costs a method, by the fitted exponents."""
     fits, alone = exponents(record), predicted(record)
     lines = [f"What doubling costs {method}, on average over the range:", ""]

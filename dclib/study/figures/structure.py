@@ -1,183 +1,159 @@
-"""How a method shares, read from its network: what reaches what, what is tied, what comes first.
+"""How a method shares: what columns hear of each other, what heads read, what a penalty ties.
 
-The network is built on small underlying networks and run.
+What mixers do is found by trying. What a method's network does otherwise than the rule stands in
+`SHARING`; tests hold it against the network.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import combinations
-from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from dclib.block import CollaborativeBlock
 from dclib.methods import METHODS
-from dclib.network import Network
-from dclib.study.figures.connections import Join, Place, Seen, gradients, some
-from dclib.tasks import Classes
+from dclib.methods.progressive import Laterals
+from dclib.methods.sluice import Sluice
+from dclib.network import Apart, Mixer
 
-CHANNELS = (8, 12, 16)  # feature maps of the small underlying network after each block
+DEPTHS = 3  # blocks of the columns that are drawn
+MAPS = 8  # of each column, where mixers are tried
+
+Place = tuple[int, int]  # a column and a depth
+Hears = tuple[tuple[bool, ...], ...]
 
 
 @dataclass(frozen=True)
-class Ties:
-    """What a penalty acts on.
+class Sharing:
+    """What a method's network does otherwise than to give each head the last maps of its column.
 
     Attributes:
-        columns: pairs of columns whose weights are tied, with the depth.
-        within: it acts on each column by itself.
-        heads: those whose own weights it acts on, before or in the head.
-        features: heads whose features it acts on.
-        judge: it has weights of its own.
+        mixer: makes what joins the columns, where the network makes it itself.
+        since: heads read the maps after all blocks from this one on, counted from 0.
+        between: whose weights lie between the maps and the heads: "own" of each, "common" to all.
+        common: how many columns all heads read besides their own.
+        penalty: acts on the "columns" in pairs, "within" each, on the "heads" or the "features".
+        judge: the penalty has weights of its own.
+        sequence: columns are trained one after the other, the first task's last.
     """
 
-    columns: frozenset[tuple[int, int, int]]
-    within: bool
-    heads: frozenset[int]
-    features: frozenset[int]
-    judge: bool
+    mixer: Mixer = Apart
+    since: int = DEPTHS - 1
+    between: str = ""
+    common: int = 0
+    penalty: str = ""
+    judge: bool = False
+    sequence: bool = False
 
-    def __bool__(self) -> bool:
-        return bool(self.columns or self.within or self.heads or self.features)
 
-
-@dataclass(frozen=True)
-class Order:
-    """In which stage each column, and what joins them, is trained first; how many there are."""
-
-    columns: tuple[int, ...]
-    joins: int
-    stages: int
+SHARING = {
+    "TCDCN": Sharing(between="common"),
+    "HF": Sharing(since=0, between="common"),
+    "MTAN": Sharing(since=1, between="own"),
+    "DRN": Sharing(between="own", penalty="heads"),
+    "Sluice": Sharing(Sluice, since=0, between="own", penalty="within"),
+    **{name: Sharing(penalty="columns") for name in ("L2", "LAF", "Tucker", "TT")},
+    "Private": Sharing(common=1, penalty="features"),
+    "Private-adv": Sharing(common=1, penalty="features", judge=True),
+    "Progressive": Sharing(Laterals, sequence=True),
+}
 
 
 @dataclass(frozen=True)
 class Structure:
-    """How a method shares.
+    """How a method shares between some tasks.
 
     Attributes:
-        joins: what joins the columns after each block.
+        columns: how many.
+        mixer: the class of what joins them after each block; "" where nothing does.
+        central: it first makes one thing of all columns.
+        hears: hears[t][s], whether column t goes on with something of column s.
+        parts: a map is made of so many maps of a column, one of each part of it; 0 for all maps.
         reads: for each head, from which columns and depths its features come directly.
         same: all heads get the same features.
-        own, common: between columns and heads are weights that serve one head, or several.
-        ties: what a penalty acts on.
-        order: what is trained first.
+        between, penalty, judge: as in `Sharing`.
+        trained, joined: in which stage of training each column is trained, and joined, first.
         stops: tasks can end before the others.
     """
 
     columns: int
-    joins: tuple[Join, ...]
+    mixer: str
+    central: bool
+    hears: Hears
+    parts: int
     reads: tuple[frozenset[Place], ...]
     same: bool
-    own: bool
-    common: bool
-    ties: Ties
-    order: Order
+    between: str
+    penalty: str
+    judge: bool
+    trained: tuple[int, ...]
+    joined: int
     stops: bool
 
     @property
+    def tied(self) -> list[tuple[int, int]]:
+        """Pairs of columns that a penalty ties."""
+        return list(combinations(range(self.columns), 2)) if self.penalty == "columns" else []
+
+    @property
     def drawn(self) -> "Structure":
-        """All but the names of what joins the columns."""
-        return replace(self, joins=tuple(replace(join, kind="") for join in self.joins))
+        """All but the name of what joins the columns."""
+        return replace(self, mixer="")
 
 
-@lru_cache(maxsize=64)
 def structure(method: str, tasks: int = 3) -> Structure:
     """How a method of `METHODS` shares between this many tasks."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        net = small(method, tasks)
-        images = torch.randn(8, 3, 16, 16)
-        seen = Seen(net, images)
-        uses = seen.uses()
-        return Structure(
-            columns=len(net.columns),
-            joins=tuple(seen.join(d) for d in range(len(net.mixers))),
-            reads=seen.reads(),
-            same=all(torch.equal(f, seen.features[0]) for f in seen.features),
-            own=any(len(heads) == 1 for _, heads in uses),
-            common=any(len(heads) > 1 for _, heads in uses),
-            ties=_ties(net, images, uses),
-            order=_order(net, images),
-            stops=METHODS[method].stopped is not None,
-        )
-
-
-def small(method: str, tasks: int = 3) -> Network:
-    """A method's network on small underlying networks of three blocks, with random weights."""
-    chosen = METHODS[method]
-    heads = [Classes(f"task {t + 1}", 2 + t) for t in range(1 if chosen.main_only else tasks)]
-    count = chosen.columns(len(heads))
-    net = chosen.assemble(heads, [_column() for _ in range(count)], [CHANNELS] * count)
-    with torch.no_grad():
-        for p in net.parameters():  # a weight that starts at zero would hide a connection
-            p.add_(0.1 * torch.randn_like(p))
-    return net.eval()
-
-
-def _column() -> nn.ModuleList:
-    def block(incoming: int, channels: int) -> nn.Sequential:
-        return nn.Sequential(
-            *(nn.Conv2d(incoming, channels, 3, 2, 1), nn.BatchNorm2d(channels), nn.ReLU()),
-            *(nn.Conv2d(channels, channels, 3, 1, 1), nn.BatchNorm2d(channels), nn.ReLU()),
-        )
-
-    return nn.ModuleList(map(block, (3, *CHANNELS[:-1]), CHANNELS))
-
-
-def _ties(net: Network, images: Tensor, uses: Sequence[tuple[nn.Parameter, set[int]]]) -> Ties:
-    features = [f.detach().requires_grad_() for f in net.features(images)]
-
-    def pulls(weights: Iterable[Tensor]) -> list[Tensor]:
-        penalty = net.penalty(features)
-        return [] if penalty is None else gradients(penalty, weights)
-
-    def acts(weights: Iterable[Tensor]) -> bool:
-        return any(bool(pull.any()) for pull in pulls(weights))
-
-    def tied(one: Sequence[nn.Parameter], other: Sequence[nn.Parameter]) -> bool:
-        """Whether the pull on some weights changes where others move."""
-        before = pulls(one)
-        kept = [p.detach().clone() for p in other]
-        with torch.no_grad():
-            for p in other:
-                p.mul_(1.5)
-        after = pulls(one)
-        with torch.no_grad():
-            for p, value in zip(other, kept, strict=True):
-                p.copy_(value)
-        return any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
-
-    blocks = [[list(block.parameters()) for block in cast(Any, c)] for c in net.columns]
-    pairs = frozenset(
-        (one, other, depth)
-        for one, other in combinations(range(len(blocks)), 2)
-        for depth in range(len(net.mixers))
-        if tied(blocks[one][depth], blocks[other][depth])
-    )
-    own = [
-        [*head.parameters(), *(p for p, heads in uses if heads == {t})]
-        for t, head in enumerate(net.heads)
+    chosen, sharing = METHODS[method], SHARING.get(method, Sharing())
+    heads = 1 if chosen.main_only else tasks
+    columns = chosen.columns(heads)
+    private = columns - sharing.common
+    trained = [(t - 1) % columns if sharing.sequence else 0 for t in range(columns)]
+    places = [
+        [(c, d) for c in {min(t, private - 1), *range(private, columns)} for d in range(DEPTHS)]
+        for t in range(heads)
     ]
-    return Ties(
-        columns=pairs,
-        within=not pairs and acts(net.columns.parameters()),
-        heads=frozenset(t for t, weights in enumerate(own) if acts(weights)),
-        features=frozenset(t for t, f in enumerate(features) if acts([f])),
-        judge=acts(p for p, heads in uses if not heads),
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        mixer = (chosen.mixer if chosen.mixer is not Apart else sharing.mixer)([MAPS] * columns)
+        joins = columns > 1 and not isinstance(mixer, Apart)
+        hears, parts = _tried(mixer, sorted(range(columns), key=lambda c: trained[c]))
+    return Structure(
+        columns=columns,
+        mixer=type(mixer).__name__ if joins else "",
+        central=isinstance(mixer, CollaborativeBlock),
+        hears=hears,
+        parts=parts,
+        reads=tuple(frozenset((c, d) for c, d in own if d >= sharing.since) for own in places),
+        same=columns == 1 and sharing.between != "own",
+        between=sharing.between,
+        penalty=sharing.penalty,
+        judge=sharing.judge,
+        trained=tuple(trained),
+        joined=int(chosen.single_first or sharing.sequence),
+        stops=chosen.stopped is not None,
     )
 
 
-def _order(net: Network, images: Tensor) -> Order:
-    """Goes through the stages of training, last of all: it leaves the network in one of them."""
-    parts = [net.mixers, *net.columns]
-    first = [net.stages] * len(parts)
-    for stage in range(net.stages):
-        names = net.enter(stage)
-        logits = net.train()(images)
-        loss = torch.stack([some(logits[name]) for name in names]).sum()
-        for k, part in enumerate(parts):
-            able = [p for p in part.parameters() if p.requires_grad]
-            if any(bool(pull.any()) for pull in gradients(loss, able)):
-                first[k] = min(first[k], stage)
-    return Order(tuple(first[1:]), first[0], net.stages)
+def _tried(mixer: nn.Module, order: Sequence[int]) -> tuple[Hears, int]:
+    """What a mixer makes of maps, by moving them one by one.
+
+    Args:
+        order: in which it gets the columns.
+    """
+    for p in mixer.eval().parameters():  # a weight that starts at zero would hide a connection
+        p.add_(0.1 * torch.randn_like(p))
+    maps = [torch.randn(8, MAPS, 4, 4) for _ in order]
+    before, most = mixer(maps), 0
+    hears = [[s == t for s in range(len(order))] for t in range(len(order))]
+    for s, x in zip(order, maps, strict=True):
+        made_of = torch.zeros(len(order), MAPS, dtype=torch.long)  # of how many maps of s
+        for one in range(MAPS):
+            other = x.clone()
+            other[:, one] += torch.randn(8, 4, 4)
+            after = torch.stack(mixer([other if y is x else y for y in maps]))
+            made_of += (after != torch.stack(before)).any(dim=4).any(dim=3).any(dim=1)
+        most = max(most, int(made_of.max()))
+        for t, counts in zip(order, made_of, strict=True):
+            hears[t][s] |= bool(counts.any())
+    return tuple(map(tuple, hears)), most if most < MAPS else 0

@@ -68,11 +68,7 @@ class Contender:
     Args:
         net: gives logits of the tasks in order, as a list or by name.
         work: the same for all that are compared.
-        how: what to do to the network, as `dclib.fast.choose` says; by default nothing.
-
-    Attributes:
-        net: the network.
-        forms: those that it is computed in.
+        how: it is computed, as `dclib.fast.choose` says; by default as it is written.
     """
 
     def __init__(self, net: nn.Module, work: Work, how: Mapping[str, Any] = PLAIN) -> None:
@@ -127,21 +123,17 @@ def contenders(
     """All that train a method, or the same in other people's code, on the same work.
 
     Args:
-        setting: the size of it.
-        method: the paper's name of it.
         authors: a folder with the authors' `dcnet.py`, for DCNet.
         libmtl: a clone of LibMTL, for Cross-Stitch, XS.
 
     Raises:
         RunError: a folder without what it should hold.
     """
-    work, how = Work.of(setting), choice(setting)
-    found = {
-        "plain": contender(method, setting, work),
-        "ours": contender(method, setting, work, how),
-    }
+    work = Work.of(setting)
+    hows = {"plain": PLAIN, "ours": choice(setting)}
     if has_bf16():
-        found["ours, bf16"] = contender(method, setting, work, choice(setting, "bf16"))
+        hows["ours, bf16"] = choice(setting, "bf16")
+    found = {name: contender(method, setting, work, how) for name, how in hows.items()}
     if authors and method == "DCNet":
         found["authors"] = Contender(other_code.authors(authors, work.tasks, setting.width), work)
     if libmtl and method == "XS":
@@ -175,21 +167,20 @@ def measure(steps: Mapping[str, measuring.Step], rounds: int = 7) -> "pd.DataFra
     return pd.DataFrame(measuring.turns(steps, rounds)).T
 
 
-def table(seconds: "pd.DataFrame") -> "pd.DataFrame":
-    """One row per contender: least and median step, and how many times as fast as the plain one.
+def table(seconds: "pd.DataFrame", than: str = "plain") -> "pd.DataFrame":
+    """One row per contender: least and median step, and how many times as fast as one of them.
 
-    `ratio` is of the least steps; `paired` is the range of the ratios round by round.
+    `ratio` is of the least steps; `low` and `high` are the range of the ratios round by round.
     """
     import pandas as pd
 
-    least, plain = seconds.min(axis=1), seconds.loc["plain"]
-    paired = plain / seconds
+    least, each = seconds.min(axis=1), seconds.loc[than] / seconds
     return pd.DataFrame(
         {
             "least (ms)": 1e3 * least,
             "median (ms)": 1e3 * seconds.median(axis=1),
-            "ratio": least["plain"] / least,
-            "paired, least": paired.min(axis=1),
-            "paired, most": paired.max(axis=1),
+            "ratio": least[than] / least,
+            "low": each.min(axis=1),
+            "high": each.max(axis=1),
         }
     )

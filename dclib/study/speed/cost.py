@@ -35,13 +35,7 @@ HOW: dict[str, Any] = {
 
 
 class Trainer:
-    """One method, ready to train: a step of it is a step of its training run.
-
-    Args:
-        experiment: the run.
-        faces: of `batch`.
-        how: it is computed, as `dclib.fast.choose` says.
-    """
+    """One method, ready to train on faces of `batch`: its step is a step of its training run."""
 
     def __init__(
         self,
@@ -58,20 +52,22 @@ class Trainer:
         """The forms that it is computed in."""
         return self.run.how["forms"]
 
+    def enter(self, stage: int) -> None:
+        """Get ready for a stage of training, counted from 0."""
+        if self.run.net.stages > 1:
+            self.run.enter(stage)
+            self.run.net.train()
+
     def step(self) -> None:
         self.run.step(*self.faces, self.run.current_weights())
 
     def seconds(self, stage: int, steps: int, enough: float = math.inf) -> float:
-        """The fastest of some steps of a stage of training, after one to get warm.
+        """The fastest of some steps of a stage, after one to get warm.
 
         Args:
-            stage: counted from 0.
-            steps: how many.
             enough: after so many seconds no other one begins.
         """
-        if self.run.net.stages > 1:
-            self.run.enter(stage)
-            self.run.net.train()
+        self.enter(stage)
         self.step()
         took: list[float] = []
         while len(took) < steps and sum(took) < enough:
@@ -82,8 +78,7 @@ class Trainer:
 
     def kept(self) -> int:
         """Bytes of what a forward pass of the last stage keeps for the backward pass."""
-        self.run.enter(self.run.net.stages - 1)
-        self.run.net.train()
+        self.enter(self.run.net.stages - 1)
         return measuring.kept(self.step, self.run.net)
 
 
@@ -120,10 +115,11 @@ def measure(
         of a step in each stage of its training, plain and "ours", the forms of the latter, and the
         bytes that the plain one keeps for the backward pass.
     """
+    if rounds < 1:
+        raise ValueError(f"rounds={rounds}: at least 1")
+    drawn: dict[str, Any] = {"lr": presets.SHARED_RATE, "dataset": "synthetic", "train_faces": None}
     experiments = {
-        name: presets.experiment(
-            preset, name, lr=presets.SHARED_RATE, dataset="synthetic", train_faces=None
-        )
+        name: presets.experiment(preset, name, **drawn)
         for name in methods or [*presets.FIG3["resnet18"], *presets.relatives()]
     }
     one = next(iter(experiments.values()))
@@ -132,8 +128,6 @@ def measure(
             f"{other[0]} sees {experiments[other[0]].resolution} px, and the first method"
             f" {one.resolution}: compare methods on one underlying network"
         )
-    if rounds < 1:
-        raise ValueError(f"rounds={rounds}: at least 1")
     faces = batch(one)
     ours = fast.choose(torch.device("cpu"), one.width, one.resolution)
     found: dict[str, dict[str, Any]] = {}
@@ -143,9 +137,9 @@ def measure(
             for name, e in experiments.items()
         }
         for name, pair in trainers.items():
-            plain, quick = pair["seconds"], pair["ours"]
-            least = {which: [math.inf] * plain.run.net.stages for which in pair}
-            found[name] = {**least, "forms": quick.forms, "kept": plain.kept()}
+            plain = pair["seconds"]
+            found[name] = {which: [math.inf] * plain.run.net.stages for which in pair}
+            found[name] |= {"forms": pair["ours"].forms, "kept": plain.kept()}
         for number in range(rounds):
             report(f"round {number + 1} of {rounds}")
             for name, pair in trainers.items():
@@ -166,8 +160,7 @@ def measure(
     }
 
 
-# Where the record of a preset is; keep one; the one of a preset, None where nothing was measured.
-path = partial(measuring.path, KIND)
+# Keep a record; the one of a preset, None where nothing was measured.
 write = partial(measuring.write, KIND)
 read = partial(measuring.read, KIND)
 

@@ -49,22 +49,15 @@ def mtcnn(package: ModuleType) -> Count:
     threading = importlib.import_module("tensorflow").config.threading
     threading.set_intra_op_parallelism_threads(1)
     threading.set_inter_op_parallelism_threads(1)
-    network, settings = package.MTCNN(device="CPU:0"), Settings()
+    settings = Settings()
     names = ("threshold_pnet", "threshold_rnet", "threshold_onet")
-    thresholds = dict(zip(names, settings.thresholds, strict=True))
-
-    def count(pixels: np.ndarray) -> int:
-        image = np.ascontiguousarray(pixels.transpose(1, 2, 0))
-        return len(
-            network.detect_faces(
-                image,
-                min_face_size=int(settings.minimum),
-                scale_factor=settings.factor,
-                **thresholds,
-            )
-        )
-
-    return count
+    detect = partial(
+        package.MTCNN(device="CPU:0").detect_faces,
+        min_face_size=int(settings.minimum),
+        scale_factor=settings.factor,
+        **dict(zip(names, settings.thresholds, strict=True)),
+    )
+    return lambda pixels: len(detect(np.ascontiguousarray(pixels.transpose(1, 2, 0))))
 
 
 PACKAGES: dict[str, tuple[str, Callable[[ModuleType], Count]]] = {  # and their modules
@@ -76,11 +69,10 @@ PACKAGES: dict[str, tuple[str, Callable[[ModuleType], Count]]] = {  # and their 
 def photos() -> dict[str, list[np.ndarray]]:
     """What is looked at, uint8 (3, H, W), by kind."""
     crops, held_out = load(FACES)[1], load(HELDOUT)[1]
-    shown = evaluate.pictures(FACES)
     return {
         FACES: [crops.read(number) for number in range(CROPS)],
         HELDOUT: [held_out.read(number) for number in range(PHOTOS)],
-        **{name: [picture.pixels] for name, picture in shown.items()},
+        **{name: [picture.pixels] for name, picture in evaluate.pictures(FACES).items()},
     }
 
 
@@ -104,22 +96,18 @@ def measure(folders: Sequence[Path], rounds: int = 7) -> dict[str, Any]:
     if WEIGHTS not in there:
         named = ", ".join(map(str, folders))
         raise RunError(f"no facenet-pytorch in {named}: unpack its wheel, and name that folder")
-    with importable(there.values()):
-        return _measure(there, rounds)
+    with _importable(there.values()):
+        ours = Cascade(public.stages(there[WEIGHTS] / "facenet_pytorch" / "data"))
+        counts: dict[str, Count] = {OURS: lambda pixels: len(ours.detect(pixels))}
+        counts |= {name: _package(name, folder) for name, folder in there.items()}
+        looked_at = photos()
+        found: dict[str, dict[str, int]] = {kind: {} for kind in looked_at}
 
+        def see(kind: str, who: str) -> None:
+            found[kind][who] = sum(counts[who](pixels) for pixels in looked_at[kind])
 
-def _measure(there: dict[str, Path], rounds: int) -> dict[str, Any]:
-    ours = Cascade(public.stages(there[WEIGHTS] / "facenet_pytorch" / "data"))
-    counts: dict[str, Count] = {OURS: lambda pixels: len(ours.detect(pixels))}
-    counts |= {name: _package(name, folder) for name, folder in there.items()}
-    looked_at = photos()
-    found: dict[str, dict[str, int]] = {kind: {} for kind in looked_at}
-
-    def see(kind: str, who: str) -> None:
-        found[kind][who] = sum(counts[who](pixels) for pixels in looked_at[kind])
-
-    steps = {(kind, who): partial(see, kind, who) for kind in looked_at for who in counts}
-    took = measuring.turns(steps, rounds)
+        steps = {(kind, who): partial(see, kind, who) for kind in looked_at for who in counts}
+        took = measuring.turns(steps, rounds)
     seconds: dict[str, dict[str, list[float]]] = {kind: {} for kind in looked_at}
     for (kind, who), times in took.items():
         seconds[kind][who] = [round(t / len(looked_at[kind]), 9) for t in times]
@@ -141,15 +129,15 @@ def _measure(there: dict[str, Path], rounds: int) -> dict[str, Any]:
 
 
 @contextmanager
-def importable(folders: Iterable[Path]) -> Iterator[None]:
+def _importable(folders: Iterable[Path]) -> Iterator[None]:
     """Within it, what lies in these folders can be imported, unless it is installed here."""
-    places = [str(folder) for folder in folders]
-    sys.path.extend(places)
+    added = [str(folder) for folder in folders]
+    sys.path.extend(added)
     try:
         yield
     finally:
-        for place in places:
-            sys.path.remove(place)
+        for folder in added:
+            sys.path.remove(folder)
 
 
 def _package(name: str, folder: Path) -> Count:
@@ -165,18 +153,12 @@ def _package(name: str, folder: Path) -> Count:
 
 def _version(name: str, folder: Path) -> str:
     """Of a package, from what its installation or wheel says; empty where that is not there."""
-    found = distributions(name=name, path=[str(folder)])
-    return next((each.version for each in found), "")
+    return next((each.version for each in distributions(name=name, path=[str(folder)])), "")
 
 
-def write(record: dict[str, Any]) -> Path:
-    """Keep a record in the committed results."""
-    return measuring.write(KIND, record)
-
-
-def read() -> dict[str, Any] | None:
-    """The record; None where nothing was measured."""
-    return measuring.read(KIND, NAME)
+# Keep a record; it, or None where nothing was measured.
+write = partial(measuring.write, KIND)
+read = partial(measuring.read, KIND, NAME)
 
 
 def ratios(record: dict[str, Any]) -> dict[tuple[str, str], np.ndarray]:

@@ -59,7 +59,6 @@ class Estimates:
         self.factors: dict[str, float] = {}  # what training took over what was estimated, by kind
 
     def __str__(self) -> str:
-        """What the hours stand on."""
         return (
             f"hours of one {self.about['device']} ({self.about['processor']}), from a training step"
             f" of each kind, timed once; to time them again, remove {paths.store() / STEPS}"
@@ -71,16 +70,15 @@ class Estimates:
         machine = json.dumps(self.about, sort_keys=True)
         try:
             timed = json.loads(file.read_text())
-            return timed[machine][kind]
         except (OSError, ValueError):
             timed = {}
-        except KeyError:
-            pass
-        self.report(f"timing a step of {kind}")
-        timed.setdefault(machine, {})[kind] = time_steps(experiment, self.how)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, json.dumps(timed, indent=1).encode())
-        return timed[machine][kind]
+        own = timed.setdefault(machine, {})
+        if kind not in own:
+            self.report(f"timing a step of {kind}")
+            own[kind] = time_steps(experiment, self.how)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, json.dumps(timed, indent=1).encode())
+        return own[kind]
 
     def seconds(self, experiment: Experiment) -> float:
         """Of a whole run: training, and predicting after each of its last epochs."""
@@ -130,10 +128,10 @@ class Budget:
 
 def _kind(e: Experiment) -> str:
     """What the time of a step depends on."""
+    size = [f"width {e.width:g}", f"{e.resolution} px", f"batch {e.batch}"]
     further = [e.precision] if e.precision else []
     further += ["penalty"] if e.penalty else []
-    size = f"width {e.width:g}, {e.resolution} px, batch {e.batch}"
-    return f"{e.method} on {e.underlying}: {', '.join([size, *further])}"
+    return f"{e.method} on {e.underlying}: {', '.join([*size, *further])}"
 
 
 def _faces(e: Experiment) -> tuple[int, int]:
@@ -158,14 +156,19 @@ def _behind(experiment: Experiment) -> int:
         return 0  # training it will say what is wrong
 
 
+def on_drawn_faces(experiment: Experiment) -> Experiment:
+    """The same on the faces of "synthetic", which are to be had everywhere."""
+    fingerprint = data.find("synthetic").fingerprint
+    return replace(experiment, dataset="synthetic", fingerprint=fingerprint)
+
+
 def time_steps(experiment: Experiment, how: dict[str, Any]) -> list[float]:
     """Seconds of a training step in each stage: the fastest of up to three.
 
     A step of more than a second is not repeated.
     """
     if experiment.dataset in FACES:
-        fingerprint = data.find("synthetic").fingerprint
-        experiment = replace(experiment, dataset="synthetic", fingerprint=fingerprint)
+        experiment = on_drawn_faces(experiment)
     experiment = replace(experiment, train_faces=None, pretrained=False)
     trainer = cost.Trainer(experiment, cost.batch(experiment, how["device"]), how)
     stages = range(trainer.run.net.stages)
@@ -187,29 +190,25 @@ def figures(preset: str, estimates: Estimates) -> "tuple[pd.DataFrame, list[str]
         One row a figure with runs, and one for all, where a run that several need counts once; and
         a line for each figure whose runs depend on a choice that is not made yet.
     """
-    rows: dict[str, dict[str, Any]] = {}
-    every: list[Experiment] = []
+    import pandas as pd
+
+    wanted: dict[str, list[Experiment]] = {}
     notes = []
     for figure in plans.FIGURES:
         try:
-            wanted = list(dict.fromkeys(plans.experiments(figure, preset)))
+            wanted[figure] = plans.experiments(figure, preset)
         except RunError as error:
             notes.append(f"{figure}: {error}")
-            continue
-        if wanted:  # many a preset leaves plans out
-            rows[figure] = _row(wanted, estimates)
-        every += wanted
-    rows["all"] = _row(list(dict.fromkeys(every)), estimates)
-    import pandas as pd
-
+    wanted["all"] = [e for own in wanted.values() for e in own]
+    rows: dict[str, dict[str, Any]] = {}
+    for figure, own in wanted.items():
+        own = list(dict.fromkeys(own))
+        if own or figure == "all":  # many a preset leaves plans out
+            states = [state(e) for e in own]
+            counts = {name: states.count(name) for name in ("results", "store", "missing")}
+            hours = sum(map(estimates.left, own)) / 3600
+            rows[figure] = {"runs": len(own), **counts, "hours left": hours}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("figure"), notes
-
-
-def _row(experiments: Sequence[Experiment], estimates: Estimates) -> dict[str, Any]:
-    states = [state(e) for e in experiments]
-    counts = {name: states.count(name) for name in ("results", "store", "missing")}
-    hours = sum(estimates.left(e) for e in experiments) / 3600
-    return {"runs": len(experiments), **counts, "hours left": hours}
 
 
 def each_run(figure: str, preset: str, estimates: Estimates) -> "pd.DataFrame":

@@ -13,15 +13,14 @@ from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.multiprocessing.reductions import StorageWeakRef
 
-from dclib import data, environment, fast, files, paths
+from dclib import environment, fast, files, paths
 from dclib.errors import RunError
 from dclib.network import count_parameters
 from dclib.records import runs
 from dclib.records.experiment import Experiment
 from dclib.study import plans
-from dclib.study.speed import cost, forecast
+from dclib.study.speed import cost, forecast, measuring
 from dclib.sweep import require
 from dclib.sweep.attempt import duration
 from dclib.training.loop import make_network
@@ -82,7 +81,7 @@ def measure(experiment: Experiment, device: torch.device, say: Say = print) -> d
     Raises:
         RunError: a form differs by more than `TOLERANCE`.
     """
-    drawn = replace(experiment, **_drawn())
+    drawn = _drawn(experiment)
     differences, steps = {}, {}
     for forms in FORMS[1:]:
         differences[forms] = difference(drawn, forms, device)
@@ -93,19 +92,15 @@ def measure(experiment: Experiment, device: torch.device, say: Say = print) -> d
     hows = [(forms, precision) for precision in ("fp32", "bf16") for forms in FORMS]
     for forms, precision in hows:
         how = HOW | {"device": device.type, "forms": forms, "precision": precision}
-        took = cost.Trainer(drawn, faces, how).seconds(0, steps=5)
-        steps[f"{forms}, {precision}"] = took
+        took = steps[f"{forms}, {precision}"] = cost.Trainer(drawn, faces, how).seconds(0, steps=5)
         ratio = steps["plain, fp32"] / took
         say(f"{forms}, {precision}: {drawn.batch / took:,.0f} faces/s, {ratio:.2f} of plain code")
     about = {**environment.machine(), **environment.code(), "experiment": experiment.to_json()}
     return about | {"differences": differences, "steps": steps}
 
 
-def _drawn() -> dict[str, Any]:
-    """What makes an experiment one on drawn faces, which are to be had everywhere."""
-    fingerprint = data.find("synthetic").fingerprint
-    faces = {"dataset": "synthetic", "fingerprint": fingerprint, "train_faces": None}
-    return faces | {"pretrained": False}
+def _drawn(experiment: Experiment) -> Experiment:
+    return replace(forecast.on_drawn_faces(experiment), train_faces=None, pretrained=False)
 
 
 def difference(experiment: Experiment, forms: str, device: torch.device) -> float:
@@ -136,18 +131,14 @@ def rehearsal(minutes: float | None) -> str:
     lines = ["1. forms on the GPU against plain code: equal in double precision, and how fast"]
     for at, e in enumerate(experiments(), 2):
         there = " (its record is here)" if runs.existing(e) else ""
-        held = _memory(replace(e, **_drawn(), related=())) + _faces_in_memory(e)
+        margin = 2 * round(e.resolution / 8)
+        faces = 3 * (e.resolution + margin) ** 2 * forecast.FACES.get(e.dataset, (10_000, 0))[0]
+        held = _memory(replace(_drawn(e), related=())) + faces
         lines.append(
             f"{at}. {e.id} {e.title}, {e.epochs} epochs: at most {held / 2**30:.1f} GiB{there}"
         )
     limit = f", in {duration(60 * minutes)}" if minutes is not None else ""
     return "\n".join([*lines, f"as many as fit, in this order{limit}"])
-
-
-def _faces_in_memory(experiment: Experiment) -> int:
-    """Bytes of the training faces, with their margin."""
-    count, _ = forecast.FACES.get(experiment.dataset, (10_000, 0))
-    return count * 3 * (experiment.resolution + 2 * round(experiment.resolution / 8)) ** 2
 
 
 @lru_cache
@@ -157,18 +148,10 @@ def _memory(experiment: Experiment) -> int:
     Found without a GPU, by tensors that have a device and a shape, but no values; and in single
     precision, which half needs less than.
     """
-    kept: dict[StorageWeakRef, int] = {}
-
-    def note(x: torch.Tensor) -> torch.Tensor:
-        storage = x.untyped_storage()
-        kept[StorageWeakRef(storage)] = storage.nbytes()
-        return x
-
     net = make_network(experiment).train()
     forms = fast.choose(torch.device("cuda"), experiment.width)["forms"]
     size = (experiment.batch, 3, experiment.resolution, experiment.resolution)
     with FakeTensorMode(allow_non_fake_inputs=True):
         fast.apply(net.to("cuda"), forms)
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
-            net(torch.empty(size, device="cuda"))
-    return sum(kept.values()) + 2 * 4 * count_parameters(net)
+        images = torch.empty(size, device="cuda")
+        return measuring.kept(lambda: net(images), net) + 3 * 4 * count_parameters(net)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from dclib import files, paths
 
@@ -57,28 +58,26 @@ def turns(steps: Mapping[Key, Step], rounds: int) -> dict[Key, list[float]]:
 
 def kept(step: Step, net: nn.Module) -> int:
     """Bytes that the forward pass of a training step keeps for its backward pass, weights apart."""
-    weights = {p.untyped_storage().data_ptr() for p in net.parameters()}
-    sizes: dict[int, int] = {}
+    weights = {StorageWeakRef(p.untyped_storage()) for p in net.parameters()}
+    sizes: dict[StorageWeakRef, int] = {}
 
     def note(x: Tensor) -> Tensor:
         storage = x.untyped_storage()
-        if storage.data_ptr() not in weights:
-            sizes[storage.data_ptr()] = storage.nbytes()
+        sizes[StorageWeakRef(storage)] = storage.nbytes()
         return x
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
         step()
-    return sum(sizes.values())
+    return sum(size for storage, size in sizes.items() if storage not in weights)
 
 
-def path(kind: str, preset: str) -> Path:
-    """Where the record of a preset is: one file of the folder of its kind in `results/`."""
+def _path(kind: str, preset: str) -> Path:
     return paths.results() / kind / f"{preset}.json"
 
 
 def write(kind: str, record: dict[str, Any]) -> Path:
-    """Keep a record, in place of an earlier one of its preset."""
-    file = path(kind, record["preset"])
+    """Keep a record in the folder of its kind in `results/`, in place of its preset's last one."""
+    file = _path(kind, record["preset"])
     file.parent.mkdir(parents=True, exist_ok=True)
     files.write_atomically(file, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
     return file
@@ -86,7 +85,7 @@ def write(kind: str, record: dict[str, Any]) -> Path:
 
 def read(kind: str, preset: str) -> dict[str, Any] | None:
     """The record of a preset; None where nothing was measured."""
-    file = path(kind, preset)
+    file = _path(kind, preset)
     return json.loads(file.read_text()) if file.exists() else None
 
 

@@ -30,24 +30,18 @@ def authors(folder: Path, tasks: Sequence[Task], width: float = 1.0) -> nn.Modul
     file = folder / "dcnet.py"
     if not file.exists():
         raise RunError(f"{file}: no such file; give the folder of a clone of the authors' code")
-    module = _load(file)
-    channels = underlying.channels("resnet18", width)
-
-    def series(name: str, pretrained: bool) -> tuple[nn.Module, list[int]]:
-        return nn.Sequential(*underlying.blocks(name, width)), channels
-
-    module.network_as_series_of_blocks = series  # type: ignore[attr-defined]
-    net: nn.Module = module.DeepCollaborationNetwork("resnet18", [t.outputs for t in tasks], False)
-    return net
-
-
-def _load(file: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location("authors_dcnet", file)
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
+
+    def series(name: str, pretrained: bool) -> tuple[nn.Module, list[int]]:
+        return nn.Sequential(*underlying.blocks(name, width)), underlying.channels(name, width)
+
+    module.network_as_series_of_blocks = series
+    net: nn.Module = module.DeepCollaborationNetwork("resnet18", [t.outputs for t in tasks], False)
+    return net
 
 
 def libmtl(folder: Path, tasks: Sequence[Task], width: float = 1.0) -> nn.Module:
@@ -64,11 +58,9 @@ def libmtl(folder: Path, tasks: Sequence[Task], width: float = 1.0) -> nn.Module
             cross_stitch = importlib.import_module("LibMTL.architecture.Cross_stitch").Cross_stitch
         except ImportError as error:
             raise RunError(f"{folder}: no clone of LibMTL ({error}); give its folder") from error
-    channels = underlying.channels("resnet18", width)
+    last = underlying.channels("resnet18", width)[-1]
     decoders = {
-        task.name: nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), head(channels[-1], task.outputs)
-        )
+        task.name: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), head(last, task.outputs))
         for task in tasks
     }
     net: nn.Module = cross_stitch(
@@ -89,21 +81,20 @@ def _package(folder: Path, name: str, parts: Sequence[str]) -> Iterator[None]:
     A package runs all of its parts when it is imported, and these ask for packages that a network
     does without. So for a while the package and its parts are places on the disk and nothing more.
     """
-    before = {key: sys.modules.pop(key) for key in list(sys.modules) if _of(key, name)}
+
+    def taken_out() -> dict[str, ModuleType]:
+        own = [key for key in sys.modules if key.partition(".")[0] == name]
+        return {key: sys.modules.pop(key) for key in own}
+
+    before = taken_out()
     for place in (name, *(f"{name}.{part}" for part in parts)):
-        package = ModuleType(place)
+        package = sys.modules[place] = ModuleType(place)
         package.__path__ = [str(folder.joinpath(*place.split(".")))]
-        sys.modules[place] = package
     try:
         yield
     finally:
-        for key in [key for key in sys.modules if _of(key, name)]:
-            del sys.modules[key]
+        taken_out()
         sys.modules.update(before)
-
-
-def _of(module: str, package: str) -> bool:
-    return module.partition(".")[0] == package
 
 
 def _slim(resnet: Any, width: float) -> nn.Module:

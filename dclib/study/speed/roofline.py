@@ -43,23 +43,20 @@ def limits(
         "gemm": multiplications and additions a second, by precision, of the fastest library;
         "libraries": those of each in fp32; "copy": bytes a second, read and written.
     """
-    kinds = DTYPES if bf16 else {"fp32": torch.float32}
     steps = {
-        (name, library, n): step
-        for name, dtype in kinds.items()
+        (precision, library, n): step
+        for precision in (DTYPES if bf16 else ["fp32"])
         for n in sizes
-        for library, step in _products(n, dtype).items()
+        for library, step in _products(n, DTYPES[precision]).items()
     }
-    found = measuring.turns(steps, rounds)
-    rates = {key: 2 * key[2] ** 3 / min(seconds) for key, seconds in found.items()}
-    gemm = {name: max(rate for key, rate in rates.items() if key[0] == name) for name in kinds}
-    libraries = {
-        library: max(rate for key, rate in rates.items() if key[:2] == ("fp32", library))
-        for library in dict.fromkeys(key[1] for key in rates if key[0] == "fp32")
-    }
+    best: dict[str, dict[str, float]] = {}
+    for (precision, library, n), seconds in measuring.turns(steps, rounds).items():
+        own = best.setdefault(precision, {})
+        own[library] = max(own.get(library, 0.0), 2 * n**3 / min(seconds))
     source, target = torch.ones(copied), torch.ones(copied)
     copy = measuring.turns({"copy": lambda: target.copy_(source)}, rounds)["copy"]
-    return {"gemm": gemm, "libraries": libraries, "copy": 2 * source.nbytes / min(copy)}
+    gemm = {precision: max(own.values()) for precision, own in best.items()}
+    return {"gemm": gemm, "libraries": best["fp32"], "copy": 2 * source.nbytes / min(copy)}
 
 
 def _products(size: int, dtype: torch.dtype) -> dict[str, measuring.Step]:
@@ -76,16 +73,9 @@ def _products(size: int, dtype: torch.dtype) -> dict[str, measuring.Step]:
 
 
 class Convolution(NamedTuple):
-    """A square convolution at work.
+    """A square convolution at work: PyTorch's arguments, and the side of its input in pixels.
 
-    Attributes:
-        kernel: side of its kernel.
-        stride: as in PyTorch.
-        padding: as in PyTorch.
-        incoming: channels of its input.
-        outgoing: channels of its output.
-        side: of its input, in pixels.
-        first: it reads the images, which need no gradient.
+    `first` is one that reads the images, which need no gradient.
     """
 
     kernel: int
@@ -130,9 +120,8 @@ def convolutions(net: nn.Module, resolution: int) -> Counter[Convolution]:
     def note(layer: Any, inputs: tuple[Tensor], output: Tensor) -> None:
         (kernel, _), (stride, _), (padding, _) = layer.kernel_size, layer.stride, layer.padding
         channels, side = inputs[0].shape[1:3]
-        first = inputs[0] is images
-        sizes = (kernel, stride, padding, channels, layer.out_channels, side, first)
-        found[Convolution(*sizes)] += 1
+        sizes = (kernel, stride, padding, channels, layer.out_channels, side)
+        found[Convolution(*sizes, first=inputs[0] is images)] += 1
 
     hooks = [m.register_forward_hook(note) for m in net.modules() if isinstance(m, nn.Conv2d)]
     with torch.no_grad():
@@ -161,10 +150,8 @@ def layer(shape: Convolution, batch: int, how: Mapping[str, Any]) -> measuring.S
     return step
 
 
-# Shares
-
-KINDS = ("convolution", "normalisation", "mixing and sums", "optimiser", "rest")
-# How the names of PyTorch's steps begin that are of a kind, together with all steps within them.
+# Where a step's time goes: how the names of PyTorch's steps begin that are of a kind, together with
+# all steps within them.
 NAMES = {
     "optimiser": r"Optimizer\.",
     "convolution": r"aten::conv|Convolution|_\w*Convolution|_ByMatrices|_Few|_Rows",
@@ -173,15 +160,13 @@ NAMES = {
         r"aten::(cat|stack|sum|add_?|mul_?)$|(Cat|Stack|Sum|Add|Mul)Backward|_Combinations"
     ),
 }
+KINDS = ("convolution", "normalisation", "mixing and sums", "optimiser", "rest")
 
 
 def kind(names: Sequence[str]) -> str:
     """What a step is part of, by its own name and those around it, outermost first."""
-    for name in names:
-        for found, pattern in NAMES.items():
-            if re.match(pattern, name):
-                return found
-    return "rest"
+    matches = (of for name in names for of, how in NAMES.items() if re.match(how, name))
+    return next(matches, "rest")
 
 
 def shares(step: Callable[[], Any], repeats: int = 5) -> dict[str, float]:
@@ -195,19 +180,6 @@ def shares(step: Callable[[], Any], repeats: int = 5) -> dict[str, float]:
     return {kind: min(found[kind] for found in seen) for kind in KINDS}
 
 
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Within it nothing is written to standard error, where the profiler says what it does."""
-    before = os.dup(2)
-    try:
-        with open(os.devnull, "w") as nothing:
-            os.dup2(nothing.fileno(), 2)
-        yield
-    finally:
-        os.dup2(before, 2)
-        os.close(before)
-
-
 def _profiled(step: Callable[[], Any]) -> dict[str, float]:
     with profile(activities=[ProfilerActivity.CPU]) as seen:
         step()
@@ -219,3 +191,16 @@ def _profiled(step: Callable[[], Any]) -> dict[str, float]:
             around = around.cpu_parent
         found[kind(names)] += event.self_cpu_time_total / 1e6
     return found
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Within it nothing is written to standard error, where the profiler says what it does."""
+    before = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
