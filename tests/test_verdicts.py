@@ -581,7 +581,7 @@ class TestNumbers:
     def test_fig5_and_fig6(self, by, monkeypatch):
         records = fake_records({"DCNet": 1.0}, tries=2)
         made = [ablation(r.id, {("profile", 5): 20}) for r in records]
-        monkeypatch.setattr(numbers, "evaluations", lambda group: (group.tries["DCNet"], made))
+        monkeypatch.setattr(removal, "evaluations", lambda group: (group.tries["DCNet"], made))
         frame = by(fig5=drawn([0.8, 0.8, 0.8, 1.25]), fig6=records)
         assert self.row(frame, item="fig5", metric="times_better")["ours"] == 75
         profile = self.row(frame, item="fig6", condition="zero profile features at block 5")

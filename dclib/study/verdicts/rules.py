@@ -8,11 +8,6 @@ committed after the runs from scratch that they were first applied to.
 from dclib.study.analysis.random_draws import FEWEST
 from dclib.study.paper import CLAIMS, Claim
 
-# Fixed before the runs at the paper's data and length; in words on the page of deviations.
-UNDER_FIT = 1 / 16  # of the paper's faces times epochs: with less, a claim is unclear at best
-SIMILAR = 2.0  # points: the smallest difference that the paper calls an improvement
-LENGTHS = 3  # fewest lengths of training that a trend is drawn through
-
 RULES = {
     "lower": "{metric}, {pairs}: the interval of each paired difference lies below {margin}",
     "gain": "the failure rate of XS minus that of DCNet is larger on the one network than on the"
