@@ -127,7 +127,7 @@ class Claim:
         metric: the value compared.
         control: not a statement of the paper, but what its explanation needs to be true.
         source: what in the section says it: its text, a table, a caption.
-        kind: of evidence, a key of `dclib.study.verdicts.rules.RULES`.
+        kind: of evidence, its rule is a row of `rules.csv`.
         plan: whose runs it is judged by; "" where it needs none, or none are planned.
         dataset: the faces of these runs.
         detail: what this kind of evidence needs to know besides.

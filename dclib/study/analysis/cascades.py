@@ -81,11 +81,7 @@ class Cascades(Tries[CascadeRecord]):
     """The cascades of several methods, scored on the same photos, the paper's last.
 
     Args:
-        made: every try of every method, in any order.
-
-    Raises:
-        RunError: they are of several presets or scored on different photos, or hold one try of a
-            method twice.
+        made: every try of every method, in any order, of one preset.
     """
 
     kind, apart = "cascade", "preset or photos"

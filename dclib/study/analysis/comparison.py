@@ -85,10 +85,6 @@ class Comparison(Tries[Record]):
     Args:
         records: every try of every method, in any order.
         lender: runs of another setting, which say how much tries differ where all here are single.
-
-    Raises:
-        RunError: the records differ in more than method, try and learning rate, or hold one try
-            of a method twice.
     """
 
     def __init__(self, records: Sequence[Record], lender: "Comparison | None" = None) -> None:

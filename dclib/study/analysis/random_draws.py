@@ -73,16 +73,14 @@ class Draw:
 class Summary:
     """What all draws say, under one decoder; points, but for `share`, which is in %.
 
-    With fewer than `FEWEST` draws the ends of intervals over draws, all but that of `share`, are
-    NaN, and with fewer than three so is the test of normality.
+    With fewer than `FEWEST` draws the ends of intervals, but that of `share`, are NaN; with fewer
+    than three so is `normality`.
 
     Attributes:
         draws: how many there are.
         better: in how many DCNet fails less often. Equally often is not better.
-        clearly_better, clearly_worse: in how many the interval of the draw alone, over faces, lies
-            above zero, or below.
-        p_value: exact and two-sided, of the hypothesis that either is as likely to be the better
-            one; draws in which they are equal are left out.
+        clearly_better, clearly_worse: in how many it is, by the interval of the draw alone.
+        p_value: exact and two-sided, that either is as likely to be better; equal ones left out.
         share: `better` of `draws`, with the interval of Clopper and Pearson.
         mean, median: of the improvement, with percentile intervals over draws.
         mean_over_faces: the mean once more; the interval lets draws and test faces vary.

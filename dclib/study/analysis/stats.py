@@ -115,7 +115,7 @@ def average(scores: Any, chance: Chance | None = None) -> Interval:
     """A method's mean score with its interval, see `spanned`.
 
     Args:
-        scores: (tries, faces).
+        scores: (tries, faces), not empty, and finite.
         chance: of tries, by default that of these.
     """
     own = _matrix(scores)
@@ -127,12 +127,8 @@ def difference(first: Any, second: Any, chance: Chance | None = None) -> Interva
     """mean(first) - mean(second) with its interval, faces paired, see `spanned`.
 
     Args:
-        first, second: (tries, faces) of the same faces in the same order; the number of tries may
-            differ.
+        first, second: (tries, faces) of the same faces in the same order, tries of each its own.
         chance: of tries, by default that of both.
-
-    Raises:
-        ValueError: numbers of faces that differ, a matrix that is empty or not finite.
     """
     one, other = _matrix(first), _matrix(second)
     if one.shape[1] != other.shape[1]:
@@ -153,7 +149,7 @@ def relative_change(before: Any, after: Any) -> Interval:
         before, after: (tries, faces) of the same networks on the same faces, in the same order.
 
     Raises:
-        ValueError: shapes that differ, a matrix that is empty or not finite, a mean of zero before.
+        ValueError: shapes that differ, a mean of zero before.
     """
     one, other = _matrix(before), _matrix(after)
     if one.shape != other.shape:
@@ -212,7 +208,7 @@ def mcnemar(first: Any, second: Any) -> float:
     Args:
         first, second: (faces,) booleans, true where the method fails.
 
-    Five faces fail under the first method alone and none under the second alone:
+    Five faces fail under the first method alone, none under the second alone:
 
     >>> mcnemar([1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 0])
     0.0625
@@ -264,9 +260,6 @@ def verdict(differences: Mapping[str, Interval]) -> Verdict:
 
     The intervals of both decoders below zero: *supported*. Both above: *contradicted*. Anything
     else, also decoders that disagree: *unclear*. With a decoder missing: *not tested*.
-
-    Args:
-        differences: by decoder ("bin", "soft") the interval of first - second.
 
     >>> print(verdict({"bin": Interval(-3, -5, -1), "soft": Interval(-2, -4, -1)}))
     supported

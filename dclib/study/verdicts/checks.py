@@ -1,6 +1,7 @@
 """What the paper says of its networks, checked by the code itself: no run is needed.
 
-Each check gives whether the statement holds, and in words what was looked at.
+A check gives whether the statement holds, and in words what was looked at; the claim whose `detail`
+is its name is judged by it.
 """
 
 from collections.abc import Callable, Mapping
