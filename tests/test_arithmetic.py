@@ -2,6 +2,7 @@
 
 import doctest
 import math
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -90,6 +91,13 @@ def test_every_sum_is_what_the_printed_numbers_make():
             told,
             "agrees" if agrees else "does not agree",
         )
+
+
+def test_what_sums_call_printed_is_in_the_ledger():
+    printed = set(paper.reported()["value"].abs())
+    for words in arithmetic.checks()["printed"]:
+        told = {float(x.replace(",", "")) for x in re.findall(r"\d[\d,.]*", words)}
+        assert told <= printed | {26.02 - 20.77}, words
 
 
 def test_normal_draws_would_agree():
