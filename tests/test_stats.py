@@ -83,6 +83,12 @@ class TestIntervals:
         moved, own = difference(one, other).moved(-0.02), difference(one - 0.02, other)
         assert (moved.value, moved.low, moved.p) == pytest.approx((own.value, own.low, own.p))
 
+    def test_intervals_that_hold_together_are_bonferronis(self):
+        """Of ten, each at 99.5 %: 2.807 standard errors, and ten times the p-value."""
+        one, ten = (Interval.by_t(3.0, 1.0, np.inf, count) for count in (1, 10))
+        assert (ten.low, ten.high) == pytest.approx((3 - 2.807, 3 + 2.807), abs=1e-3)
+        assert ten.p == pytest.approx(10 * one.p)
+
     @pytest.mark.parametrize("tries", [1, 2, 3])
     def test_covers_a_known_difference(self, tries):
         """Faces of different difficulty, tries of different luck, methods half a logit apart.

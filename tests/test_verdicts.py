@@ -214,17 +214,32 @@ class TestMethodsInPairs:
         slope = np.polyfit(range(4), [rate(r, "DCNet") - rate(r, "XS") for r in lengths], 1)[0]
         assert f"{slope:.2f}".replace("-", "−") in found.trend
 
-    def test_over_fitting(self):
-        some = {"dataset": "aflw-10", **IMAGENET}
-        records = fake_records({"DCNet": 1.0, "XS": 1.0, "RN": 1.0}, **some)
-        assert judge("4.3-overfit", table1=records).verdict == "unclear"
+    @pytest.mark.parametrize(
+        ("then", "loss", "told"),
+        [
+            (0.30, 0.01, "supported"),  # by 20 points from epoch 50 on, where failures are fewest
+            (0.12, 0.01, "unclear"),  # by as much as chance may make of 400 faces
+            (0.30, 9.0, "unclear"),  # and so does the loss
+            (0.01, 0.01, "contradicted"),  # they fall from every epoch on
+            (None, 0.01, "unclear"),  # nobody looked
+        ],
+    )
+    def test_over_fitting(self, then, loss, told):
+        scales = {"DCNet": 1.0, "XS": 1.0, "RN": 1.0}
+        records = fake_records(scales, dataset="aflw-10", **IMAGENET)
         for record in records:
-            for errors in record.outcomes.errors.values():
-                errors *= np.linspace(1.0, 1.5, 5)[:, None]
-        assert judge("4.3-overfit", table1=records).verdict == "supported"
-        for record in records:
-            record.history[-1]["loss.landmarks"] = 9.0  # loss rises, too
-        assert judge("4.3-overfit", table1=records).verdict == "unclear"
+            for decoder, errors in record.outcomes.errors.items():
+                share = 0.1 if then is None else then
+                errors[:] = np.where(np.arange(400) < share * 400, 0.2, 0.05)
+                for n in range(9, 100, 10) if then is not None else ():
+                    record.history[n][f"failure.{decoder}"] = 0.10 + abs(n - 49) / 1000
+            record.history[-1]["loss.landmarks"] = loss
+        found = judge("4.3-overfit", table1=records)
+        assert found.verdict == told
+        assert ("on of which failures" in found.measured) == (loss > 1 or then is None)
+        if told == "supported":
+            assert found.measured.startswith("RN: 20.00 (")
+            assert found.measured.count("from epoch 50 on") == 3
 
 
 def test_main_claims_are_corrected_for_how_many_they_are(monkeypatch):

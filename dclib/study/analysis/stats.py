@@ -41,11 +41,15 @@ class Interval:
     freedom: float = field(default=math.inf, compare=False, repr=False)
 
     @classmethod
-    def by_t(cls, value: float, error: float, freedom: float) -> "Interval":
-        """By Student's t, from the standard error of the value."""
-        half = float(student.ppf((1 + LEVEL) / 2, freedom)) * error
+    def by_t(cls, value: float, error: float, freedom: float, count: int = 1) -> "Interval":
+        """By Student's t, from the standard error of the value.
+
+        Args:
+            count: so many intervals hold together, by Bonferroni's correction.
+        """
+        half = float(student.ppf(1 - (1 - LEVEL) / 2 / count, freedom)) * error
         p = 2 * float(student.sf(abs(value) / error, freedom)) if error else float(value == 0)
-        return cls(value, value - half, value + half, p, freedom)
+        return cls(value, value - half, value + half, min(1.0, count * p), freedom)
 
     @property
     def error(self) -> float:

@@ -18,13 +18,13 @@ from dclib.study.analysis import comparison
 from dclib.study.analysis.stats import LEVEL, Verdict, all_of, holm
 from dclib.study.paper import Claim
 from dclib.study.plans.presets import PRESETS
-from dclib.study.verdicts import cascades, checks, evidence, removal, rules
+from dclib.study.verdicts import cascades, checks, evidence, overfit, removal, rules
 from dclib.study.verdicts.judgement import Judged, Runs
 
 JUDGES: dict[str, Callable[[Claim, Runs], Judged]] = {
     "lower": evidence.lower,
     "gain": evidence.gain,
-    "overfit": evidence.overfit,
+    "overfit": overfit.overfitted,
     "draws": evidence.draws,
     "ablation": removal.removed,
     "cascade": cascades.compared,

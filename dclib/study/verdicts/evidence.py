@@ -1,8 +1,9 @@
-"""What bears out a claim: methods compared, draws of weights, the history of a run.
+"""What bears out a claim: methods compared, draws of weights.
 
-Removed features are in `removal`, cascades in `cascades`. Each function takes a claim and what
-finds runs, and picks the setting by `dclib.study.analysis.comparison.settings`: of those with the
-claim's own data, backbone and start that have all its methods, the one with the most training.
+Removed features are in `removal`, cascades in `cascades`, curves of failures in `overfit`. Each
+function takes a claim and what finds runs, and picks the setting: of those of
+`dclib.study.analysis.comparison.settings` with the claim's own data, backbone and start that have
+all its methods, the one with the most training.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from dclib.metrics import THRESHOLD
 from dclib.records.experiment import Experiment
 from dclib.records.runs import Record
 from dclib.study.analysis import random_draws
@@ -22,7 +22,6 @@ from dclib.study.analysis.stats import (
     LEVEL,
     Interval,
     Verdict,
-    average,
     side,
     slope,
     spanned,
@@ -183,32 +182,6 @@ def gain(claim: Claim, runs: Runs) -> Judged:
         records=[r for group in groups for m in methods[::-1] for r in group.tries[m]],
         setting="; ".join(f"{name}: {where}" for name, where in wheres),
         limited=any(group.limits for group in groups),
-    )
-
-
-def overfit(claim: Claim, runs: Runs) -> Judged:
-    """Training loss falls while failure on faces not trained on rises, over the epochs kept."""
-    group = best(of_claim(claim, runs(claim.plan)), claim.detail)
-    if group is None:
-        return Judged()
-    gaps, words = [], []
-    for method in claim.detail:
-        own = group.tries[method]
-        losses = [[row["loss.landmarks"] for row in r.history] for r in own]
-        kept = own[0].outcomes.errors["bin"].shape[0]
-        falls = all(loss[-1] < loss[-kept] for loss in losses)
-        rises = {}
-        for d in DECODERS:
-            failed = [100.0 * (r.outcomes.errors[d] > THRESHOLD) for r in own]
-            rises[d] = average([f[0] - f[-1] for f in failed])  # below zero where failure rises
-        words.append(f"{method}: {both(opposite(rises))} points over the last {kept} epochs")
-        gaps.append(rises if falls else UNKNOWN)
-    return Judged(
-        gaps=gaps,
-        words=words,
-        records=[r for m in claim.detail for r in group.tries[m]],
-        setting=described(group),
-        limited=bool(group.limits),
     )
 
 
