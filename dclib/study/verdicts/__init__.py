@@ -80,8 +80,13 @@ class Finding(Judged):
 
     @property
     def command(self) -> str:
-        """What makes the runs that the claim needs; "" where it needs none."""
-        return command_for(self.plan, self.preset) if self.plan else ""
+        """What makes the runs that the claim needs; "" where it needs none.
+
+        Where there are none yet, at the preset of the longest ones that are planned.
+        """
+        waits = self.preset == comparison.REFERENCE and not self.records
+        preset = (waits and self.claim.preset) or self.preset
+        return command_for(self.plan, preset) if self.plan else ""
 
 
 def command_for(figure: str, preset: str) -> str:
