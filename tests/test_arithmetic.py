@@ -1,12 +1,16 @@
-"""The paper's sums worked out again, against the same worked out by hand."""
+"""The paper's sums worked out again, and what its test faces leave to chance."""
 
 import doctest
 import math
+import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from fake_records import fake_records
+from scipy.stats import binomtest, norm
 
+from dclib.study import paper
 from dclib.study.analysis.comparison import Comparison
 from dclib.study.verdicts import arithmetic, chance
 
@@ -15,56 +19,101 @@ def test_doctests():
     assert doctest.testmod(chance).failed == 0
 
 
-@pytest.fixture(scope="module")
-def checks():
-    return arithmetic.checks().set_index("what")
+def signed(value):
+    return f"{value:.2f}".replace("-", "−")
 
 
-def row(checks, start):
-    (name,) = (what for what in checks.index if what.startswith(start))
-    return checks.loc[name]
+def improvements():
+    for on in ("AlexNet", "ResNet18"):
+        for start, pretrained in (("from scratch", False), ("pre-trained", True)):
+            gap = paper.difference("XS", "DCNet", on, pretrained)
+            yield f"improvement over XS, {on}, {start}", f"{gap:.2f} points", True
+    gaps = {
+        m: paper.failure_rate(m, "alexnet") - paper.failure_rate("DCNet", "alexnet")
+        for m in ("AN", "ANx", "HF", "XS")
+    }
+    most = max(gaps, key=gaps.get)
+    told = f"{gaps[most]:.2f} points, over {most}"
+    yield "the highest improvement with AlexNet is that over XS", told, most == "XS"
+    gap, bound = 18.43 - 16.75, 196 * math.sqrt((0.1843 * 0.8157 + 0.1675 * 0.8325) / 2995)
+    told = f"{gap:.2f} points worse; chance may be {bound:.2f}"
+    yield "XS was similar to or better than all others", told, gap < bound
 
 
-class TestChecks:
-    def test_what_agrees_and_what_does_not(self, checks):
-        by_hand = {
-            "improvement over XS, AlexNet, from": True,  # 26.41 - 19.67 = 6.74
-            "improvement over XS, ResNet18, pre": True,  # 15.52 - 13.52 = 2.00
-            "the highest improvement": False,  # over AN: 28.02 - 19.67 = 8.35
-            "XS was similar": True,  # 18.43 - 16.75 = 1.68, within chance
-            "improvements from 30": True,
-            '"relative change"': False,  # (57.39 - 60.64) / 57.39 = -5.66 %
-            "normally distributed": False,
-            "the majority": True,
-            "faces to train": True,  # 10,000 + 2,995
-            "bins of 30": False,  # 3 * 360 / 30 = 36
-            "failing faces, MTCNN widened": False,  # 1133 is 37.83 %, 1134 is 37.86 %
-            "failing faces, MTCNN +": False,
-        }
-        for start, agrees in by_hand.items():
-            told = row(checks, start)["verdict"]
-            assert told == (arithmetic.AGREES if agrees else arithmetic.DISAGREES), start
+def scarce():
+    at = {r: chance.table1(r) for r in chance.RATIOS}
+    gaps = [rates[m] - rates["DCNet"] for r, rates in at.items() if r > 0.1 for m in rates.index]
+    low, high = sorted(gaps)[4], max(gaps)  # beside four zeros, DCNet's own
+    told = f"{low:.2f} and {high:.2f} points"
+    yield "improvements from 30 to 90 %", told, (f"{low:.2f}", f"{high:.2f}") == ("1.98", "6.51")
+    single, ours = at[0.1]["RN-S"], at[0.1]["DCNet"]
+    relative = 100 * (single - ours) / single
+    told = f"{signed(relative)} % of the rate; {signed(single - ours)} points"
+    yield '"relative change" at 10 %', told, round(relative, 2) == -3.25
+    yield "at 10 % all multi-task networks are above RN-S", "3 of 3", at[0.1].min() == single
+    falls = [all(a[m] > b[m] for a, b in pairwise(at.values())) for m in at[0.1].index]
+    yield "every method fails less often", f"{sum(falls)} of 4 methods", all(falls)
 
-    def test_recomputed_by_hand(self, checks):
-        assert row(checks, "the highest")["recomputed"] == "8.35 points, over AN"
-        assert row(checks, '"relative')["recomputed"] == "−5.66 % of the rate; −3.25 points"
-        # 14.95 times 1.2972, 1.47 and 1.8387
-        assert row(checks, "failure rates with")["recomputed"] == "19.4, 22.0, 27.5 %"
 
-    def test_normal_draws_would_agree(self):
-        """Mean, share above zero, median and maximum of normal draws, as the paper gives them."""
-        rng = np.random.default_rng(0)
-        gains = rng.normal(2.8, 2.59, (4000, 100))
-        apart = np.abs(np.median(gains, axis=1) - gains.mean(axis=1))
-        assert (apart > 3.66 - 2.80).mean() < 1e-3  # as far apart as the paper's
-        assert np.median(gains.max(axis=1)) == pytest.approx(9.18, abs=0.1)
+def draws():
+    spread = 2.80 / norm.ppf(0.86)  # of a normal distribution with this share above zero
+    apart = (3.66 - 2.80) / (spread * math.sqrt((math.pi / 2 - 1) / 100))
+    yield "normally distributed, so mean and", f"{apart:.1f} standard errors apart", apart < 1.96
+    largest = 2.80 + spread * norm.ppf(0.5 ** (1 / 100))
+    told = f"about {largest:.2f} points, with a deviation of {spread:.2f}"
+    yield "the maximum, if normal", told, abs(9.83 - largest) < spread
+    ends = binomtest(86, 100).proportion_ci(method="exact")
+    told = f"{100 * ends.low:.0f} to {100 * ends.high:.0f} % (Clopper and Pearson)"
+    yield "the majority of draws", told, ends.low > 0.5
+    usual = (26.02 - 20.77 - 2.80) / spread
+    yield "Table 1's gain over XS at 50 %", f"{usual:.2f} deviations above their mean", usual < 1.96
 
-    def test_whole_numbers_of_faces(self):
-        """No count of 2,995 faces, or of the detected ones, rounds to the printed rates."""
-        for rate, totals in ((37.85, (2995, 2883)), (28.97, (2995, 2916))):
-            for total in totals:
-                shares = np.round(100 * np.arange(total + 1) / total, 2)
-                assert rate not in shares
+
+def counts():
+    yield "faces to train and test on", f"{10_000 + 2995:,}", True
+    told = "36; 14 need limits, such as ±90, ±60 and ±60 degrees"  # 3 * 360 / 30
+    yield "bins of 30 degrees", told, False
+    rates = ", ".join(f"{14.95 * (1 + more):.1f}" for more in (0.2972, 0.47, 0.8387))
+    yield "failure rates with features removed", f"{rates} %", True
+    for method, rate, found in (("widened", 37.85, 2883), ("+ collaborative", 28.97, 2916)):
+        near = " or ".join(f"{rate / 100 * n:.1f} of {n:,}" for n in (2995, found))
+        yield f"failing faces, MTCNN {method}", near, False  # no count of faces rounds to it
+
+
+def test_every_sum_is_what_the_printed_numbers_make():
+    frame = arithmetic.checks().set_index("what")
+    expected = [*improvements(), *scarce(), *draws(), *counts()]
+    assert len(frame) == len(expected) == 19
+    for start, told, agrees in expected:
+        (what,) = (what for what in frame.index if what.startswith(start))
+        row = frame.loc[what]
+        assert (row["recomputed"], row["verdict"]) == (
+            told,
+            "agrees" if agrees else "does not agree",
+        )
+
+
+def test_what_sums_call_printed_is_in_the_ledger():
+    printed = set(paper.reported()["value"].abs())
+    for words in arithmetic.checks()["printed"]:
+        told = {float(x.replace(",", "")) for x in re.findall(r"\d[\d,.]*", words)}
+        assert told <= printed | {26.02 - 20.77}, words
+
+
+def test_normal_draws_would_agree():
+    """Mean, share above zero, median and maximum of normal draws, as the paper gives them."""
+    rng = np.random.default_rng(0)
+    gains = rng.normal(2.8, 2.59, (4000, 100))
+    apart = np.abs(np.median(gains, axis=1) - gains.mean(axis=1))
+    assert (apart > 3.66 - 2.80).mean() < 1e-3  # as far apart as the paper's
+    assert np.median(gains.max(axis=1)) == pytest.approx(9.18, abs=0.1)
+
+
+@pytest.mark.parametrize(("rate", "totals"), [(37.85, (2995, 2883)), (28.97, (2995, 2916))])
+def test_whole_numbers_of_faces(rate, totals):
+    """No count of 2,995 faces, or of the detected ones, rounds to the printed rates."""
+    for total in totals:
+        assert rate not in np.round(100 * np.arange(total + 1) / total, 2)
 
 
 class TestChance:

@@ -12,6 +12,10 @@ from dclib.study.paper import Claim, claims
 SCALES = {"DCNet": 0.8, "XS": 1.0, "RNx": 0.6, "RN": 1.0, "RN-S": 1.2}
 
 
+def judged(group):
+    return {claim.key: group.judge(claim) for claim in claims()}
+
+
 def test_score_is_the_mean_over_epochs_then_tries():
     records = fake_records({"DCNet": 1.0}, tries=3)
     per_try = [
@@ -35,14 +39,12 @@ def test_difference_of_scores():
     assert gap.high < 0
 
 
-def test_a_control_is_a_method_of_its_own():
-    records = [fake_record(), fake_record(related=NO_RELATED)]
-    assert Comparison(records).methods == ["DCNet", "DCNet (related 0)"]
-
-
-def test_a_precision_that_was_asked_for_is_a_method_of_its_own():
-    records = [fake_record(), fake_record(precision="bf16")]
-    assert Comparison(records).methods == ["DCNet", "DCNet (bf16)"]
+@pytest.mark.parametrize(
+    ("change", "mark"), [({"related": NO_RELATED}, "related 0"), ({"precision": "bf16"}, "bf16")]
+)
+def test_a_control_or_a_precision_is_a_method_of_its_own(change, mark):
+    records = [fake_record(), fake_record(**change)]
+    assert Comparison(records).methods == ["DCNet", f"DCNet ({mark})"]
 
 
 def test_mcnemar_pairs_tries_by_number():
@@ -96,7 +98,7 @@ class TestANetworkOfItsOwn:
         assert group.about.underlying == "alexnet"  # though TCDCN comes first
         assert group.about.resolution == 96
         assert group.verdict("DCNet", "TCDCN") == "supported"
-        by_key = {claim.key: group.judge(claim) for claim in claims("alexnet")}
+        by_key = judged(group)
         assert by_key["4.2-alexnet-tcdcn"] == "supported"
         assert by_key["4.2-alexnet-hyperface"] == "supported"
         assert by_key["4.2-alexnet-lowest"] == "not tested"  # others are missing
@@ -132,7 +134,7 @@ class TestVerdicts:
         assert Comparison(records).verdict("DCNet", "XS") == "unclear"
 
     def test_of_claims(self):
-        by_key = {claim.key: self.group().judge(claim) for claim in claims()}
+        by_key = judged(self.group())
         assert by_key["4.2-resnet18-stitch"] == "supported"
         assert by_key["4.2-resnet18-widening"] == "supported"
         assert by_key["4.2-resnet18-lowest"] == "contradicted"  # by RNx
@@ -143,14 +145,12 @@ class TestVerdicts:
         assert by_key["4.4-profile"] == "not tested"  # and this is no comparison of methods
 
     def test_where_networks_start_belongs_to_the_claim_or_not(self):
-        stand_in = Comparison(fake_records(SCALES, pretrained="tiny-imagenet"))
-        by_key = {claim.key: stand_in.judge(claim) for claim in claims()}
+        by_key = judged(self.group(pretrained="tiny-imagenet"))
         assert by_key["4.2-resnet18-pretrained"] == "not tested"  # that is about ImageNet
         assert by_key["4.2-resnet18-stand-in"] == "supported"
         assert by_key["4.2-resnet18-lowest"] == "not tested"
         for start, told in (("imagenet", "supported"), (False, "not tested")):
-            group = Comparison(fake_records(SCALES, pretrained=start, dataset="aflw-30"))
-            by_key = {claim.key: group.judge(claim) for claim in claims(section="4.3")}
+            by_key = judged(self.group(pretrained=start, dataset="aflw-30"))
             assert by_key["4.3-30-lowest"] == told
             assert by_key["4.3-50-lowest"] == "not tested"
 
@@ -159,7 +159,7 @@ class TestVerdicts:
         assert self.group().judge(claim) == "supported"
 
     def test_without_any_run(self):
-        assert {Comparison([]).judge(claim) for claim in claims()} == {"not tested"}
+        assert set(judged(Comparison([])).values()) == {"not tested"}
 
 
 class TestLimits:

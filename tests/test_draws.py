@@ -10,7 +10,7 @@ from fake_records import fake_record
 from dclib.errors import RunError
 from dclib.study.analysis import random_draws
 from dclib.study.analysis.comparison import Comparison
-from dclib.study.analysis.random_draws import Draw
+from dclib.study.analysis.random_draws import Draw, dependence, pairs, spread, summary
 
 WEIGHTS = (("gender", 0.5), ("glasses", 0.01), ("orientation", 0.0003))
 
@@ -25,14 +25,19 @@ def run(method, number, failing, faces=10, related=WEIGHTS, **changes):
     return record
 
 
-def made(gains, faces=1, weights=None):
-    """Draws with these improvements in points, the same on each face."""
-    weights = [{"gender": 0.1}] * len(gains) if weights is None else weights
-    theirs = [np.full(faces, 50.0 + gain) for gain in gains]
+def drawn(*pair, weights=None):
+    """Draws with these scores of DCNet and of Cross-Stitch, (draws, faces) each."""
+    both = list(zip(*np.broadcast_arrays(*map(np.asarray, pair)), strict=True))
+    weights = [{"gender": 0.1}] * len(both) if weights is None else weights
     return [
-        Draw(n, own, {d: {"DCNet": np.full(faces, 50.0), "XS": xs} for d in ("bin", "soft")})
-        for n, (own, xs) in enumerate(zip(weights, theirs, strict=True))
+        Draw(n, own, {d: {"DCNet": ours, "XS": theirs} for d in ("bin", "soft")})
+        for n, (own, (ours, theirs)) in enumerate(zip(weights, both, strict=True))
     ]
+
+
+def made(gains, weights=None):
+    """Draws with these improvements in points, on one face."""
+    return drawn(50.0, 50.0 + np.array(gains)[:, None], weights=weights)
 
 
 def test_doctests():
@@ -40,91 +45,85 @@ def test_doctests():
 
 
 class TestPairs:
-    def test_improvement_is_cross_stitch_minus_dcnet(self):
-        (draw,) = random_draws.pairs([run("DCNet", 3, failing=2), run("XS", 3, failing=5)])
+    @pytest.mark.parametrize(("ours", "theirs"), [(2, 5), (4, 1)])
+    def test_improvement_is_cross_stitch_minus_dcnet(self, ours, theirs):
+        (draw,) = pairs([run("XS", 3, theirs), run("DCNet", 3, ours)])
         assert draw.number == 3
         assert draw.weights == dict(WEIGHTS)
-        assert draw.rates["bin"] == pytest.approx({"DCNet": 20.0, "XS": 50.0})
-        assert draw.improvement == pytest.approx({"bin": 30.0, "soft": 30.0})
-        assert draw.gaps("bin").tolist() == [0, 0, 100, 100, 100, 0, 0, 0, 0, 0]
-
-    def test_worse_is_negative(self):
-        (draw,) = random_draws.pairs([run("XS", 0, failing=1), run("DCNet", 0, failing=4)])
-        assert draw.improvement["soft"] == pytest.approx(-30.0)
+        assert draw.rates["bin"] == pytest.approx({"DCNet": 10.0 * ours, "XS": 10.0 * theirs})
+        gain = 10.0 * (theirs - ours)
+        assert draw.improvement == pytest.approx({"bin": gain, "soft": gain})
+        assert draw.gaps("bin").tolist() == [
+            100.0 * ((face < theirs) - int(face < ours)) for face in range(10)
+        ]
 
     def test_decoders_are_kept_apart(self):
         ours, theirs = run("DCNet", 0, failing=2), run("XS", 0, failing=5)
         theirs.outcomes.errors["soft"][:] = 0.05
-        (draw,) = random_draws.pairs([ours, theirs])
+        (draw,) = pairs([ours, theirs])
         assert draw.improvement == pytest.approx({"bin": 30.0, "soft": -20.0})
 
     def test_incomplete_pairs_are_left_out(self):
         records = [run("DCNet", 2, 1), run("XS", 1, 1), run("XS", 2, 3), run("DCNet", 0, 1)]
-        assert [draw.number for draw in random_draws.pairs(records)] == [2]
-        assert random_draws.pairs([]) == []
-        assert random_draws.pairs([run("DCNet", 0, 1)]) == []
+        assert [draw.number for draw in pairs(records)] == [2]
+        assert pairs([]) == pairs([run("DCNet", 0, 1)]) == []
 
     def test_in_the_order_of_their_numbers(self):
         records = [run(method, n, 1) for n in (4, 0, 11) for method in ("XS", "DCNet")]
-        assert [draw.number for draw in random_draws.pairs(records)] == [0, 4, 11]
+        assert [draw.number for draw in pairs(records)] == [0, 4, 11]
 
     def test_interval_is_the_paired_one(self):
         pair = [fake_record(m, s, dataset="aflw-50") for m, s in (("DCNet", 1.0), ("XS", 1.2))]
-        (draw,) = random_draws.pairs(pair)
+        (draw,) = pairs(pair)
         expected = Comparison(pair).difference("XS", "DCNet", decoder="bin")
         mine = draw.interval("bin")
         assert (mine.value, mine.low, mine.high) == pytest.approx(
             (expected.value, expected.low, expected.high), abs=1e-4
         )
 
-    def test_other_weights_are_refused(self):
-        other = run("XS", 0, 1, related=(("gender", 0.4), *WEIGHTS[1:]))
-        with pytest.raises(RunError, match=r"draw 0: .* other weights"):
-            random_draws.pairs([run("DCNet", 0, 1), other])
-
-    def test_another_protocol_is_refused(self):
-        with pytest.raises(RunError, match="cannot be compared"):
-            random_draws.pairs([run("DCNet", 0, 1), run("XS", 0, 1, epochs=7)])
-
-    def test_a_run_twice_is_refused(self):
-        with pytest.raises(RunError, match="there twice"):
-            random_draws.pairs([run("DCNet", 0, 1), run("DCNet", 0, 1, lr=0.3), run("XS", 0, 1)])
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"related": (("gender", 0.4), *WEIGHTS[1:])}, r"draw 0: .* other weights"),
+            ({"epochs": 7}, "cannot be compared"),
+            ({"method": "DCNet", "lr": 0.3}, "there twice"),
+        ],
+    )
+    def test_other_runs_are_refused(self, changes, message):
+        other = run(**{"method": "XS", "number": 0, "failing": 1} | changes)
+        with pytest.raises(RunError, match=message):
+            pairs([run("DCNet", 0, 1), other])
 
 
 class TestSummary:
     def test_the_papers_count(self):
         """86 of 100: Clopper and Pearson's interval by the quantiles of beta distributions."""
-        one = random_draws.summary(made([1.0] * 86 + [-1.0] * 14))
+        one = summary(made([1.0] * 86 + [-1.0] * 14))
         assert (one.draws, one.better, one.share.value) == (100, 86, 86.0)
         assert one.share.low == pytest.approx(100 * scipy.stats.beta.ppf(0.025, 86, 15))
         assert one.share.high == pytest.approx(100 * scipy.stats.beta.ppf(0.975, 87, 14))
         assert one.p_value == pytest.approx(2 * scipy.stats.binom.sf(85, 100, 0.5))
 
-    def test_five_of_five(self):
-        one = random_draws.summary(made([1.0, 2.0, 3.0, 4.0, 10.0]))
-        assert one.p_value == pytest.approx(2 * 0.5**5)
-        assert (one.mean.value, one.median.value, one.maximum) == pytest.approx((4.0, 3.0, 10.0))
-
     def test_equal_is_not_better_and_no_evidence_either(self):
-        one = random_draws.summary(made([1.0, 2.0, 3.0, 4.0, 10.0, 0.0]))
-        assert (one.better, one.draws) == (5, 6)
-        assert one.p_value == pytest.approx(2 * 0.5**5)
-        assert random_draws.summary(made([0.0, 0.0])).p_value == 1
+        five = [1.0, 2.0, 3.0, 4.0, 10.0]
+        one, more = summary(made(five)), summary(made([*five, 0.0]))
+        assert (one.mean.value, one.median.value, one.maximum) == pytest.approx((4.0, 3.0, 10.0))
+        assert (more.better, more.draws) == (5, 6)
+        assert one.p_value == more.p_value == pytest.approx(2 * 0.5**5)
+        assert summary(made([0.0, 0.0])).p_value == 1
 
     def test_intervals_over_draws_are_scipys(self):
         gains = np.random.default_rng(3).normal(2.8, 4.0, 100)
-        one = random_draws.summary(made(gains))
+        one = summary(made(gains))
         for mine, statistic in ((one.mean, np.mean), (one.median, np.median)):
             scipys = scipy.stats.bootstrap((gains,), statistic, method="percentile", rng=1)
-            low, high = scipys.confidence_interval
             assert mine.value == pytest.approx(statistic(gains))
-            assert (mine.low, mine.high) == pytest.approx((low, high), abs=0.1)
+            assert (mine.low, mine.high) == pytest.approx(scipys.confidence_interval, abs=0.1)
 
     def test_faces_that_vary_widen_the_mean(self):
         """Every draw gains 100 points on the same half of the faces: only faces can vary."""
         gaps = np.repeat([0.0, 100.0], 200)
-        scores = {d: {"DCNet": np.zeros(400), "XS": gaps} for d in ("bin", "soft")}
-        one = random_draws.summary([Draw(n, {}, scores) for n in range(20)])
+        one = summary(drawn(0.0, np.tile(gaps, (20, 1))))
         assert (one.mean.low, one.mean.value, one.mean.high) == (50, 50, 50)
         half = 1.96 * 50 / np.sqrt(400)
         assert one.mean_over_faces.high - 50 == pytest.approx(half, rel=0.05)
@@ -132,39 +131,33 @@ class TestSummary:
 
     def test_draws_that_are_clear_alone(self):
         """On 100 faces, 10 of them better is beyond chance, and 1 is not."""
-        faces = np.arange(100)
-        alone = [
-            Draw(n, {}, {"bin": {"DCNet": 100.0 * (faces < ours), "XS": 100.0 * (faces < theirs)}})
-            for n, (ours, theirs) in enumerate([(20, 30), (30, 20), (30, 20), (20, 21), (5, 5)])
-        ]
-        one = random_draws.summary(alone)
+        failing = np.array([(20, 30), (30, 20), (30, 20), (20, 21), (5, 5)])[..., None]
+        one = summary(drawn(*(100.0 * (np.arange(100) < failing)).swapaxes(0, 1)))
         assert (one.better, one.clearly_better, one.clearly_worse) == (2, 1, 2)
 
     def test_normality(self):
         at = (np.arange(100) + 0.5) / 100
-        assert random_draws.summary(made(scipy.stats.norm.ppf(at))).normality > 0.9
-        assert random_draws.summary(made(scipy.stats.expon.ppf(at))).normality < 1e-3
-        assert np.isnan(random_draws.summary(made([1.0, 2.0])).normality)
-        assert np.isnan(random_draws.summary(made([1.0, 1.0, 1.0])).normality)
+        assert summary(made(scipy.stats.norm.ppf(at))).normality > 0.9
+        assert summary(made(scipy.stats.expon.ppf(at))).normality < 1e-3
+        assert np.isnan(summary(made([1.0, 2.0])).normality)
+        assert np.isnan(summary(made([1.0, 1.0, 1.0])).normality)
 
     def test_few_draws_have_no_interval(self):
-        few, enough = (random_draws.summary(made([3.0, 5.0] * n)) for n in (4, 5))
+        few, enough = (summary(made([3.0, 5.0] * n)) for n in (4, 5))
         for interval in (few.mean, few.median, few.mean_over_faces):
             assert interval.value == 4
             assert np.isnan([interval.low, interval.high]).all()
         assert 3 < enough.mean.low < 4 < enough.mean.high < 5
-        assert random_draws.summary(made([3.0])).share.low == pytest.approx(2.5)
+        assert summary(made([3.0])).share.low == pytest.approx(2.5)
 
     def test_no_draw(self):
         with pytest.raises(ValueError, match="no draw"):
-            random_draws.summary([])
+            summary([])
 
 
 class TestDependence:
     def weighed(self, weights, gains):
-        return random_draws.dependence(made(gains, weights=[{"gender": w} for w in weights]))[
-            "gender"
-        ]
+        return dependence(made(gains, [{"gender": w} for w in weights]))["gender"]
 
     def test_is_spearmans(self):
         rng = np.random.default_rng(0)
@@ -185,36 +178,28 @@ class TestDependence:
 
     def test_interval_holds_the_truth_as_often_as_it_says(self):
         rng = np.random.default_rng(1)
-        held = 0
-        for _ in range(400):
-            one = self.weighed(rng.uniform(size=30), rng.normal(size=30))
-            held += one.low < 0 < one.high
-        assert 0.92 < held / 400 < 0.98
+        found = [self.weighed(rng.uniform(size=30), rng.normal(size=30)) for _ in range(400)]
+        assert 0.92 < np.mean([one.low < 0 < one.high for one in found]) < 0.98
 
     def test_too_few(self):
-        few = random_draws.dependence(made([1.0, 2.0, 3.0] * 3))
+        few = dependence(made([1.0, 2.0, 3.0] * 3))
         assert list(few) == ["gender"]
         assert np.isnan([few["gender"].value, few["gender"].low]).all()
-        assert random_draws.dependence([]) == {}
+        assert dependence([]) == {}
 
 
 class TestSpread:
     def test_by_hand(self):
         """DCNet's rates 40, 50, 60 have the deviation 10; Cross-Stitch's are all the same."""
-        rates = [40.0, 50.0, 60.0] * 10
-        own = [
-            Draw(n, {}, {"bin": {"DCNet": np.full(4, rate), "XS": np.full(4, 30.0)}})
-            for n, rate in enumerate(rates)
-        ]
-        found = random_draws.spread(own)
+        found = spread(drawn(np.tile([40.0, 50.0, 60.0], 10)[:, None], 30.0))
         assert found["DCNet"].value == pytest.approx(np.sqrt(2000 / 29))
         assert found["DCNet"].low < found["DCNet"].value < found["DCNet"].high
         assert found["XS"].value == found["XS"].high == 0
         assert found["DCNet minus XS"] == found["DCNet"]
 
     def test_too_few(self):
-        few = random_draws.spread(made([1.0, 3.0]))  # rates of Cross-Stitch: 51 and 53
+        few = spread(made([1.0, 3.0]))  # rates of Cross-Stitch: 51 and 53
         assert few["XS"].value == pytest.approx(np.sqrt(2))
         assert few["DCNet minus XS"].value == pytest.approx(-np.sqrt(2))
         assert np.isnan([one.low for one in few.values()]).all()
-        assert np.isnan([one.value for one in random_draws.spread(made([1.0])).values()]).all()
+        assert np.isnan([one.value for one in spread(made([1.0])).values()]).all()

@@ -24,7 +24,7 @@ TESTS = (  # those that go through the registries, as far as they need no second
     "tests/test_paper.py",
 )
 CLAIM = (
-    "4.2-mine,,4.2,ours,yes,resnet18,no,mtfl,lower,failure rate,mine,04_2_mtfl,DCNet < RN,,,,Mine,"
+    "4.2-mine,,4.2,ours,yes,resnet18,no,mtfl,lower,failure rate,mine,,04_2_mtfl,DCNet < RN,,,,Mine,"
 )
 FIGURE = '    "mine": lambda preset: [experiment(preset, "mean")],\n'
 

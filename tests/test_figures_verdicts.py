@@ -70,7 +70,7 @@ class TestTables:
         ids = sorted(r.id for r in fake_records(SCALES, tries=2))
         assert frame.loc["fig3", "runs"] == f"12: {' '.join(ids)}"
         assert frame.loc["table1", "runs"] == "none yet"
-        assert frame.loc["fig6", "command"] == "python -m dclib ablate --preset cpu"
+        assert frame.loc["fig6", "command"] == "python -m dclib ablate --preset long"
         planned = [claim for claim in paper.CLAIMS if claim.plan]
         assert frame["claims"].sum() == len(planned)
 

@@ -145,8 +145,9 @@ def test_make_says_what_python_it_needs(tmp_path, python, message):
 def test_tables_of_the_package_are_installed_with_it():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     patterns = settings["package-data"]["dclib"]
-    tables = [path for path in (ROOT / "dclib").rglob("*.csv")]
-    assert {path.name for path in tables} == {"reported.csv", "claims.csv", "selection.csv"}
+    tables = [path for end in ("csv", "toml") for path in (ROOT / "dclib").rglob(f"*.{end}")]
+    names = {"reported.csv", "claims.csv", "rules.csv", "sums.csv", "selection.csv"}
+    assert {path.name for path in tables} == {*names, "presets.toml"}
     for path in tables:
         assert any(path.relative_to(ROOT / "dclib").match(pattern) for pattern in patterns)
 

@@ -8,7 +8,6 @@ import pytest
 import scipy.stats
 
 import dclib.study.analysis.stats
-from dclib.metrics import failure_rate
 from dclib.study.analysis.stats import (
     Chance,
     Interval,
@@ -17,7 +16,6 @@ from dclib.study.analysis.stats import (
     average,
     certainty,
     difference,
-    failures,
     holm,
     mcnemar,
     verdict,
@@ -32,18 +30,6 @@ def coins(rates, tries, faces, seed=0):
 
 def test_doctests():
     assert doctest.testmod(dclib.study.analysis.stats).failed == 0
-
-
-class TestFailures:
-    def test_mean_is_the_papers_number(self):
-        errors = np.random.default_rng(0).gamma(4.0, 0.02, (3, 5, 40))
-        over_epochs = [[failure_rate(epoch) for epoch in one_try] for one_try in errors]
-        expected = np.mean([np.mean(one_try) for one_try in over_epochs])
-        assert failures(errors).mean() == pytest.approx(expected)
-
-    def test_shape(self):
-        with pytest.raises(ValueError, match="tries, epochs, faces"):
-            failures([0.1, 0.2])
 
 
 class TestIntervals:
@@ -96,6 +82,12 @@ class TestIntervals:
         one, other = coins([0.2, 0.25], tries=2, faces=500)
         moved, own = difference(one, other).moved(-0.02), difference(one - 0.02, other)
         assert (moved.value, moved.low, moved.p) == pytest.approx((own.value, own.low, own.p))
+
+    def test_intervals_that_hold_together_are_bonferronis(self):
+        """Of ten, each at 99.5 %: 2.807 standard errors, and ten times the p-value."""
+        one, ten = (Interval.by_t(3.0, 1.0, np.inf, count) for count in (1, 10))
+        assert (ten.low, ten.high) == pytest.approx((3 - 2.807, 3 + 2.807), abs=1e-3)
+        assert ten.p == pytest.approx(10 * one.p)
 
     @pytest.mark.parametrize("tries", [1, 2, 3])
     def test_covers_a_known_difference(self, tries):
@@ -207,12 +199,7 @@ class TestVerdict:
         assert verdict({}) == "not tested"
 
     def test_several_comparisons(self):
-        ranked = [
-            Verdict.CONTRADICTED,
-            Verdict.NOT_TESTED,
-            Verdict.UNCLEAR,
-            Verdict.SUPPORTED,
-        ]
+        ranked = (Verdict.CONTRADICTED, Verdict.NOT_TESTED, Verdict.UNCLEAR, Verdict.SUPPORTED)
         for stronger, weaker in pairwise(ranked):
             assert all_of([weaker, stronger, weaker]) == stronger
         assert all_of([]) == "not tested"

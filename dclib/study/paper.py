@@ -127,8 +127,9 @@ class Claim:
         metric: the value compared.
         control: not a statement of the paper, but what its explanation needs to be true.
         source: what in the section says it: its text, a table, a caption.
-        kind: of evidence, a key of `dclib.study.verdicts.rules.RULES`.
+        kind: of evidence, its rule is a row of `rules.csv`.
         plan: whose runs it is judged by; "" where it needs none, or none are planned.
+        preset: of the longest of them that are planned; "" where it is the one that is asked.
         dataset: the faces of these runs.
         detail: what this kind of evidence needs to know besides.
         page: where in the book the evidence is shown.
@@ -148,6 +149,7 @@ class Claim:
     source: str = "text"
     kind: str = "lower"
     plan: str = ""
+    preset: str = ""
     dataset: str = "mtfl"
     detail: tuple[str, ...] = ()
     page: str = ""

@@ -96,7 +96,7 @@ def _replace(
 def evaluate(record: Record) -> Ablation:
     """Ablate the network of a run, with its last weights, on the faces that it was scored on.
 
-    `dclib.study.analysis.ablating.require` also keeps what this finds.
+    `require` also keeps what this finds.
 
     Raises:
         RunError: a method without collaborative blocks, a run without landmarks, weights that are
@@ -191,8 +191,6 @@ def require(records: Sequence[Record]) -> list[Ablation]:
     """The evaluations of all records, in order; what is missing is evaluated and kept.
 
     Raises:
-        RunError, DataError: as `find` and `dclib.study.analysis.ablating.evaluate`.
+        RunError, DataError: as `find` and `evaluate`.
     """
-    from dclib.study.analysis.ablating import evaluate  # what needs networks
-
     return [(find([record]) or [keep(evaluate(record))])[0] for record in records]

@@ -28,7 +28,6 @@ BATCH = 64  # faces at a time, at most; they lend each other their features
 SEED = 0  # of the order in which faces are put into batches
 FORMAT = 1  # of the files: raised whenever they, or what they mean, change
 FILE = "ablation.json"
-ARRAYS = {"errors": float, "accuracy": float, "turned": int}  # kept by content and name
 
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -85,10 +84,12 @@ class Ablation:
             "faces": len(self.intact[DECODERS[0]]),
             "known": self.known,
             "intact": {"errors": self.intact_errors, "accuracy": self.intact_accuracy},
-            **{name: _plain(getattr(self, name)) for name in ARRAYS},
+            "errors": self.errors,
+            "accuracy": self.accuracy,
+            "turned": self.turned,
             "failed": base64.b64encode(packed).decode(),
         }
-        return (json.dumps(values) + "\n").encode()
+        return (json.dumps(values, default=np.ndarray.tolist) + "\n").encode()
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Ablation":
@@ -102,13 +103,13 @@ class Ablation:
         first, rest = np.split(bits[:count], [faces * len(DECODERS)])
         intact = dict(zip(DECODERS, first.reshape(-1, faces), strict=True))
         flips = rest.reshape(len(CONTENTS), len(DECODERS), len(tasks), blocks, faces)
-        arrays: dict[str, Any] = {
-            name: {
+
+        def arrays(name: str, kind: type) -> dict[str, dict[str, Any]]:
+            return {
                 c: {n: np.array(of, dtype=kind) for n, of in values[name][c].items()}
                 for c in CONTENTS
             }
-            for name, kind in ARRAYS.items()
-        }
+
         return cls(
             run=values["run"],
             tasks=tasks,
@@ -118,16 +119,14 @@ class Ablation:
                 c: {d: own ^ intact[d] for d, own in zip(DECODERS, of, strict=True)}
                 for c, of in zip(CONTENTS, flips, strict=True)
             },
+            errors=arrays("errors", float),
+            accuracy=arrays("accuracy", float),
+            turned=arrays("turned", int),
             intact_errors=values["intact"]["errors"],
             intact_accuracy=values["intact"]["accuracy"],
             known=values["known"],
             environment=values["environment"],
-            **arrays,
         )
-
-
-def _plain(by_content: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, Any]]:
-    return {c: {name: of.tolist() for name, of in own.items()} for c, own in by_content.items()}
 
 
 def effects(
@@ -189,10 +188,10 @@ def find(records: Sequence[Record]) -> list[Ablation]:
     """
     found = []
     for record in records:
-        places = [path(record.id, committed) for committed in (True, False)]
-        if here := [place for place in places if place.exists()]:
-            found.append(read(here[0]))
-            agree(found[-1], beside(record, here[0].parent))
+        files = [path(record.id, committed) for committed in (True, False)]
+        if file := next((file for file in files if file.exists()), None):
+            found.append(read(file))
+            agree(found[-1], beside(record, file.parent))
     return found
 
 
@@ -233,8 +232,7 @@ def keep(ablation: Ablation, committed: bool = False) -> Ablation:
 
 def publish(ablation: Ablation) -> Path:
     """Write an evaluation to the committed results."""
-    keep(ablation, committed=True)
-    return path(ablation.run, committed=True)
+    return path(keep(ablation, committed=True).run, committed=True)
 
 
 def read(file: Path) -> Ablation:

@@ -5,17 +5,16 @@ differences in what depends on it are read in two ways, and a verdict needs both
 networks the two decoders have this part.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 
-from dclib.errors import RunError
 from dclib.metrics import THRESHOLD
 from dclib.mtcnn import presets, records
 from dclib.mtcnn.experiment import METHODS, CascadeExperiment
 from dclib.mtcnn.findings import ENOUGH, Findings, Floats
 from dclib.mtcnn.records import CascadeRecord
-from dclib.study.analysis import comparison
+from dclib.study.analysis.comparison import REFERENCE
 from dclib.study.analysis.stats import (
     DECODERS,
     Chance,
@@ -25,6 +24,7 @@ from dclib.study.analysis.stats import (
     difference,
     verdict,
 )
+from dclib.study.analysis.tries import Tries
 
 NOWHERE = Interval(np.nan, np.nan, np.nan)  # where no face counts
 
@@ -39,12 +39,15 @@ SCORES: dict[str, Callable[[Findings], Floats]] = {
     "missed faces": lambda f: np.where(f.detected, 0.0, len(f.scores)),
     "unfound": lambda f: np.where(f.overlaps < ENOUGH, 100.0, 0.0),  # of the held-out photos
 }
-OWN = "each on the faces that it found"
-READINGS = {  # of the metrics that claims are about: what each is read as
-    "failure rate": ("missed faces fail", "missed faces left out"),
-    "mean error": (OWN, "on faces that both found"),
-    "missed faces": ("",),
-    "unfound": ("",),
+SHARED = "on faces that both found"
+READINGS = {  # of the metrics that claims are about: which score each is read as
+    "failure rate": {
+        "missed faces fail": "failure rate",
+        "missed faces left out": "failure rate of found faces",
+    },
+    "mean error": {"each on the faces that it found": "mean error", SHARED: "mean error"},
+    "missed faces": {"": "missed faces"},
+    "unfound": {"": "unfound"},
 }
 
 
@@ -54,10 +57,9 @@ def reference() -> list[CascadeRecord]:
     Those at each method's own rate of O, as soon as all of them are there.
     """
     found = {record.experiment: record for record in records.committed()}
-    own = presets.own_rates(comparison.REFERENCE)
+    own = presets.own_rates(REFERENCE)
     whole = bool(own) and found.keys() >= {*own}
-    planned = own if whole else presets.plan(comparison.REFERENCE)
-    return [found[e] for e in planned if e in found]
+    return [found[e] for e in (own if whole else presets.plan(REFERENCE)) if e in found]
 
 
 def tried() -> list[CascadeRecord]:
@@ -65,56 +67,33 @@ def tried() -> list[CascadeRecord]:
 
     They are of that preset, each with another setting than it has now.
     """
-    preset, shown = comparison.REFERENCE, {record.id for record in reference()}
-    made = records.committed()
-    return [r for r in made if r.experiment.preset == preset and r.id not in shown]
+    shown = {record.id for record in reference()}
+    made = [r for r in records.committed() if r.experiment.preset == REFERENCE]
+    return [r for r in made if r.id not in shown]
 
 
 def find(preset: str) -> list[CascadeRecord]:
     """The cascades of a preset that are there: those of the reference preset if committed."""
-    if preset == comparison.REFERENCE:
-        return reference()
-    return records.find(presets.plan(preset))
+    return reference() if preset == REFERENCE else records.find(presets.plan(preset))
 
 
-class Cascades:
-    """The cascades of several methods, scored on the same photos.
+class Cascades(Tries[CascadeRecord]):
+    """The cascades of several methods, scored on the same photos, the paper's last.
 
     Args:
-        made: every try of every method, in any order.
-
-    Raises:
-        RunError: they are of several presets or scored on different photos, or hold one try of a
-            method twice.
+        made: every try of every method, in any order, of one preset.
     """
 
+    kind, apart = "cascade", "preset or photos"
+
     def __init__(self, made: Sequence[CascadeRecord]) -> None:
-        self.tries: dict[str, list[CascadeRecord]] = {}  # by method, the paper's last
-        for record in sorted(
-            made, key=lambda r: (METHODS.index(r.experiment.method), r.experiment.try_)
-        ):
-            self.tries.setdefault(record.experiment.label, []).append(record)
-        if len({(r.experiment.preset, *_scored_on(r.findings)) for r in made}) > 1:
-            raise RunError(
-                "these cascades cannot be compared, they differ in preset or photos: "
-                + ", ".join(f"{r.id} ({r.experiment.title})" for r in made)
-            )
-        for label, own in self.tries.items():
-            if len({r.experiment.try_ for r in own}) < len(own):
-                raise RunError(
-                    f"{label}: a try is there twice: {', '.join(r.id for r in own)}; give one"
-                    " cascade for each try"
-                )
+        super().__init__(sorted(made, key=lambda r: METHODS.index(r.experiment.method)))
+        order = sorted(self.tries.values(), key=lambda t: METHODS.index(t[0].experiment.method))
+        self.tries = {own[0].experiment.label: own for own in order}
 
-    @property
-    def methods(self) -> list[str]:
-        """The methods that are there, from the standard cascade to the paper's."""
-        return list(self.tries)
-
-    @property
-    def records(self) -> list[CascadeRecord]:
-        """Every try of every method."""
-        return [record for own in self.tries.values() for record in own]
+    def _shared(self, record: CascadeRecord) -> Hashable:
+        f = record.findings
+        return record.experiment.preset, f.faces, len(f.scores), f.heldout, len(f.overlaps)
 
     @property
     def about(self) -> CascadeExperiment:
@@ -138,10 +117,14 @@ class Cascades:
         """Score of the first method minus the second, paired by faces: by reading."""
         return gaps(self.findings(first), self.findings(second), metric, self.chance)
 
+    @property
+    def drawn(self) -> bool:
+        """Whether there are only cascades of drawn scenes, which test nothing, or none."""
+        return not self.tries or self.about.preset == "smoke"
+
     def verdict(self, first: str, second: str, metric: str) -> Verdict:
-        """Whether the first method is lower, in every reading; drawn scenes test nothing."""
-        drawn = self.about.preset == "smoke" if self.tries else True
-        if drawn or not {first, second} <= self.tries.keys():
+        """Whether the first method is lower, in every reading; but see `drawn`."""
+        if self.drawn or not {first, second} <= self.tries.keys():
             return Verdict.NOT_TESTED
         if self.chance(metric) is None:
             return Verdict.UNCLEAR
@@ -166,28 +149,23 @@ def gaps(
     chance: Callable[[str], Chance | None] = lambda metric: None,
 ) -> dict[str, Interval]:
     """Mean score of some findings minus that of others, over the same faces: by reading."""
-    matrices = [scores(own, metric) for own in (first, second)]
-    each = [_difference(matrices, chance(metric))]
-    if metric == "failure rate":
-        only = "failure rate of found faces"
-        each.append(_difference([scores(own, only) for own in (first, second)], chance(only)))
-    elif metric == "mean error":
-        shared = ~np.isnan(np.concatenate(matrices)).any(axis=0)  # found by all tries of both
-        each.append(_difference([m[:, shared] for m in matrices], chance(metric)))
-    return dict(zip(READINGS[metric], each, strict=True))
+    found = {}
+    for reading, read_as in READINGS[metric].items():
+        one, other = (scores(own, read_as) for own in (first, second))
+        if reading == SHARED:  # by all tries of both
+            shared = ~np.isnan(np.concatenate([one, other])).any(axis=0)
+            one, other = one[:, shared], other[:, shared]
+        none = np.isnan(one).all() or np.isnan(other).all()
+        found[reading] = (
+            NOWHERE if none else difference(_counted(one), _counted(other), chance(read_as))
+        )
+    return found
 
 
 def paired(by_reading: Mapping[str, Interval]) -> dict[str, Interval]:
     """Readings in the place of decoders, for the verdict rule; a single one stands for both."""
     intervals = [*by_reading.values()] * (len(DECODERS) // len(by_reading))
     return dict(zip(DECODERS, intervals, strict=True))
-
-
-def _difference(matrices: Sequence[Floats], chance: Chance | None) -> Interval:
-    if any(np.isnan(matrix).all() for matrix in matrices):
-        return NOWHERE
-    one, other = map(_counted, matrices)
-    return difference(one, other, chance)
 
 
 def _counted(matrix: Floats) -> Floats:
@@ -199,7 +177,3 @@ def _counted(matrix: Floats) -> Floats:
     counts = ~np.isnan(matrix)
     mean = float(np.nanmean(matrix))
     return np.asarray(mean + np.where(counts, matrix - mean, 0.0) / counts.mean())
-
-
-def _scored_on(findings: Findings) -> tuple[str, int, str, int]:
-    return findings.faces, len(findings.scores), findings.heldout, len(findings.overlaps)

@@ -22,10 +22,10 @@ from dclib.study.analysis.stats import (
     all_of,
     average,
     difference,
-    failures,
     mcnemar,
     verdict,
 )
+from dclib.study.analysis.tries import Tries
 from dclib.study.paper import Claim, Metric
 from dclib.study.plans import selection
 from dclib.study.plans.presets import PRESETS, SHARED_RATE, has_own_network
@@ -37,14 +37,8 @@ UNDER_FIT = 1 / 16  # of the paper's faces times epochs: with less, a claim is u
 
 def _protocol(experiment: Experiment, about: Experiment) -> Experiment:
     """An experiment without what is each method's own, or what its label says."""
-    own: dict[str, Any] = {
-        "lr": 1.0,
-        "unit_rate": 1.0,
-        "penalty": 0.0,
-        "related": (),
-        "precision": None,
-        "revision": 0,
-    }
+    own: dict[str, Any] = {"lr": 1.0, "unit_rate": 1.0, "penalty": 0.0, "related": ()}
+    own |= {"precision": None, "revision": 0}
     if has_own_network(experiment.method):
         own |= {"underlying": about.underlying, "resolution": about.resolution}
     return replace(experiment, method="", try_=0, **own)
@@ -63,8 +57,12 @@ def planned(figure: str, preset: str = REFERENCE) -> list[Record]:
     return [r for r in found if preset != REFERENCE or r.folder.parent == committed]
 
 
-def scores(records: Sequence[Record], metric: Metric, decoder: str) -> Floats:
-    """Scores of tries on each face, over their last epochs: (tries, faces), in %.
+def scores(records: Sequence[Record], metric: Metric, decoder: str, last: int = 0) -> Floats:
+    """Scores of tries on each face, over the epochs that are kept: (tries, faces), in %.
+
+    Args:
+        metric: the share of epochs in which a face fails (§4.2), or its mean error.
+        last: so many epochs only; all by default.
 
     Raises:
         RunError: the runs have no landmarks.
@@ -74,11 +72,11 @@ def scores(records: Sequence[Record], metric: Metric, decoder: str) -> Floats:
             f"runs {', '.join(without)} have no landmarks: compare the accuracies in"
             " `dclib.records.runs.table`"
         )
-    errors = np.stack([r.outcomes.errors[decoder] for r in records])  # (tries, epochs, faces)
-    return 100 * (failures(errors) if metric == "failure rate" else errors.mean(axis=1))
+    errors = np.stack([r.outcomes.errors[decoder][-last:] for r in records])
+    return 100 * (errors > THRESHOLD if metric == "failure rate" else errors).mean(axis=1)
 
 
-class Comparison:
+class Comparison(Tries[Record]):
     """The runs of several methods on the same faces, under the same protocol.
 
     Rates, errors and their differences are in % and points: of faces, or of the interocular
@@ -87,34 +85,15 @@ class Comparison:
     Args:
         records: every try of every method, in any order.
         lender: runs of another setting, which say how much tries differ where all here are single.
-
-    Raises:
-        RunError: the records differ in more than method, try and learning rate, or hold one try
-            of a method twice.
     """
 
     def __init__(self, records: Sequence[Record], lender: "Comparison | None" = None) -> None:
         self.lender = lender
         self._chances: dict[tuple[Metric, str], Chance | None] = {}
-        self.tries: dict[str, list[Record]] = {}  # by method as figures name it
-        for record in sorted(records, key=lambda r: r.experiment.try_):
-            self.tries.setdefault(record.experiment.label, []).append(record)
-        if len({_protocol(r.experiment, self.about) for r in records}) > 1:
-            raise RunError(
-                "these runs cannot be compared, they differ in more than the method: "
-                + ", ".join(f"{r.id} ({r.experiment.title})" for r in records)
-            )
-        for label, own in self.tries.items():
-            if len({r.experiment.try_ for r in own}) < len(own):
-                raise RunError(
-                    f"{label}: a try is there twice: {', '.join(r.id for r in own)}; give one run"
-                    " for each try"
-                )
+        super().__init__(records)
 
-    @property
-    def methods(self) -> list[str]:
-        """The methods that were run, in the order in which their first record was given."""
-        return list(self.tries)
+    def _shared(self, record: Record) -> Experiment:
+        return _protocol(record.experiment, self.about)
 
     @cached_property
     def about(self) -> Experiment:
@@ -127,11 +106,7 @@ class Comparison:
         return next((e for e in firsts if not has_own_network(e.method)), firsts[0])
 
     def scores(self, method: str, metric: Metric, decoder: str) -> Floats:
-        """Scores of a method's tries on each face, over its last epochs: (tries, faces), in %.
-
-        Raises:
-            RunError: the runs have no landmarks.
-        """
+        """Those of a method, see `scores`."""
         return scores(self.tries[method], metric, decoder)
 
     @property
@@ -178,17 +153,14 @@ class Comparison:
         ]
 
     @property
-    def protocol(self) -> Experiment:
-        """What all runs here have in common."""
-        return _protocol(self.about, self.about)
+    def faces(self) -> int:
+        """How many faces are trained on."""
+        return self.about.train_faces or int(self.records[0].environment["trained_on"])
 
     @property
     def training(self) -> float:
         """Training faces times epochs, as a share of the paper's."""
-        (first, *_), *_ = self.tries.values()
-        e = self.about
-        faces = e.train_faces or first.environment["trained_on"]
-        return faces * e.epochs / paper.training(e.dataset)
+        return self.faces * self.about.epochs / paper.training(self.about.dataset)
 
     @property
     def too_short(self) -> bool:
@@ -201,16 +173,19 @@ class Comparison:
         unknown = self.single and self.lender is None
         return ["under-fit"] * self.too_short + ["one try"] * unknown
 
+    @property
+    def drawn(self) -> bool:
+        """Whether there are only runs of drawn faces, which test nothing, or none."""
+        return not self.tries or PRESETS[self.about.preset].dataset == "synthetic"
+
     def verdict(
         self, first: str, second: str, metric: Metric = "failure rate", margin: float = 0.0
     ) -> Verdict:
-        """Whether the first method is lower: `dclib.study.analysis.stats.verdict`, but see
-        `limits`.
+        """Whether the first method is lower, by the rule of `dclib.study.analysis.stats.verdict`.
 
-        Runs on synthetic faces test nothing.
+        But see `limits` and `drawn`.
         """
-        drawn = PRESETS[self.about.preset].dataset == "synthetic" if self.tries else True
-        if drawn or not {first, second} <= self.tries.keys():
+        if self.drawn or not {first, second} <= self.tries.keys():
             return Verdict.NOT_TESTED
         return Verdict.UNCLEAR if self.limits else verdict(self.gaps(first, second, metric, margin))
 
@@ -246,10 +221,8 @@ def settings(records: Sequence[Record]) -> list[Comparison]:
         e = record.experiment
         drawn = e.precision or any(weight for _, weight in e.related)
         if e.split == "test" and e.dataset.split("-")[0] in FACES and not drawn:
-            if has_own_network(e.method):
-                own.append(record)
-            else:
-                groups.setdefault(_protocol(e, e), []).append(record)
+            shared = not has_own_network(e.method)
+            (groups.setdefault(_protocol(e, e), []) if shared else own).append(record)
     for about, group in groups.items():
         group += [r for r in own if _protocol(r.experiment, about) == about]
     made = [Comparison(_at_own_rates(group)) for group in groups.values()]
@@ -279,8 +252,7 @@ def _at_own_rates(records: Sequence[Record]) -> list[Record]:
         for record in (r for r in records if r.experiment.label == label):
             e = record.experiment
             rates.setdefault((e.lr, e.unit_rate, e.penalty), []).append(record)
-        counts = {rate: len(own) for rate, own in rates.items()}
-        picked = max(counts, key=lambda rate: counts[rate])
+        picked = max(rates, key=lambda rate: len(rates[rate]))
         if len(rates) > 1 and selection.is_chosen(e.preset, e.method, e.underlying):
             picked = selection.chosen(e.preset, e.method, e.underlying)
         kept += rates.get(picked, [])
@@ -289,7 +261,8 @@ def _at_own_rates(records: Sequence[Record]) -> list[Record]:
 
 def at_shared_rate(records: Sequence[Record], like: Comparison) -> Comparison:
     """The runs of a setting at the one learning rate that all methods share."""
-    same = [r for r in records if _protocol(r.experiment, like.about) == like.protocol]
+    about = _protocol(like.about, like.about)
+    same = [r for r in records if _protocol(r.experiment, like.about) == about]
     return Comparison([r for r in same if r.experiment.lr == SHARED_RATE], like)
 
 
@@ -299,13 +272,7 @@ def fits(claim: Claim, experiment: Experiment) -> bool:
     All weights learned on ImageNet are one start, whoever trained them.
     """
     start = experiment.pretrained
-    if claim.pretrained is True:
-        same = str(start).startswith("imagenet")
-    else:
-        same = claim.pretrained in (None, start)
-    own = has_own_network(experiment.method)
-    return (
-        same
-        and experiment.dataset == claim.dataset
-        and (own or claim.underlying == experiment.underlying)
-    )
+    imagenet = claim.pretrained is True and str(start).startswith("imagenet")
+    on = has_own_network(experiment.method) or claim.underlying == experiment.underlying
+    same = imagenet or claim.pretrained in (None, start)
+    return same and on and experiment.dataset == claim.dataset

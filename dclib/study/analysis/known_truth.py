@@ -6,6 +6,7 @@ face by face across them, too. The predictions were written down before any of t
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from dclib.study.analysis.comparison import scores
 from dclib.study.analysis.stats import DECODERS, Floats, Interval, Verdict, difference, verdict
 
 METHODS = ("DCNet", "XS", "RN")  # that learn the labels
-NAMES = dict(zip(CONTENTS, ("Zeros", "Another face's features"), strict=True))
 SETS = ("0", "50", "100", "profile", "others")  # of faces, see `dclib.data.synthetic`
 
 
@@ -74,7 +74,7 @@ class Known:
         """What should be lower minus what should be higher, by decoder; empty without the runs."""
         try:
             return {
-                d: difference(prediction.lower(self, d), prediction.higher(self, d))
+                d: difference(prediction.lower(self, decoder=d), prediction.higher(self, decoder=d))
                 for d in DECODERS
             }
         except KeyError:
@@ -85,66 +85,57 @@ class Known:
         return verdict({} if self.preset == "smoke" else self.gaps(prediction))
 
 
-Term = Callable[[Known, str], Floats]  # a matrix (tries, faces) under a decoder
-
-
 @dataclass(frozen=True)
 class Prediction:
-    """That one quantity is lower than another."""
+    """That one quantity is lower than another, both as (tries, faces) under a decoder."""
 
     statement: str
-    lower: Term
-    higher: Term
+    lower: Callable[..., Floats]
+    higher: Callable[..., Floats]
 
 
-def _rate(method: str, name: str) -> Term:
-    return lambda known, decoder: known.rate(method, name, decoder)
-
-
-def _excess(method: str, name: str, baseline: str) -> Term:
-    return lambda known, decoder: known.excess(method, name, baseline, decoder)
-
-
-def _harm(tasks: Sequence[str], name: str, content: str) -> Term:
-    return lambda known, decoder: known.harm(tasks, name, decoder, content)
-
-
-OTHERS = ("gender", "smile", "glasses")
+# What is ablated, in words and as tasks; where it should hurt less, where more.
+HARM = (
+    ("profile's row", ("profile",), ("0", "nothing is"), ("100", "all is")),
+    ("profile's row", ("profile",), ("others", "only the others are"), ("profile", "it is")),
+    (
+        "others' rows",
+        ("gender", "smile", "glasses"),
+        ("profile", "only the profile is"),
+        ("others", "they are"),
+    ),
+)
 PREDICTIONS = (
     *(
         Prediction(
             f"{method} fails less often where all labels are related than where none is",
-            _rate(method, "100"),
-            _rate(method, "0"),
+            partial(Known.rate, method=method, name="100"),
+            partial(Known.rate, method=method, name="0"),
         )
         for method in METHODS
     ),
     Prediction(
         "DCNet fails less often where half of the relation is left than where none is",
-        _rate("DCNet", "50"),
-        _rate("DCNet", "0"),
+        partial(Known.rate, method="DCNet", name="50"),
+        partial(Known.rate, method="DCNet", name="0"),
     ),
     Prediction(
         "Where all labels are related, DCNet fails less often than without learning them",
-        _rate("DCNet", "100"),
-        _rate("DCNet (related 0)", "100"),
+        partial(Known.rate, method="DCNet", name="100"),
+        partial(Known.rate, method="DCNet (related 0)", name="100"),
     ),
     Prediction(
         "Labels that have nothing to do with the landmarks cost DCNet less than they cost RN",
-        _excess("DCNet", "0", "DCNet (related 0)"),
-        _excess("RN", "0", "RN-S"),
+        partial(Known.excess, method="DCNet", name="0", baseline="DCNet (related 0)"),
+        partial(Known.excess, method="RN", name="0", baseline="RN-S"),
     ),
     *(
         Prediction(
-            f"{NAMES[content]} in the {row} hurt less where {lower} related than where {higher}",
-            _harm(tasks, first, content),
-            _harm(tasks, second, content),
+            f"{what} in the {row} hurt less where {lower} related than where {higher}",
+            partial(Known.harm, tasks=tasks, name=first, content=content),
+            partial(Known.harm, tasks=tasks, name=second, content=content),
         )
-        for content in CONTENTS
-        for row, tasks, first, lower, second, higher in (
-            ("profile's row", ("profile",), "0", "nothing is", "100", "all is"),
-            ("profile's row", ("profile",), "others", "only the others are", "profile", "it is"),
-            ("others' rows", OTHERS, "profile", "only the profile is", "others", "they are"),
-        )
+        for content, what in zip(CONTENTS, ("Zeros", "Another face's features"), strict=True)
+        for row, tasks, (first, lower), (second, higher) in HARM
     ),
 )

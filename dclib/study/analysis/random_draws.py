@@ -6,8 +6,10 @@ conditional on that split: its intervals tell how another draw of weights and se
 on these very faces, and only `Summary.mean_over_faces` lets the test faces vary, too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest, rankdata, shapiro
@@ -18,12 +20,11 @@ from dclib.study.analysis.comparison import Comparison, scores
 from dclib.study.analysis.stats import (
     DECODERS,
     LEVEL,
-    RESAMPLES,
     WIDE,
     Floats,
     Interval,
     average,
-    percentiles,
+    bootstrap,
 )
 
 OURS, THEIRS = "DCNet", "XS"
@@ -72,16 +73,14 @@ class Draw:
 class Summary:
     """What all draws say, under one decoder; points, but for `share`, which is in %.
 
-    With fewer than `FEWEST` draws the ends of intervals over draws, all but that of `share`, are
-    NaN, and with fewer than three so is the test of normality.
+    With fewer than `FEWEST` draws the ends of intervals, but that of `share`, are NaN; with fewer
+    than three so is `normality`.
 
     Attributes:
         draws: how many there are.
         better: in how many DCNet fails less often. Equally often is not better.
-        clearly_better, clearly_worse: in how many the interval of the draw alone, over faces, lies
-            above zero, or below.
-        p_value: exact and two-sided, of the hypothesis that either is as likely to be the better
-            one; draws in which they are equal are left out.
+        clearly_better, clearly_worse: in how many it is, by the interval of the draw alone.
+        p_value: exact and two-sided, that either is as likely to be better; equal ones left out.
         share: `better` of `draws`, with the interval of Clopper and Pearson.
         mean, median: of the improvement, with percentile intervals over draws.
         mean_over_faces: the mean once more; the interval lets draws and test faces vary.
@@ -112,24 +111,22 @@ def pairs(records: Sequence[Record]) -> list[Draw]:
         RunError: they differ in more than method and weights, the two runs of a draw have other
             weights, or a run is there twice.
     """
-    group = Comparison(records)
-    own = {m: {r.experiment.try_: r for r in group.tries.get(m, ())} for m in (OURS, THEIRS)}
-    return [_draw(n, own[OURS][n], own[THEIRS][n]) for n in sorted(own[OURS].keys() & own[THEIRS])]
-
-
-def _draw(number: int, ours: Record, theirs: Record) -> Draw:
-    weights = dict(ours.experiment.related)
-    if weights != dict(theirs.experiment.related):
-        raise RunError(
-            f"draw {number}: runs {ours.id} and {theirs.id} have other weights; give the runs of"
-            " one plan"
-        )
-    pair = {OURS: ours, THEIRS: theirs}
-    failed = {
-        decoder: {m: scores([run], "failure rate", decoder)[0] for m, run in pair.items()}
-        for decoder in DECODERS
-    }
-    return Draw(number, weights, failed)
+    tries = Comparison(records).tries
+    ours, theirs = ({r.experiment.try_: r for r in tries.get(m, ())} for m in (OURS, THEIRS))
+    found = []
+    for number in sorted(ours.keys() & theirs):
+        pair = {OURS: ours[number], THEIRS: theirs[number]}
+        weights, other = (dict(run.experiment.related) for run in pair.values())
+        if weights != other:
+            raise RunError(
+                f"draw {number}: runs {' and '.join(r.id for r in pair.values())} have other"
+                " weights; give the runs of one plan"
+            )
+        failed = {
+            d: {m: scores([run], "failure rate", d)[0] for m, run in pair.items()} for d in DECODERS
+        }
+        found.append(Draw(number, weights, failed))
+    return found
 
 
 def summary(draws: Sequence[Draw], decoder: str = "bin") -> Summary:
@@ -143,12 +140,7 @@ def summary(draws: Sequence[Draw], decoder: str = "bin") -> Summary:
     gains = _improvements(draws, decoder)
     alone = [draw.interval(decoder) for draw in draws]
     better, worse = int((gains > 0).sum()), int((gains < 0).sum())
-    again = _resampled(gains)
-    mean = percentiles(gains.mean(), again.mean(axis=1))
-    median = percentiles(float(np.median(gains)), np.median(again, axis=1))
     over_faces = average([draw.gaps(decoder) for draw in draws])
-    if len(draws) < FEWEST:
-        mean, median, over_faces = (_unknown(one.value) for one in (mean, median, over_faces))
     varied = len(draws) > 2 and np.ptp(gains) > 0
     return Summary(
         draws=len(draws),
@@ -157,9 +149,9 @@ def summary(draws: Sequence[Draw], decoder: str = "bin") -> Summary:
         clearly_worse=sum(one.high < 0 for one in alone),
         p_value=float(binomtest(better, better + worse).pvalue) if better + worse else 1.0,
         share=share(better, len(draws)),
-        mean=mean,
-        median=median,
-        mean_over_faces=over_faces,
+        mean=_over_draws(np.mean, gains),
+        median=_over_draws(np.median, gains),
+        mean_over_faces=over_faces if len(draws) >= FEWEST else _unknown(over_faces.value),
         maximum=float(gains.max()),
         normality=float(shapiro(gains).pvalue) if varied else np.nan,
     )
@@ -186,17 +178,20 @@ def spread(draws: Sequence[Draw], decoder: str = "bin") -> dict[str, Interval]:
     the weights. A draw also has a seed of its own, so chance of training is a part of both. With
     fewer than `FEWEST` draws the ends are NaN, and with fewer than two all is.
     """
-    rates = {m: np.array([draw.rates[decoder][m] for draw in draws]) for m in (OURS, THEIRS)}
+    ours, theirs = (np.array([draw.rates[decoder][m] for draw in draws]) for m in (OURS, THEIRS))
     gap = f"{OURS} minus {THEIRS}"
     if len(draws) < 2:
-        return dict.fromkeys([*rates, gap], _unknown(np.nan))
-    values = {m: float(own.std(ddof=1)) for m, own in rates.items()}
-    values[gap] = values[OURS] - values[THEIRS]
-    if len(draws) < FEWEST:
-        return {name: _unknown(value) for name, value in values.items()}
-    again = {m: _resampled(own).std(axis=1, ddof=1) for m, own in rates.items()}
-    again[gap] = again[OURS] - again[THEIRS]
-    return {name: percentiles(value, again[name]) for name, value in values.items()}
+        return dict.fromkeys((OURS, THEIRS, gap), _unknown(np.nan))
+    deviation = partial(np.std, ddof=1)
+
+    def apart(one: Floats, other: Floats, axis: int) -> Any:
+        return deviation(one, axis=axis) - deviation(other, axis=axis)
+
+    return {
+        OURS: _over_draws(deviation, ours),
+        THEIRS: _over_draws(deviation, theirs),
+        gap: _over_draws(apart, ours, theirs),
+    }
 
 
 def dependence(draws: Sequence[Draw], decoder: str = "bin") -> dict[str, Interval]:
@@ -223,10 +218,10 @@ def _improvements(draws: Sequence[Draw], decoder: str) -> Floats:
     return np.array([draw.improvement[decoder] for draw in draws])
 
 
-def _resampled(values: Floats) -> Floats:
-    """The values of draws, drawn with replacement: (resamples, draws), the same draws each time."""
-    picked = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
-    return np.asarray(values[picked])
+def _over_draws(statistic: Callable[..., Any], *samples: Floats) -> Interval:
+    """A statistic of samples (draws,), with its percentile interval where there are enough."""
+    found = bootstrap(partial(statistic, axis=-1), *samples)
+    return found if len(samples[0]) >= FEWEST else _unknown(found.value)
 
 
 def _unknown(value: float) -> Interval:

@@ -8,7 +8,7 @@ would compare networks at different stages. What Fig. 3's average would say can 
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,19 +16,10 @@ import numpy as np
 from dclib.errors import RunError
 from dclib.records.experiment import Experiment
 from dclib.records.runs import Record
-from dclib.study.analysis.stats import (
-    DECODERS,
-    LENGTHS,
-    Floats,
-    Interval,
-    average,
-    failures,
-    side,
-    slope,
-)
+from dclib.study.analysis.comparison import scores
+from dclib.study.analysis.stats import DECODERS, LENGTHS, Floats, Interval, average, side, slope
 from dclib.study.plans.presets import PRESETS
 
-AXES = ("train_faces", "epochs", "width")  # what is varied, each alone
 ALL_FACES = 10_000  # MTFL's training faces, where a run names no number
 METHOD = "DCNet"  # which is compared with each other method
 
@@ -47,8 +38,7 @@ class Point(NamedTuple):
         return cls(values["train_faces"] or ALL_FACES, values["epochs"], values["width"])
 
 
-@dataclass(frozen=True)
-class Trend:
+class Trend(NamedTuple):
     """How a difference moves with each doubling of what varies, in points.
 
     Attributes:
@@ -90,8 +80,9 @@ class Regimes:
                 "a map of regimes needs experiments that differ in nothing but the method, its"
                 " learning rate, and training faces, epochs and width"
             )
-        self.planned = list(planned)
-        self.preset, self.batch = planned[0].preset, planned[0].batch
+        first, self.planned = planned[0], list(planned)
+        self.points = {Point.of(e) for e in planned}
+        self.preset, self.batch = first.preset, first.batch
         self.base = Point.of(PRESETS[self.preset].settings)
         self.methods = list(dict.fromkeys(e.method for e in planned))
         self.others = [m for m in self.methods if m != METHOD]
@@ -104,21 +95,20 @@ class Regimes:
         self.tries = {  # of the base alone
             (r.experiment.method, r.experiment.try_): r
             for r in tries
-            if replace(r.experiment, try_=planned[0].try_) in at_base
+            if replace(r.experiment, try_=first.try_) in at_base
         }
 
     @property
     def axes(self) -> dict[str, list[Point]]:
         """The planned points by what varies, from little to much; the base belongs to each."""
-        points = {Point.of(e) for e in self.planned}
         faces, epochs, width = self.base
         held = {
             # with the faces the epochs change, so that the number of steps does not
-            "train_faces": [p for p in points if p.width == width and p.train_faces != faces],
-            "epochs": [p for p in points if (p.train_faces, p.width) == (faces, width)],
-            "width": [p for p in points if (p.train_faces, p.epochs) == (faces, epochs)],
+            "train_faces": [p for p in self.points if p.width == width and p.train_faces != faces],
+            "epochs": [p for p in self.points if (p.train_faces, p.width) == (faces, width)],
+            "width": [p for p in self.points if (p.train_faces, p.epochs) == (faces, epochs)],
         }
-        axes = {axis: sorted({*own, self.base} & points) for axis, own in held.items()}
+        axes = {axis: sorted({*own, self.base} & self.points) for axis, own in held.items()}
         return {axis: own for axis, own in axes.items() if len(own) > 1}
 
     @property
@@ -136,21 +126,17 @@ class Regimes:
         return all((point, method) in self._runs for method in methods)
 
     def scores(self, point: Point, method: str, decoder: str, last: int = 1) -> Floats:
-        """Share of the `last` epochs in which each face fails, in %: (faces,)."""
-        return _scores(self._runs[point, method], decoder, last)
+        """Share of the `last` epochs in which each face fails, in %: (1, faces)."""
+        return scores([self._runs[point, method]], "failure rate", decoder, last)
 
     def rate(self, point: Point, method: str, decoder: str = "bin") -> Interval:
         """Landmark failure rate of a method at a point, in %, and its interval over faces."""
-        return average([self.scores(point, method, decoder)])
+        return average(self.scores(point, method, decoder))
 
     def gap(self, point: Point, other: str, decoder: str = "bin", last: int = 1) -> Interval:
         """Failure rate of DCNet minus another's at a point, in points, paired over faces."""
-        return average([self._gaps(point, other, decoder, last)])
-
-    def _gaps(self, point: Point, other: str, decoder: str, last: int = 1) -> Floats:
-        """The same for each face: (faces,)."""
         one, two = (self.scores(point, m, decoder, last) for m in (METHOD, other))
-        return one - two
+        return average(one - two)
 
     def side(self, point: Point, other: str, last: int = 1) -> int | None:
         """-1 where DCNet fails less often by both decoders, 1 where more often, 0 where neither.
@@ -167,9 +153,8 @@ class Regimes:
         Points between them, at which neither is better, are stepped over.
         """
         sides = [(point, self.side(point, other)) for point in self.axes[axis]]
-        clear = [(point, side) for point, side in sides if side]
-        pairs = itertools.pairwise(clear)
-        return [(one, two) for (one, before), (two, after) in pairs if before != after]
+        clear = itertools.pairwise((point, side) for point, side in sides if side)
+        return [(one, two) for (one, before), (two, after) in clear if before != after]
 
     def trend(self, axis: str, other: str) -> Trend | None:
         """How DCNet's difference to another moves along an axis; None with fewer than three points.
@@ -179,23 +164,19 @@ class Regimes:
         points = [p for p in self.axes[axis] if self.has(p, METHOD, other)]
         if len(points) < LENGTHS:
             return None
-        at = np.log2([getattr(point, axis) for point in points])
+        at = np.log2([getattr(point, axis) for point in points]).tolist()
         gaps = {d: [self.gap(p, other, d).value for p in points] for d in DECODERS}
-        return Trend({d: slope(at.tolist(), own) for d, own in gaps.items()}, len(points))
+        return Trend({d: slope(at, own) for d, own in gaps.items()}, len(points))
 
     def base_rates(self, method: str, decoder: str = "bin") -> dict[int, float]:
         """Failure rate of a method in each try at the base, in %, by try."""
-        own = {try_: r for (name, try_), r in self.tries.items() if name == method}
-        return {try_: float(_scores(own[try_], decoder).mean()) for try_ in sorted(own)}
+        own = sorted((try_, r) for (name, try_), r in self.tries.items() if name == method)
+        return {t: float(scores([r], "failure rate", decoder, 1).mean()) for t, r in own}
 
     def base_gaps(self, other: str, decoder: str = "bin") -> list[float]:
         """DCNet's difference to another in each try at the base that both have, in points."""
         one, two = (self.base_rates(method, decoder) for method in (METHOD, other))
         return [one[try_] - two[try_] for try_ in one.keys() & two.keys()]
-
-
-def _scores(record: Record, decoder: str, last: int = 1) -> Floats:
-    return 100 * failures(record.outcomes.errors[decoder][None, -last:])[0]
 
 
 def _frame(experiment: Experiment) -> Experiment:

@@ -6,7 +6,7 @@ number the paper reports: "the average over the last five epochs, averaged over 
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -15,8 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, linregress, norm
 from scipy.stats import t as student
-
-from dclib.metrics import THRESHOLD
 
 RESAMPLES = 10_000
 LEVEL = 0.95
@@ -42,34 +40,25 @@ class Interval:
     p: float = field(default=math.nan, compare=False, repr=False)
     freedom: float = field(default=math.inf, compare=False, repr=False)
 
+    @classmethod
+    def by_t(cls, value: float, error: float, freedom: float, count: int = 1) -> "Interval":
+        """By Student's t, from the standard error of the value.
+
+        Args:
+            count: so many intervals hold together, by Bonferroni's correction.
+        """
+        half = float(student.ppf(1 - (1 - LEVEL) / 2 / count, freedom)) * error
+        p = 2 * float(student.sf(abs(value) / error, freedom)) if error else float(value == 0)
+        return cls(value, value - half, value + half, min(1.0, count * p), freedom)
+
+    @property
+    def error(self) -> float:
+        """The standard error that the interval was made of."""
+        return (self.high - self.low) / 2 / float(student.ppf((1 + LEVEL) / 2, self.freedom))
+
     def moved(self, by: float) -> "Interval":
-        """The interval of the value plus a constant; its p-value by Student's t."""
-        half = (self.high - self.low) / 2
-        error = half / float(student.ppf((1 + LEVEL) / 2, self.freedom))
-        p = 2 * float(student.sf(abs(self.value + by) / error, self.freedom)) if error else 0.0
-        return Interval(self.value + by, self.low + by, self.high + by, p, self.freedom)
-
-
-def failures(errors: Any, threshold: float = THRESHOLD) -> Floats:
-    """Score matrix of landmark failures: share of the epochs in which each face fails (§4.2).
-
-    Args:
-        errors: (tries, epochs, faces), as shares of the interocular distance.
-        threshold: a greater error is a failure.
-
-    Returns:
-        Scores (tries, faces), between 0 and 1.
-
-    Raises:
-        ValueError: errors of another number of dimensions.
-
-    >>> failures([[[0.05, 0.20], [0.10, 0.11], [0.30, 0.08], [0.02, 0.50]]])
-    array([[0.25, 0.75]])
-    """
-    values = np.asarray(errors)
-    if values.ndim != 3:
-        raise ValueError(f"errors have shape {values.shape}: must be (tries, epochs, faces)")
-    return np.asarray((values > threshold).mean(axis=1))
+        """The interval of the value plus a constant."""
+        return Interval.by_t(self.value + by, self.error, self.freedom)
 
 
 @dataclass(frozen=True)
@@ -123,24 +112,15 @@ def spanned(value: float, faces: Floats, tries: Iterable[tuple[float, Chance | N
         return Interval(value, value, value, float(value == 0))
     uncertain = sum(own**2 / freedom for own, freedom in over_tries)
     uncertain += over_faces**2 / max(len(faces) - 1, 1)
-    freedom, error = variance**2 / uncertain, variance**0.5
-    half = float(student.ppf((1 + LEVEL) / 2, freedom)) * error
-    p = 2 * float(student.sf(abs(value) / error, freedom))
-    return Interval(value, value - half, value + half, p, freedom)
+    return Interval.by_t(value, variance**0.5, variance**2 / uncertain)
 
 
 def average(scores: Any, chance: Chance | None = None) -> Interval:
     """A method's mean score with its interval, see `spanned`.
 
     Args:
-        scores: (tries, faces).
+        scores: (tries, faces), not empty, and finite.
         chance: of tries, by default that of these.
-
-    Raises:
-        ValueError: a matrix that is empty or not finite.
-
-    >>> average([[1.0, 1.0, 1.0]])
-    Interval(value=1.0, low=1.0, high=1.0)
     """
     own = _matrix(scores)
     chance = chance or Chance.of([own])
@@ -151,15 +131,8 @@ def difference(first: Any, second: Any, chance: Chance | None = None) -> Interva
     """mean(first) - mean(second) with its interval, faces paired, see `spanned`.
 
     Args:
-        first, second: (tries, faces) of the same faces in the same order; the number of tries may
-            differ.
+        first, second: (tries, faces) of the same faces in the same order, tries of each its own.
         chance: of tries, by default that of both.
-
-    Raises:
-        ValueError: numbers of faces that differ, a matrix that is empty or not finite.
-
-    >>> difference([[1.0, 0.0, 1.0]], [[1.0, 0.0, 1.0]])
-    Interval(value=0.0, low=0.0, high=0.0)
     """
     one, other = _matrix(first), _matrix(second)
     if one.shape[1] != other.shape[1]:
@@ -180,10 +153,7 @@ def relative_change(before: Any, after: Any) -> Interval:
         before, after: (tries, faces) of the same networks on the same faces, in the same order.
 
     Raises:
-        ValueError: shapes that differ, a matrix that is empty or not finite, a mean of zero before.
-
-    >>> relative_change([[1.0, 1.0]], [[1.0, 1.0]])
-    Interval(value=0.0, low=0.0, high=0.0)
+        ValueError: shapes that differ, a mean of zero before.
     """
     one, other = _matrix(before), _matrix(after)
     if one.shape != other.shape:
@@ -196,6 +166,15 @@ def relative_change(before: Any, after: Any) -> Interval:
     return spanned(float(100 * (ratio - 1)), added.mean(axis=0), tries)
 
 
+def _matrix(scores: Any) -> Floats:
+    matrix = np.asarray(scores, dtype=np.float64)
+    if matrix.ndim != 2 or matrix.size == 0:
+        raise ValueError(f"scores have shape {matrix.shape}: must be (tries, faces), not empty")
+    if not np.isfinite(matrix).all():
+        raise ValueError("scores must be finite: average errors over detected faces first")
+    return matrix
+
+
 def slope(x: Sequence[float], y: Sequence[float]) -> Interval:
     """The slope of a straight line by least squares, and its interval by Student's t.
 
@@ -206,10 +185,43 @@ def slope(x: Sequence[float], y: Sequence[float]) -> Interval:
     2.0
     """
     line = linregress(x, y)
-    freedom = len(x) - 2
-    half = float(student.ppf((1 + LEVEL) / 2, freedom) * np.nan_to_num(line.stderr))
-    value = float(line.slope)
-    return Interval(value, value - half, value + half, float(line.pvalue), freedom)
+    return Interval.by_t(float(line.slope), float(np.nan_to_num(line.stderr)), len(x) - 2)
+
+
+def bootstrap(statistic: Callable[..., Any], *samples: Floats) -> Interval:
+    """A statistic, and the interval that holds the middle `LEVEL` of it over resamples.
+
+    Args:
+        statistic: along the last axis of what stands in for the samples, (n,) or (resamples, n).
+        samples: (n,) each, drawn with replacement together, and alike at each call.
+    """
+    count = len(samples[0])
+    picked = np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
+    again = statistic(*(sample[picked] for sample in samples))
+    low, high = np.quantile(again, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    p = min(1.0, 2 * float(min((again <= 0).mean(), (again >= 0).mean())))
+    return Interval(float(statistic(*samples)), float(low), float(high), p)
+
+
+def mcnemar(first: Any, second: Any) -> float:
+    """Two-sided exact p-value that two methods fail on equally many faces: a check per try.
+
+    Only faces on which the two differ count; if neither is better, each is as likely to be the one
+    that fails.
+
+    Args:
+        first, second: (faces,) booleans, true where the method fails.
+
+    Five faces fail under the first method alone, none under the second alone:
+
+    >>> mcnemar([1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 0])
+    0.0625
+    """
+    one, other = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    if one.shape != other.shape or one.ndim != 1:
+        raise ValueError(f"shapes {one.shape} and {other.shape}: must both be (faces,)")
+    alone, differing = int((one & ~other).sum()), int((one ^ other).sum())
+    return float(binomtest(alone, differing).pvalue) if differing else 1.0
 
 
 def holm(p_values: Iterable[float]) -> list[float]:
@@ -224,30 +236,6 @@ def holm(p_values: Iterable[float]) -> list[float]:
     adjusted = np.empty_like(values)
     adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
     return adjusted.tolist()
-
-
-def mcnemar(first: Any, second: Any) -> float:
-    """Two-sided exact p-value that two methods fail on equally many faces: a check per try.
-
-    Only faces on which the two differ count; if neither is better, each is as likely to be the one
-    that fails.
-
-    Args:
-        first, second: (faces,) booleans, true where the method fails.
-
-    Raises:
-        ValueError: shapes that do not match.
-
-    Five faces fail under the first method alone and none under the second alone: 2 · (1/2)^5.
-
-    >>> mcnemar([1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 0])
-    0.0625
-    """
-    one, other = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
-    if one.shape != other.shape or one.ndim != 1:
-        raise ValueError(f"shapes {one.shape} and {other.shape}: must both be (faces,)")
-    alone, differing = int((one & ~other).sum()), int((one ^ other).sum())
-    return float(binomtest(alone, differing).pvalue) if differing else 1.0
 
 
 def side(intervals: Iterable[Interval]) -> int:
@@ -277,9 +265,6 @@ def verdict(differences: Mapping[str, Interval]) -> Verdict:
     The intervals of both decoders below zero: *supported*. Both above: *contradicted*. Anything
     else, also decoders that disagree: *unclear*. With a decoder missing: *not tested*.
 
-    Args:
-        differences: by decoder ("bin", "soft") the interval of first - second.
-
     >>> print(verdict({"bin": Interval(-3, -5, -1), "soft": Interval(-2, -4, -1)}))
     supported
     """
@@ -298,14 +283,9 @@ def all_of(verdicts: Iterable[Verdict]) -> Verdict:
     >>> print(all_of([Verdict.SUPPORTED, Verdict.UNCLEAR]))
     unclear
     """
-    strongest_first = (
-        Verdict.CONTRADICTED,
-        Verdict.NOT_TESTED,
-        Verdict.UNCLEAR,
-        Verdict.SUPPORTED,
-    )
-    present = set(verdicts) or {Verdict.NOT_TESTED}
-    return next(kind for kind in strongest_first if kind in present)
+    given = set(verdicts) or {Verdict.NOT_TESTED}
+    strongest_first = Verdict.CONTRADICTED, Verdict.NOT_TESTED, Verdict.UNCLEAR, Verdict.SUPPORTED
+    return next(kind for kind in strongest_first if kind in given)
 
 
 def certainty(comparisons: Sequence[Mapping[str, Interval]]) -> float:
@@ -320,19 +300,3 @@ def certainty(comparisons: Sequence[Mapping[str, Interval]]) -> float:
         return max(least)
     opposite = [p for p, v in zip(least, given, strict=True) if v == Verdict.CONTRADICTED]
     return min(1.0, min(opposite) * len(given)) if opposite else 1.0
-
-
-def _matrix(scores: Any) -> Floats:
-    matrix = np.asarray(scores, dtype=np.float64)
-    if matrix.ndim != 2 or matrix.size == 0:
-        raise ValueError(f"scores have shape {matrix.shape}: must be (tries, faces), not empty")
-    if not np.isfinite(matrix).all():
-        raise ValueError("scores must be finite: average errors over detected faces first")
-    return matrix
-
-
-def percentiles(value: float, resampled: Floats, level: float = LEVEL) -> Interval:
-    """A value, and the interval that holds the middle `level` of its resampled values."""
-    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
-    beyond = min((resampled <= 0).mean(), (resampled >= 0).mean())
-    return Interval(float(value), float(low), float(high), min(1.0, 2 * float(beyond)))

@@ -5,30 +5,19 @@ from dataclasses import replace
 
 from dclib.methods import METHODS
 from dclib.records.experiment import Experiment
+from dclib.study.plans import section4
 from dclib.study.plans.extensions import half_precision, regimes, relatives_panel, truth
 from dclib.study.plans.presets import (
     FIG3,
     GRID,
     PRESETS,
+    SHARED_RATE,
     experiment,
     own_underlying,
     ready,
     relatives,
 )
-from dclib.study.plans.section4 import (
-    fig3,
-    fig3_alexnet,
-    fig3_per_task,
-    fig3_pretrained,
-    fig3_shared_rate,
-    fig3_shorter,
-    fig5,
-    fig6,
-    identity_start,
-    page_network,
-    slow_start,
-    table1,
-)
+from dclib.study.plans.section4 import changed, fig3, of_methods
 
 
 def rates(
@@ -57,11 +46,10 @@ def own_settings(preset: str, underlying: str = "resnet18") -> list[Experiment]:
     their methods.
     """
     grid, made = PRESETS[preset].grid or GRID, []
+    asked = {"split": "validation", "holdout": True, **grid.changes}
     for name in ready(preset, underlying, list(METHODS)):
         method = METHODS[name]
-        on = own_underlying(name, underlying)
-        asked = {"split": "validation", "holdout": True, **grid.changes}
-        chosen = experiment(preset, name, on, **asked)
+        chosen = experiment(preset, name, own_underlying(name, underlying), **asked)
         if method.ablates:
             continue
         if method.has_units:
@@ -76,20 +64,20 @@ FIGURES: dict[str, Callable[[str], list[Experiment]]] = {
     "rates-relatives": lambda preset: rates(preset, methods=relatives()),
     "own-settings": own_settings,
     "own-settings-alexnet": lambda preset: own_settings(preset, "alexnet"),
-    "slow-start": slow_start,
-    "fig3-shorter": fig3_shorter,
-    "page-network": page_network,
+    "slow-start": section4.slow_start,
+    "fig3-shorter": section4.fig3_shorter,
+    "page-network": section4.page_network,
     "fig3": fig3,
-    "identity-start": identity_start,
-    "fig3-per-task": fig3_per_task,
-    "fig3-shared-rate": fig3_shared_rate,
-    "table1": table1,
-    "fig5": fig5,
-    "fig6": fig6,
+    "identity-start": section4.identity_start,
+    "fig3-per-task": section4.fig3_per_task,
+    "fig3-shared-rate": lambda preset: changed(fig3(preset), lr=SHARED_RATE),
+    "table1": section4.table1,
+    "fig5": section4.fig5,
+    "fig6": lambda preset: of_methods(fig3(preset), "DCNet"),  # the networks that are ablated
     "regimes": regimes,
     "truth": truth,
-    "fig3-alexnet": fig3_alexnet,
-    "fig3-pretrained": fig3_pretrained,
+    "fig3-alexnet": lambda preset: fig3(preset, "alexnet"),
+    "fig3-pretrained": section4.fig3_pretrained,
     "bf16": half_precision,
     "relatives": relatives_panel,
 }

@@ -6,10 +6,9 @@ from typing import Any
 from dclib.data import RELATEDNESS
 from dclib.records.experiment import Experiment
 from dclib.study.plans.presets import NO_RELATED, PRESETS, experiment, ready, relatives
-from dclib.study.plans.section4 import fig3
+from dclib.study.plans.section4 import changed, fig3, of_methods
 
 HALF = ("DCNet", "XS", "RN", "RN-S")  # whose accuracy in half precision is looked at
-
 
 # What is varied around Fig. 3, one thing at a time.
 REGIMES: dict[str, dict[str, tuple[Any, ...]]] = {
@@ -61,11 +60,11 @@ def truth(preset: str) -> list[Experiment]:
         if smoke and name == "100":
             dataset = "synthetic"
         alone = name in ("profile", "others") or smoke
-        methods = ready(preset, methods=("DCNet",) if alone else ("DCNet", "XS", "RN"))
-        made += [experiment(preset, m, dataset=dataset, **changes) for m in methods]
+        methods = ["DCNet"] if alone else ["DCNet", "XS", "RN"]
+        methods += ["RN-S"] * (name == "100")
+        there = ready(preset, methods=methods)
+        made += [experiment(preset, m, dataset=dataset, **changes) for m in there]
         if name == "100":
-            single = ready(preset, methods=("RN-S",))
-            made += [experiment(preset, m, dataset=dataset, **changes) for m in single]
             made += [replace(e, related=NO_RELATED) for e in made if e.method == "DCNet"]
     tries = 1 if smoke else 2
     return [replace(e, try_=try_) for try_ in range(tries) for e in made]
@@ -73,9 +72,7 @@ def truth(preset: str) -> list[Experiment]:
 
 def half_precision(preset: str) -> list[Experiment]:
     """Methods of Fig. 3 in bf16, to be paired with their runs in fp32."""
-    return [
-        replace(e, precision="bf16") for e in fig3(preset) if e.method in HALF and not e.related
-    ]
+    return changed(of_methods(fig3(preset), *HALF), precision="bf16")
 
 
 def relatives_panel(preset: str) -> list[Experiment]:

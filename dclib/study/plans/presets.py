@@ -1,7 +1,12 @@
-"""Presets: how much of the paper's protocol a run follows, and an experiment of each."""
+"""Presets: how much of the paper's protocol a run follows, and an experiment of each.
 
+They are data, in `presets.toml` beside this file.
+"""
+
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from dclib import data
@@ -51,79 +56,23 @@ class Preset:
     settings: dict[str, Any]
     grid: Grid | None = None
     shorter: dict[str, Any] = field(default_factory=dict)
-    plans: tuple[str, ...] | None = None
+    plans: Sequence[str] | None = None
 
 
-COMMON = {
-    "pretrained": False,
-    "momentum": 0.9,
-    "weight_decay": 5e-4,
-    "schedule": "one-cycle",
-    "augmentation": "standard",
-    "weighting": "per_output",
-    "related": (),
-}
+def _read() -> dict[str, Preset]:
+    with Path(__file__).with_name("presets.toml").open("rb") as file:
+        tables = tomllib.load(file)
+    common = {"train_faces": None, "related": (), **tables.pop("common")}
+    for table in tables.values():
+        table["settings"] = common | table["settings"]
+        if grid := table.get("grid"):
+            lists = {name: tuple(grid.get(name, ())) for name in ("rates", "unit_rates")}
+            table["grid"] = Grid(**grid | lists)
+    return {name: Preset(name, **table) for name, table in tables.items()}
 
-GRID = Grid((0.03, 0.1, 0.3, 1.0), (0.1, 0.3, 1.0, 10.0, 100.0))  # where runs are not dear
 
-PRESETS = {
-    "smoke": Preset(
-        "smoke",
-        "synthetic faces, seconds per run: shows that everything works, not what the paper claims",
-        dataset="synthetic",
-        tries=1,
-        resolution={"resnet18": 64, "alexnet": 64},
-        settings=COMMON
-        | {"holdout": True, "train_faces": 256, "width": 0.125, "epochs": 6, "batch": 32},
-    ),
-    "cpu": Preset(
-        "cpu",
-        "real faces, slim networks, few training faces: a direction, not a reproduction",
-        dataset="mtfl",
-        tries=3,
-        resolution={"resnet18": 48, "alexnet": 96},
-        settings=COMMON
-        | {"holdout": True, "train_faces": 2000, "width": 0.25, "epochs": 40, "batch": 64},
-        grid=GRID,
-    ),
-    "long": Preset(
-        "long",
-        "the paper's faces and training length, slim networks and small images",
-        dataset="mtfl",
-        tries=3,
-        resolution={"resnet18": 48},
-        settings=COMMON
-        | {"holdout": False, "train_faces": None, "width": 0.25, "epochs": 300, "batch": 64},
-        grid=Grid((0.1, 0.3), (0.1, 0.3, 1.0), {"epochs": 20, "try_": 100}),
-        shorter={"holdout": True, "epochs": 80},
-        plans=(
-            *("rates", "own-settings", "fig3-shorter", "page-network", "fig3", "identity-start"),
-            *("fig3-shared-rate", "fig3-per-task", "rates-relatives", "relatives", "fig6"),
-        ),
-    ),
-    "pretrained": Preset(
-        "pretrained",
-        "columns of full width that start from ImageNet, small images, short training",
-        dataset="mtfl",
-        tries=1,
-        resolution={"resnet18": 64},
-        settings=COMMON
-        | {"pretrained": "imagenet-mlnet", "holdout": True, "train_faces": None}
-        | {"width": 1.0, "epochs": 30, "batch": 32},
-        grid=Grid((0.03, 0.1, 0.2), (), {"train_faces": 2000, "epochs": 10, "try_": 100}),
-        shorter={"train_faces": 2000},
-        plans=("rates", "fig3-shorter", "identity-start", "fig3", "table1", "fig5"),
-    ),
-    "paper": Preset(
-        "paper",
-        "the paper's protocol: full width, all training faces, 300 epochs, three tries",
-        dataset="mtfl",
-        tries=3,
-        resolution={"resnet18": 112, "alexnet": 112},
-        settings=COMMON
-        | {"holdout": False, "train_faces": None, "width": 1.0, "epochs": 300, "batch": 32},
-    ),
-}
+PRESETS = _read()
+GRID = PRESETS["cpu"].grid or Grid(())  # also of presets that name none
 
 
 def experiment(
@@ -140,15 +89,15 @@ def experiment(
     """
     if preset not in PRESETS:
         raise ValueError(f"preset {preset!r} is unknown; choose from {list(PRESETS)}")
-    p = PRESETS[preset]
     if method not in METHODS:
         raise ValueError(f"method {method!r} is unknown; choose from {list(METHODS)}")
-    underlying = underlying or METHODS[method].underlying or "resnet18"
-    lr, unit_rate, penalty = SHARED_RATE, METHODS[method].unit_rate, METHODS[method].penalty
+    p, of = PRESETS[preset], METHODS[method]
+    underlying = underlying or of.underlying or "resnet18"
+    lr, unit_rate, penalty = SHARED_RATE, of.unit_rate, of.penalty
     if p.grid and "lr" not in changes:
-        tuned = METHODS[method].ablates or method
-        known = (preset, tuned, underlying, plan_of_rates(tuned, underlying))
-        lr, unit_rate, penalty = selection.chosen(*known)
+        tuned = of.ablates or method
+        plan = plan_of_rates(tuned, underlying)
+        lr, unit_rate, penalty = selection.chosen(preset, tuned, underlying, plan)
     fields: dict[str, Any] = {
         "dataset": p.dataset,
         "split": "test",
@@ -161,7 +110,7 @@ def experiment(
         "try_": 0,
         "preset": preset,
         "precision": None,
-        "revision": METHODS[method].revision,
+        "revision": of.revision,
         **p.settings,
     }
     if unknown := changes.keys() - fields.keys() - {"fingerprint"}:
@@ -196,26 +145,25 @@ def ready(preset: str, underlying: str = "resnet18", methods: Sequence[str] = ()
     Args:
         methods: by default those of Fig. 3.
     """
-    return [
-        method
-        for method in methods or FIG3[underlying]
-        if (PRESETS[preset].settings["holdout"] or not METHODS[method].stopped)
-        and not (METHODS[method].widened and PRESETS[preset].settings["pretrained"])
-        and own_underlying(method, underlying) in (*PRESETS[preset].resolution, "tcdcn")
-        and (
-            not PRESETS[preset].grid
-            or selection.is_chosen(
-                preset, METHODS[method].ablates or method, own_underlying(method, underlying)
-            )
+    p = PRESETS[preset]
+
+    def can(name: str) -> bool:
+        method, on = METHODS[name], own_underlying(name, underlying)
+        return (
+            (p.settings["holdout"] or not method.stopped)
+            and not (method.widened and p.settings["pretrained"])
+            and on in (*p.resolution, "tcdcn")
+            and (not p.grid or selection.is_chosen(preset, method.ablates or name, on))
         )
-    ]
+
+    return list(filter(can, methods or FIG3[underlying]))
 
 
 def plan_of_rates(method: str, underlying: str) -> str | None:
     """The plan of the runs that a method's learning rate is chosen from; None where none is."""
     for plan, on, methods in (
-        ("rates", "resnet18", FIG3["resnet18"]),
-        ("rates-alexnet", "alexnet", FIG3["alexnet"]),
+        ("rates", "resnet18", RESNET),
+        ("rates-alexnet", "alexnet", ALEXNET),
         ("rates-relatives", "resnet18", relatives()),
     ):
         if method in methods and underlying == own_underlying(method, on):
@@ -223,12 +171,10 @@ def plan_of_rates(method: str, underlying: str) -> str | None:
     return None
 
 
-def relatives(underlying: str = "resnet18") -> list[str]:
-    """The methods beyond Fig. 3: what else the paper names, and newer ones."""
+def relatives() -> list[str]:
+    """The methods beyond Fig. 3 on ResNet18: what else the paper names, and newer ones."""
     return [
         name
         for name, method in METHODS.items()
-        if name not in FIG3[underlying]
-        and not method.ablates
-        and method.underlying not in FIG3.keys() - {underlying}
+        if name not in RESNET and not method.ablates and method.underlying != "alexnet"
     ]

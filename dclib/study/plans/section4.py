@@ -1,22 +1,26 @@
 """The runs of the figures and tables of section 4."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from dclib.records.experiment import Experiment
-from dclib.study.plans.presets import (
-    NO_RELATED,
-    PRESETS,
-    SHARED_RATE,
-    experiment,
-    own_underlying,
-    ready,
-)
+from dclib.study.plans.presets import NO_RELATED, PRESETS, experiment, own_underlying, ready
 
 STAND_IN = "tiny-imagenet"  # weights to start from where those of ImageNet are not to be had
+STARTING = ("DCNet", "XS", "RN", "RN-S", "HF", "AN", "AN-S")  # methods that have weights for it
+
+
+def changed(runs: Iterable[Experiment], **changes: Any) -> list[Experiment]:
+    """The same runs with other settings."""
+    return [replace(e, **changes) for e in runs]
+
+
+def of_methods(runs: Iterable[Experiment], *methods: str) -> list[Experiment]:
+    """Those of some methods, controls left out."""
+    return [e for e in runs if e.label in methods]
 
 
 def fig3(preset: str, underlying: str = "resnet18") -> list[Experiment]:
@@ -28,30 +32,26 @@ def fig3(preset: str, underlying: str = "resnet18") -> list[Experiment]:
     if underlying not in PRESETS[preset].resolution:
         return []
     methods = ready(preset, underlying) or [experiment(preset, "DCNet", underlying).method]
-    controls: list[dict[str, Any]] = [{"related": NO_RELATED}] if "DCNet" in methods else []
-    return [
-        e
-        for try_ in range(PRESETS[preset].tries)
-        for e in [
-            *(experiment(preset, m, own_underlying(m, underlying), try_=try_) for m in methods),
-            *(experiment(preset, "DCNet", underlying, try_=try_, **c) for c in controls),
-        ]
-    ]
+    made = []
+    for try_ in range(PRESETS[preset].tries):
+        for method in methods:
+            on = own_underlying(method, underlying)
+            made.append(experiment(preset, method, on, try_=try_))
+        if "DCNet" in methods:
+            made.append(experiment(preset, "DCNet", underlying, try_=try_, related=NO_RELATED))
+    return made
 
 
 def fig3_shorter(preset: str) -> list[Experiment]:
     """The shorter form of a preset's Fig. 3, if it has one."""
-    shorter = PRESETS[preset].shorter
-    return [replace(e, **shorter) for e in fig3(preset) if shorter]
+    made, shorter = fig3(preset), PRESETS[preset].shorter
+    return changed(made, **shorter) if shorter else []
 
 
 def identity_start(preset: str) -> list[Experiment]:
     """DCNet with its blocks started at identity, beside DCNet, at the lengths of Fig. 3."""
-    made = [e for e in [*fig3_shorter(preset), *fig3(preset)] if e.label == "DCNet"]
-    return [replace(e, method="DCNet-identity") for e in made]
-
-
-SLOW_START = {"lr": (0.1, 0.2, 0.3, 0.6), "unit_rate": (0.1, 0.3, 1.0)}
+    made = [*fig3_shorter(preset), *fig3(preset)]
+    return changed(of_methods(made, "DCNet"), method="DCNet-identity")
 
 
 def slow_start(preset: str) -> list[Experiment]:
@@ -64,31 +64,20 @@ def slow_start(preset: str) -> list[Experiment]:
     return [
         experiment(preset, method, lr=lr, unit_rate=unit_rate, split="validation", holdout=True)
         for method in ("DCNet", "DCNet-identity")
-        for lr in SLOW_START["lr"]
-        for unit_rate in SLOW_START["unit_rate"]
+        for lr in (0.1, 0.2, 0.3, 0.6)
+        for unit_rate in (0.1, 0.3, 1.0)
     ]
 
 
 def page_network(preset: str) -> list[Experiment]:
     """The small DCNet that runs in the book's pages: width 1/8, as long as the shorter Fig. 3."""
-    if preset != "long":
-        return []
-    return [experiment(preset, "DCNet", width=0.125, **PRESETS[preset].shorter)]
-
-
-def fig3_alexnet(preset: str) -> list[Experiment]:
-    """The AlexNet half of Fig. 3."""
-    return fig3(preset, "alexnet")
+    shorter = PRESETS[preset].shorter
+    return [experiment(preset, "DCNet", width=0.125, **shorter)] if preset == "long" else []
 
 
 def fig3_per_task(preset: str) -> list[Experiment]:
     """Fig. 3 when every task, not every cross-entropy, weighs the same; rates as in Fig. 3."""
-    return [replace(e, weighting="per_task") for e in fig3(preset) if not e.related]
-
-
-def fig3_shared_rate(preset: str) -> list[Experiment]:
-    """Fig. 3 with the same learning rate for every method."""
-    return [replace(e, lr=SHARED_RATE) for e in fig3(preset)]
+    return changed((e for e in fig3(preset) if not e.related), weighting="per_task")
 
 
 def fig3_pretrained(preset: str) -> list[Experiment]:
@@ -98,14 +87,11 @@ def fig3_pretrained(preset: str) -> list[Experiment]:
     rates are those chosen from scratch.
     """
     start = {"cpu": STAND_IN, "paper": "imagenet"}.get(preset)
-    starting = ("DCNet", "XS", "RN", "RN-S", "HF", "AN", "AN-S")
-    return [
-        replace(e, pretrained=start)
-        for underlying in ("resnet18", "alexnet")
-        if start and ready(preset, underlying)
-        for e in fig3(preset, underlying)
-        if e.method in starting and not e.related
-    ]
+    made = []
+    for underlying in ("resnet18", "alexnet"):
+        if start and ready(preset, underlying):
+            made += of_methods(fig3(preset, underlying), *STARTING)
+    return changed(made, pretrained=start)
 
 
 # Table 1: the share of AFLW's faces that is trained on, in %; and, at `cpu`, how many epochs give
@@ -168,8 +154,3 @@ def fig5(preset: str) -> list[Experiment]:
         for draw in range(DRAWS.get(preset, 0))
         for e in pair
     ]
-
-
-def fig6(preset: str) -> list[Experiment]:
-    """Fig. 6: the networks that are ablated, which are those of Fig. 3."""
-    return [e for e in fig3(preset) if e.label == "DCNet"]

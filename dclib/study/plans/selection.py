@@ -13,7 +13,8 @@ from dclib.data.faces import FaceSet
 from dclib.errors import RunError
 from dclib.records.runs import Record, committed
 
-GROUP = ("preset", "underlying", "method")  # a choice is made in each
+GROUP = ["preset", "underlying", "method"]  # a choice is made in each
+CHOICE = ["lr", "unit_rate", "penalty"]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,12 +73,10 @@ def table(records: Sequence[Record], weights: np.ndarray | None = None) -> "pd.D
             reweighted = ((errors["bin"] > metrics.THRESHOLD) * weights).mean()
             rows[-1]["failure_rate_test_poses"] = round(float(reweighted), 5)
     frame = pd.DataFrame(rows)
-    groups = frame.groupby(list(GROUP), sort=False)
+    groups = frame.groupby(GROUP, sort=False).ngroup().sort_values(kind="stable")
     order = frame.sort_values(["failure_rate", "mean_error"], kind="stable")
-    best = order.groupby(list(GROUP), sort=False).head(1).index
-    return frame.assign(chosen=frame.index.isin(best)).loc[
-        [i for _, group in groups for i in group.index]
-    ]
+    best = order.groupby(GROUP, sort=False).head(1).index
+    return frame.assign(chosen=frame.index.isin(best)).loc[groups.index]
 
 
 def write(records: Sequence[Record], weights: np.ndarray | None = None) -> "pd.DataFrame":
@@ -90,12 +89,12 @@ def write(records: Sequence[Record], weights: np.ndarray | None = None) -> "pd.D
     new = table(records, weights)
     if path().exists():
         old = pd.read_csv(path())
-        stood = old[old["chosen"] & old["run"].isin(new["run"])]
-        for _, row in stood[stood.apply(_is_followed, axis=1)].iterrows():
-            same = (new[list(GROUP)] == row[list(GROUP)]).all(axis=1)
+        stood = old[old["chosen"] & old["run"].isin(new["run"]) & _are_followed(old)]
+        for _, row in stood.iterrows():
+            same = (new[GROUP] == row[GROUP]).all(axis=1)
             new.loc[same, "chosen"] = new.loc[same, "run"] == row["run"]
-        keys = set(new[list(GROUP)].itertuples(index=False, name=None))
-        stay = [key not in keys for key in old[list(GROUP)].itertuples(index=False, name=None)]
+        keys = pd.MultiIndex.from_frame(new[GROUP])
+        stay = ~pd.MultiIndex.from_frame(old[GROUP]).isin(keys)
         new = pd.concat([old[stay], new], ignore_index=True)
     path().parent.mkdir(parents=True, exist_ok=True)
     new.to_csv(path(), index=False)
@@ -103,15 +102,12 @@ def write(records: Sequence[Record], weights: np.ndarray | None = None) -> "pd.D
     return new
 
 
-def _is_followed(row: "pd.Series") -> bool:
-    """Whether a committed test run has the settings of a row of the table."""
-    settings = (*GROUP, "lr", "unit_rate", "penalty")
-    return any(
-        (e.preset, e.underlying, e.label, e.lr, e.unit_rate, e.penalty)
-        == tuple(row[list(settings)])
-        for e in (record.experiment for record in committed())
-        if e.split == "test"
-    )
+def _are_followed(rows: "pd.DataFrame") -> np.ndarray:
+    """Whether committed test runs have the settings of each row of the table."""
+    made = [r.experiment for r in committed() if r.experiment.split == "test"]
+    theirs = {(e.preset, e.underlying, e.label, e.lr, e.unit_rate, e.penalty) for e in made}
+    own = rows[GROUP + CHOICE].itertuples(index=False, name=None)
+    return np.array([one in theirs for one in own], dtype=bool)
 
 
 @lru_cache(maxsize=4)
@@ -147,14 +143,13 @@ def chosen(
     Raises:
         RunError: none has been chosen yet.
     """
-    row = _chosen(preset, method, underlying)
-    if row is None:
-        choose = (
-            f"run `python -m dclib train --plan {plan} --preset {preset}`, then `python -m dclib"
-            f" select --preset {preset}`, or "
-        )
-        raise RunError(
-            f"no learning rate is chosen for {method} on {underlying} at preset {preset}:"
-            f" {choose if plan else ''}name one by --lr"
-        )
-    return float(row["lr"]), float(row["unit_rate"]), float(row["penalty"])
+    if row := _chosen(preset, method, underlying):
+        return float(row["lr"]), float(row["unit_rate"]), float(row["penalty"])
+    choose = (
+        f"run `python -m dclib train --plan {plan} --preset {preset}`, then `python -m dclib select"
+        f" --preset {preset}`, or "
+    )
+    raise RunError(
+        f"no learning rate is chosen for {method} on {underlying} at preset {preset}:"
+        f" {choose if plan else ''}name one by --lr"
+    )

@@ -18,51 +18,43 @@ from dclib.study.analysis import comparison
 from dclib.study.analysis.stats import LEVEL, Verdict, all_of, holm
 from dclib.study.paper import Claim
 from dclib.study.plans.presets import PRESETS
-from dclib.study.verdicts import cascades, checks, evidence, removal, rules
+from dclib.study.verdicts import cascades, checks, evidence, overfit, removal, rules
 from dclib.study.verdicts.judgement import Judged, Runs
 
 JUDGES: dict[str, Callable[[Claim, Runs], Judged]] = {
     "lower": evidence.lower,
     "gain": evidence.gain,
-    "overfit": evidence.overfit,
+    "overfit": overfit.overfitted,
     "draws": evidence.draws,
-    "ablation": removal.ablated,
+    "ablation": removal.removed,
     "cascade": cascades.compared,
     "code": lambda claim, found: checks.judge(claim),
     "all": lambda claim, found: _together(claim, found),
-    "none": lambda claim, found: Judged(Verdict.NOT_TESTABLE),
+    "none": lambda claim, found: Judged(given=Verdict.NOT_TESTABLE),
     "later": lambda claim, found: Judged(),
 }
+ORDER = [*map(str, Verdict), checks.HOLDS, checks.FAILS]  # of verdicts, in tables
 
 
-@dataclass(frozen=True)
-class Finding:
+@dataclass(frozen=True, kw_only=True)
+class Finding(Judged):
     """A claim and what there is to say of it.
 
     Attributes:
         claim: the claim.
-        verdict: a `dclib.study.analysis.stats.Verdict`, or for what code can check "holds" or "does
-            not hold".
-        measured: in words; why nothing was, where nothing was.
         preset: whose runs were asked.
-        records: the runs that it stands on.
-        setting: what these runs are, in words.
-        trend: how the difference moves with the length of training, in words.
-        brief: the difference that decides, the length of training, how it moves, in few words; ""
-            where there is none.
-        p: of the verdict, 1 where there is none; of a main claim also after Holm's correction.
+        corrected: the p-value, of a main claim after Holm's correction.
     """
 
     claim: Claim
-    verdict: str
-    measured: str
     preset: str
-    records: tuple[Any, ...] = ()
-    setting: str = ""
-    trend: str = ""
-    p: float = 1.0
-    brief: tuple[str, str, str] = ("", "", "")
     corrected: float = 1.0
+
+    @property
+    def measured(self) -> str:
+        """What was measured, in words; why nothing was, where nothing was."""
+        start = "from ImageNet weights " if self.claim.pretrained is True else ""
+        return super().measured or self.claim.reason or f"no run {start}yet: `{self.command}`"
 
     @property
     def among_all(self) -> str:
@@ -88,8 +80,13 @@ class Finding:
 
     @property
     def command(self) -> str:
-        """What makes the runs that the claim needs; "" where it needs none."""
-        return command_for(self.plan, self.preset) if self.plan else ""
+        """What makes the runs that the claim needs; "" where it needs none.
+
+        Where there are none yet, at the preset of the longest ones that are planned.
+        """
+        waits = self.preset == comparison.REFERENCE and not self.records
+        preset = (waits and self.claim.preset) or self.preset
+        return command_for(self.plan, preset) if self.plan else ""
 
 
 def command_for(figure: str, preset: str) -> str:
@@ -100,9 +97,8 @@ def command_for(figure: str, preset: str) -> str:
     """
     if figure == "fig6":  # its runs are those of Fig. 3
         return f"python -m dclib ablate --preset {preset}"
-    if figure == cascades.PLAN:
-        return f"python -m dclib cascade --plan {figure} --preset {preset}"
-    return f"python -m dclib train --plan {figure} --preset {preset}"
+    verb = "cascade" if figure == cascades.PLAN else "train"
+    return f"python -m dclib {verb} --plan {figure} --preset {preset}"
 
 
 def runs_of(preset: str) -> Runs:
@@ -139,12 +135,7 @@ def finding(claim: Claim, found: Runs, preset: str = comparison.REFERENCE) -> Fi
         preset: of these runs.
     """
     judged = JUDGES[claim.kind](claim, found)
-    measured = judged.measured
-    if not measured:
-        start = "from ImageNet weights " if claim.pretrained is True else ""
-        measured = claim.reason or f"no run {start}yet: `{command_for(claim.plan, preset)}`"
-    about = judged.setting, judged.trend, judged.p, judged.brief
-    return Finding(claim, judged.verdict, measured, preset, tuple(judged.records), *about)
+    return Finding(**vars(judged), claim=claim, preset=preset, corrected=judged.p)
 
 
 def findings(section: str | None = None, preset: str = comparison.REFERENCE) -> list[Finding]:
@@ -155,21 +146,14 @@ def findings(section: str | None = None, preset: str = comparison.REFERENCE) -> 
     found = runs_of(preset)
     wanted = [c for c in paper.CLAIMS if c.main or section in (None, c.section)]
     made = [finding(claim, found, preset) for claim in wanted]
-    main = [f for f in made if f.claim.main]
-    after = {f.claim.key: p for f, p in zip(main, holm(f.p for f in main), strict=True)}
-    return [
-        replace(f, corrected=after.get(f.claim.key, f.p))
-        for f in made
-        if section in (None, f.claim.section)
-    ]
+    corrected = iter(holm(f.p for f in made if f.claim.main))
+    made = [replace(f, corrected=next(corrected)) if f.claim.main else f for f in made]
+    return [f for f in made if section in (None, f.claim.section)]
 
 
 def tally(found: Sequence[Finding], control: bool = False) -> Counter[str]:
     """How often each verdict was given: to the claims of the paper, or to the controls."""
     return Counter(str(f.verdict) for f in found if f.claim.control == control)
-
-
-ORDER = [*map(str, Verdict), checks.HOLDS, checks.FAILS]  # of verdicts, in tables
 
 
 def _together(claim: Claim, found: Runs) -> Judged:
@@ -179,4 +163,5 @@ def _together(claim: Claim, found: Runs) -> Judged:
     counts = Counter(str(part.verdict) for part in parts)
     words = ", ".join(f"{counts[v]} {v}" for v in ORDER if counts[v])
     used = {record.id: record for part in parts for record in part.records}
-    return Judged(all_of(Verdict(p.verdict) for p in parts), words, list(used.values()))
+    given = all_of(Verdict(part.verdict) for part in parts)
+    return Judged(given=given, words=[words], records=list(used.values()))

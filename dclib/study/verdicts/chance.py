@@ -4,7 +4,7 @@ Nothing here is measured by us, but for `pairing`, which says what sharing test 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,6 @@ from dclib.study.analysis.comparison import Comparison
 from dclib.study.analysis.stats import WIDE
 
 RATIOS = (0.1, 0.3, 0.5, 0.7, 0.9)
-OTHERS = ("RN-S", "RN", "XS")
 
 
 def table1(ratio: float) -> "pd.Series[float]":
@@ -47,32 +46,27 @@ def half(first: float, second: float, count: int) -> float:
     return 100 * WIDE * math.sqrt(variance)
 
 
-def printed_gaps() -> list[tuple[str, str, str, float, float, int]]:
+def printed_gaps() -> Iterator[tuple[str, str, str, float, float, int]]:
     """What the paper compares: where, on what, which pair, both failure rates, test faces."""
-    found = []
     test = int(paper.number("protocol", section="4.2", condition="test faces"))
     for on, short in (("AlexNet", "AN"), ("ResNet18", "RN")):
-        for pretrained in (False, True):
-            start = "pre-trained" if pretrained else "from scratch"
+        for start, pretrained in (("from scratch", False), ("pre-trained", True)):
             pairs = [("DCNet", m) for m in (short, f"{short}x", "HF", "XS", "XSx")]
             for first, second in [*pairs, (f"{short}x", short)]:
-                rates = [paper.failure_rate(m, on, pretrained) for m in (first, second)]
-                one, other = rates
-                if one is not None and other is not None:
-                    pair = f"{first} − {second}"
-                    found.append(("Fig. 3", f"{on}, {start}", pair, one, other, test))
+                one, two = (paper.failure_rate(m, on, pretrained) for m in (first, second))
+                if one is not None and two is not None:
+                    yield "Fig. 3", f"{on}, {start}", f"{first} − {second}", one, two, test
     for ratio in RATIOS:
         rates = table1(ratio)
-        for method in OTHERS:
-            where = f"{100 * ratio:.0f} % to train on"
-            one, other = float(rates["DCNet"]), float(rates[method])
-            found.append(("Table 1", where, f"DCNet − {method}", one, other, faces(ratio)))
+        for method in ("RN-S", "RN", "XS"):
+            on = f"{100 * ratio:.0f} % to train on"
+            pair = f"DCNet − {method}"
+            yield "Table 1", on, pair, rates["DCNet"], rates[method], faces(ratio)
     block, plain = (
         paper.number("mtcnn", method=m, metric="landmark_failure_rate")
         for m in ("MTCNN + collaborative block", "MTCNN widened")
     )
-    found.append(("§4.5", "MTFL", "MTCNN + block − MTCNN", block, plain, test))
-    return found
+    yield "§4.5", "MTFL", "MTCNN + block − MTCNN", block, plain, test
 
 
 def chance(share: float = math.nan) -> pd.DataFrame:
@@ -84,25 +78,22 @@ def chance(share: float = math.nan) -> pd.DataFrame:
     """
     rows = []
     for where, what, pair, one, other, count in printed_gaps():
-        bound = half(one, other, count)
+        gap, bound = one - other, half(one, other, count)
+        paired = share * bound
         rows.append(
             {
                 "where": where,
                 "on": what,
                 "difference": pair,
-                "points": one - other,
+                "points": gap,
                 "test faces": count,
                 "bound": bound,
-                "beyond the bound": "yes" if abs(one - other) > bound else "no",
-                "paired, about": share * bound,
-                "beyond that": _beyond(one - other, share * bound),
+                "beyond the bound": "yes" if abs(gap) > bound else "no",
+                "paired, about": paired,
+                "beyond that": "–" if math.isnan(paired) else "yes" if abs(gap) > paired else "no",
             }
         )
     return pd.DataFrame(rows).set_index("where")
-
-
-def _beyond(gap: float, limit: float) -> str:
-    return "–" if math.isnan(limit) else "yes" if abs(gap) > limit else "no"
 
 
 def pairing(groups: Sequence[Comparison], method: str = "DCNet") -> float:
@@ -129,10 +120,8 @@ def told(frame: pd.DataFrame) -> str:
         frame: of `chance`.
     """
     parts = []
-    for where in dict.fromkeys(frame.index):
-        own = frame.loc[[where]]
-        beyond = int((own["beyond the bound"] == "yes").sum())
-        paired = int((own["beyond that"] == "yes").sum())
+    for where, own in frame.groupby(level=0, sort=False):
+        beyond, paired = ((own[f"beyond {of}"] == "yes").sum() for of in ("the bound", "that"))
         known = own["paired, about"].notna().all()
         more = f", {paired} if intervals are as much narrower by pairing as ours" if known else ""
         parts.append(f"{where}: {beyond} of {len(own)}{more}")

@@ -1,9 +1,10 @@
 """What the paper says of its networks, checked by the code itself: no run is needed.
 
-Each check gives whether the statement holds, and in words what was looked at.
+A check gives whether the statement holds, and in words what was looked at; the claim whose `detail`
+is its name is judged by it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -30,7 +31,7 @@ def judge(claim: Claim) -> Judged:
     """A claim that needs no run."""
     (name,) = claim.detail
     holds, words = CHECKS[name]()
-    return Judged(HOLDS if holds else FAILS, words)
+    return Judged(given=HOLDS if holds else FAILS, words=[words])
 
 
 @cache
@@ -126,48 +127,46 @@ def identity() -> tuple[bool, str]:
 
 def equal_size() -> tuple[bool, str]:
     """Whether widened methods have as many parameters as DCNet, at the paper's width."""
-    off = {f"{m} on {on}": matched_width(m, TASKS, on, 1.0)[1] for m, on in PAIRS}
-    return all(abs(gap) < 0.02 for gap in off.values()), "off by " + ", ".join(
-        f"{100 * abs(gap):.2f} % ({name})" for name, gap in off.items()
-    )
+    return _alike({f"{m} on {on}": matched_width(m, TASKS, on, 1.0)[1] for m, on in PAIRS})
+
+
+def _alike(off: Mapping[str, float]) -> tuple[bool, str]:
+    told = ", ".join(f"{100 * abs(gap):.2f} % ({name})" for name, gap in off.items())
+    return all(abs(gap) < 0.02 for gap in off.values()), f"off by {told}"
 
 
 def parameters() -> tuple[bool, str]:
     """Whether DCNet around ResNet18 has as many parameters as printed, to the nearest million."""
     count = count_parameters(on_meta("DCNet", "resnet18"))
-    printed = number("params", method="DCNet")
     words = f"{count:,} around ResNet18 at an input of 112 px, which the authors' example has"
-    return round(count / 1e6) == round(printed / 1e6), words
+    return _to_the_million(count, "DCNet"), words
+
+
+def _to_the_million(count: int, method: str) -> bool:
+    return round(count / 1e6) == round(number("params", method=method) / 1e6)
 
 
 def cascade_parameters() -> tuple[bool, str]:
     """Whether the three stages have as many parameters as printed, to the nearest million."""
     each = stages.parameters("DC-MTCNN")
-    printed = number("params", method="MTCNN three stages")
-    words = ", ".join(f"{count:,} in {stage}" for stage, count in each.items())
-    words = f"{sum(each.values()):,} with collaborative blocks: {words}"
-    return round(sum(each.values()) / 1e6) == round(printed / 1e6), words
+    count, words = (
+        sum(each.values()),
+        ", ".join(f"{own:,} in {stage}" for stage, own in each.items()),
+    )
+    words = f"{count:,} with collaborative blocks: {words}"
+    return _to_the_million(count, "MTCNN three stages"), words
 
 
 def cascade_equal_size() -> tuple[bool, str]:
     """Whether each stage of the widened MTCNN has as many parameters as with the blocks."""
     wide, ours = (stages.parameters(method) for method in ("MTCNNx", "DC-MTCNN"))
-    off = {stage: abs(wide[stage] / ours[stage] - 1) for stage in ours}
-    return all(gap < 0.02 for gap in off.values()), "off by " + ", ".join(
-        f"{100 * gap:.2f} % ({stage})" for stage, gap in off.items()
-    )
+    return _alike({stage: wide[stage] / ours[stage] - 1 for stage in ours})
 
 
 CHECKS: dict[str, Check] = {
-    "linear": linear,
-    "untuned": untuned,
-    "differentiable": differentiable,
-    "any-network": any_network,
-    "different-networks": different_networks,
-    "shapes": shapes,
-    "identity": identity,
-    "equal-size": equal_size,
-    "parameters": parameters,
-    "cascade-parameters": cascade_parameters,
-    "cascade-equal-size": cascade_equal_size,
+    check.__name__.replace("_", "-"): check
+    for check in (
+        *(linear, untuned, differentiable, any_network, different_networks, shapes, identity),
+        *(equal_size, parameters, cascade_parameters, cascade_equal_size),
+    )
 }

@@ -1,36 +1,58 @@
 """What a claim was judged to be, and the words for what was measured."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
-from dclib.study.analysis.stats import DECODERS, Interval, Verdict
+from dclib.study.analysis.stats import DECODERS, Interval, Verdict, all_of, certainty, verdict
 
 # Of section 4.5 runs are a `dclib.mtcnn.records.CascadeRecord` each, else a
 # `dclib.records.runs.Record`.
 Runs = Callable[[str], Sequence[Any]]  # plan -> the runs among which those of its claims are found
+Gaps = Mapping[str, Interval]  # a difference, by decoder
 
 
-class Judged(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Judged:
     """A verdict, and what it stands on.
 
     Attributes:
-        verdict: see `dclib.study.analysis.stats.verdict`.
-        measured: in words.
+        gaps: differences that must all lie below zero; none where nothing was run.
+        words: what was measured.
         records: the runs.
         setting: in words: faces, epochs, width and so on, and what limits the verdict.
+        limited: whether it is unclear whatever the differences are.
+        given: the verdict, where it does not come from differences.
         trend: how the difference moves with the length of training, in words.
-        p: of the verdict; 1 where there is none.
         brief: the difference that decides, with the paper's decoder; the length of training; how
             the difference moves with it.
     """
 
-    verdict: str = Verdict.NOT_TESTED
-    measured: str = ""
+    gaps: Sequence[Gaps] = ()
+    words: Sequence[str] = ()
     records: Sequence[Any] = ()
     setting: str = ""
+    limited: bool = False
+    given: str = ""
     trend: str = ""
-    p: float = 1.0
     brief: tuple[str, str, str] = ("", "", "")
+
+    @property
+    def verdict(self) -> str:
+        """By the rule of `dclib.study.analysis.stats.verdict`, or what code found."""
+        if self.given or not self.gaps:
+            return self.given or Verdict.NOT_TESTED
+        return Verdict.UNCLEAR if self.limited else all_of(map(verdict, self.gaps))
+
+    @property
+    def p(self) -> float:
+        """The p-value of the verdict; 1 where there is none."""
+        return 1.0 if self.given or self.limited else certainty(self.gaps)
+
+    @property
+    def measured(self) -> str:
+        """What was measured, in words."""
+        return "; ".join(self.words)
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -51,12 +73,12 @@ def span(interval: Interval) -> str:
     return f"{number(interval.value)} ({number(interval.low)} to {number(interval.high)})"
 
 
-def both(intervals: Mapping[str, Interval]) -> str:
+def both(intervals: Gaps) -> str:
     """The same with both decoders."""
     return ", ".join(f"{span(intervals[d])} {d}" for d in DECODERS)
 
 
-def opposite(intervals: Mapping[str, Interval]) -> dict[str, Interval]:
+def opposite(intervals: Gaps) -> dict[str, Interval]:
     """The intervals of minus the values: `verdict` asks whether one lies below zero."""
     return {d: Interval(-i.value, -i.high, -i.low, i.p, i.freedom) for d, i in intervals.items()}
 

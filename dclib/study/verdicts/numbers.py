@@ -1,35 +1,32 @@
 """Every number that the paper prints, beside ours: measured, checked by code, or why not.
 
-One row for each row of the ledger, which also holds what the code has where that needs no run, and
-the page. A number by itself is no claim, so none gets a verdict here.
+One row for each row of the ledger, which also says what of ours stands beside it, what the code
+has where that needs no run, and the page. A number by itself is no claim, so none gets a verdict.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-import dclib.study.analysis.random_draws
-from dclib.records.runs import Record
 from dclib.study import paper, verdicts
-from dclib.study.analysis import comparison
-from dclib.study.analysis.comparison import Comparison, settings
+from dclib.study.analysis import comparison, random_draws
+from dclib.study.analysis.comparison import Comparison
 from dclib.study.analysis.stats import DECODERS, Interval
-from dclib.study.verdicts import cascades
-from dclib.study.verdicts.evidence import best, described
-from dclib.study.verdicts.judgement import Runs, opposite
-from dclib.study.verdicts.removal import Study, evaluations
+from dclib.study.paper import Claim
+from dclib.study.verdicts import cascades, evidence, removal
+from dclib.study.verdicts.judgement import Gaps, Runs, opposite
 
-Printed = Mapping[str, Any]  # a row of the ledger
-Values = Mapping[str, Interval]  # by decoder
+Printed = dict[str, Any]  # a row of the ledger
 SAME, OTHER = "as in the paper", "not as in the paper"
+NOWHERE = Interval(math.nan, math.nan, math.nan)
 
 
 class Ours(NamedTuple):
     """What was measured beside a printed number: by decoder, by which runs, in which setting."""
 
-    values: Values
+    values: Gaps
     records: Sequence[Any]
     how: str
 
@@ -46,35 +43,31 @@ def numbers(preset: str = comparison.REFERENCE) -> pd.DataFrame:
     found = verdicts.runs_of(preset)
     rows = []
     for row in paper.reported().to_dict("records"):
-        measured = ITEMS[row["item"]](row, found) if row["item"] in ITEMS else None
-        values, records, how = measured or Ours({}, (), str(row["how"]) or "no run yet")
+        measured = MEASURED[row["item"]](row, found) if row["ours"] else None
+        ours = measured or Ours({}, (), str(row["how"]) or "no run yet")
         here = float(row["here"] or math.nan)
-        hard, soft = (values.get(d, Interval(*[math.nan] * 3)) for d in DECODERS)
+        near = 5e5 if row["item"] == "params" else 0.0  # parameters to the nearest million
+        same = SAME if abs(here - row["value"]) <= near else OTHER
+        hard, soft = (ours.values.get(d, NOWHERE) for d in DECODERS)
         rows.append(
             {
                 "section": f"§{row['section']}",
                 "number": named(row),
                 "unit": row["unit"],
                 "paper": row["value"],
-                "ours": hard.value if values else here,
+                "ours": hard.value if ours.values else here,
                 "low": hard.low,
                 "high": hard.high,
                 "soft": soft.value,
                 "soft low": soft.low,
                 "soft high": soft.high,
-                "in the code": "" if math.isnan(here) else SAME if _same(row) else OTHER,
-                "how it compares": row["how"] if not math.isnan(here) else how,
-                "runs": " ".join(r.id for r in records),
+                "in the code": "" if math.isnan(here) else same,
+                "how it compares": ours.how if math.isnan(here) else row["how"],
+                "runs": " ".join(r.id for r in ours.records),
                 "page": row["page"],
             }
         )
     return pd.DataFrame(rows)
-
-
-def _same(row: Printed) -> bool:
-    """Whether the code has a printed number; of parameters, to the nearest million."""
-    near = 5e5 if row["item"] == "params" else 0.0
-    return abs(float(row["here"]) - row["value"]) <= near
 
 
 def named(row: Printed) -> str:
@@ -85,112 +78,99 @@ def named(row: Printed) -> str:
     return ", ".join(part.replace("_", " ").replace("=", " ") for part in parts if part)
 
 
-def _group(
-    runs: Sequence[Record], dataset: str, underlying: str, start: str, methods: Sequence[str]
-) -> Comparison | None:
-    """The setting with the most training that has some methods, on data, backbone and start."""
+def about(row: Printed, faces: str = "") -> Claim:
+    """The data, backbone and start that ours must have, as those of a claim.
 
-    def like(group: Comparison) -> bool:
-        e = group.about
-        own = str(e.pretrained or "no").split("-")[0].split("_")[0]
-        return (e.dataset, e.underlying, e.weighting, own) == (
-            dataset,
-            underlying,
-            "per_output",
-            start,
-        )
-
-    return best([g for g in settings(runs) if like(g)], methods)
+    A network whose rate the paper quotes, which has no weights to start from, starts from scratch.
+    """
+    start = row["pretrained"] == "yes" and row["method"] != "TCDCN"
+    on, of = row["underlying"].lower(), faces or row["faces"]
+    return Claim("", "", "", on, start, plan=row["plan"], dataset=of)
 
 
-def _rates(group: Comparison | None, method: str, other: str = "") -> Ours | None:
-    """A method's failure rate, or how much lower it is than another's."""
+def rates(row: Printed, runs: Runs, faces: str = "", among: Sequence[str] = ()) -> Ours | None:
+    """A method's failure rate, or one minus another's, in the setting with the most training.
+
+    Args:
+        faces: in place of the row's own.
+        among: the methods that the setting must have, by default those of the row.
+    """
+    methods = row["ours"].split(" minus ")
+    groups = evidence.of_claim(about(row, faces), runs(row["plan"]))
+    group = evidence.best(groups, among or methods)
     if group is None:
         return None
-    methods = [m for m in (method, other) if m]
-    if other:
-        values = {d: group.difference(other, method, decoder=d) for d in DECODERS}
-    else:
-        values = {d: group.score(method, decoder=d) for d in DECODERS}
-    return Ours(values, [r for m in methods for r in group.tries[m]], described(group))
+    first, *second = methods
+    values = {
+        d: group.difference(first, second[0], decoder=d)
+        if second
+        else group.score(first, decoder=d)
+        for d in DECODERS
+    }
+    records = [r for m in methods[::-1] for r in group.tries[m]]
+    return Ours(values, records, evidence.described(group))
 
 
-def _fig3(row: Printed, found: Runs) -> Ours | None:
-    underlying, method = row["underlying"].lower(), row["method"].split()[0]
-    start = "imagenet" if row["pretrained"] == "yes" and method != "TCDCN" else "no"
-    other = "XS" if row["item"] == "improvement" else ""
-    methods = [m for m in (method, other) if m]
-    return _rates(_group(found("fig3"), "mtfl", underlying, start, methods), method, other)
-
-
-def _scarce(found: Runs, ratio: float, methods: Sequence[str]) -> Comparison | None:
-    dataset = f"aflw-{round(100 * ratio)}"
-    return _group(found("table1"), dataset, "resnet18", "imagenet", methods)
-
-
-def _table1(row: Printed, found: Runs) -> Ours | None:
-    ratio, method = float(row["condition"].split("=")[1]), row["method"]
-    return _rates(_scarce(found, ratio, [method]), method)
-
-
-def _improvement(row: Printed, found: Runs) -> Ours | None:
-    if row["section"] == "4.2":
-        return _fig3(row, found)
-    if row["metric"] == "relative_change":
-        return _rates(_scarce(found, 0.1, ["RN-S", "DCNet"]), "DCNet", "RN-S")
+def improvement(row: Printed, runs: Runs) -> Ours | None:
+    """DCNet's improvement over another method; or of those of Table 1 the least, or the most."""
+    pick = {"least": min, "most": max}.get(row["ours"])
+    if pick is None:
+        return rates(row, runs)
     others = ("RN-S", "RN", "XS")
-    groups = [_scarce(found, ratio, ["DCNet", *others]) for ratio in (0.3, 0.5, 0.7, 0.9)]
-    gaps = [_rates(group, "DCNet", other) for group in groups for other in others]
-    there = [gap for gap in gaps if gap]
-    if len(there) < len(gaps):
+    found = [
+        rates(row | {"ours": f"{m} minus DCNet"}, runs, f"aflw-{ratio}", ("DCNet", *others))
+        for ratio in (30, 50, 70, 90)
+        for m in others
+    ]
+    there = [one for one in found if one]
+    if len(there) < len(found):
         return None
-    pick = min if row["metric"].endswith("_min") else max
-    one = pick(there, key=lambda gap: gap.values["bin"].value)
+    one = pick(there, key=lambda one: one.values["bin"].value)
     return one._replace(how=f"of twelve, so its interval is too narrow; {one.how}")
 
 
-def _fig5(row: Printed, found: Runs) -> Ours | None:
-    runs = [
-        r
-        for r in found("fig5")
-        if r.experiment.dataset == "aflw-50"
-        and str(r.experiment.pretrained).startswith("imagenet")
-        and any(weight for _, weight in r.experiment.related)
-    ]
-    draws = dclib.study.analysis.random_draws.pairs(runs)
-    if not draws:
+def draws(row: Printed, runs: Runs) -> Ours | None:
+    """What draws of random weights say."""
+    records = evidence.drawn(about(row), runs)
+    found = random_draws.pairs(records)
+    if not found:
         return None
-    told = {d: dclib.study.analysis.random_draws.summary(draws, d) for d in DECODERS}
-    values: Callable[[Any], Interval] = {
-        "times_better": lambda one: one.share,
-        "mean_improvement": lambda one: one.mean,
-        "median_improvement": lambda one: one.median,
-        "max_improvement": lambda one: Interval(one.maximum, math.nan, math.nan),
-    }[row["metric"]]
-    return Ours({d: values(one) for d, one in told.items()}, runs, f"{len(draws)} draws")
+    told = {d: getattr(random_draws.summary(found, d), row["ours"]) for d in DECODERS}
+    values = {
+        d: one if isinstance(one, Interval) else Interval(one, math.nan, math.nan)
+        for d, one in told.items()
+    }
+    return Ours(values, records, f"{len(found)} draws")
 
 
-def _fig6(row: Printed, found: Runs) -> Ours | None:
-    _, task, _, _, _, block = row["condition"].split()  # "zero landmark features at block 3"
-    for group in settings(found("fig6")):
-        records, evaluated = evaluations(group)
-        if evaluated and group.about.dataset == "mtfl" and not group.about.pretrained:
-            cell = ("landmarks" if task == "landmark" else task, int(block))
-            changes = Study(evaluated, "zeros").changes(cell)
-            return Ours(opposite(changes), records, described(Comparison(records)))
-    return None
+def removed(row: Printed, runs: Runs) -> Ours | None:
+    """The change of the failure rate without a task's features; negative is worse, as printed."""
+    records, found = removal.ablated(about(row), runs)
+    if not found:
+        return None
+    changes = removal.Study(found, "zeros").changes(removal.cell_of(row["ours"]))
+    return Ours(opposite(changes), records, evidence.described(Comparison(records)))
 
 
-def _mtcnn(row: Printed, found: Runs) -> Ours | None:
-    ours = cascades.beside(row["method"], row["metric"], found)
-    return ours and Ours({"bin": ours[0]}, *ours[1:])
+def cascade(row: Printed, runs: Runs) -> Ours | None:
+    """A cascade's score, in the unit of the ledger."""
+    group, method = cascades.on(row["faces"], runs(row["plan"])), row["ours"]
+    if method not in group.tries:
+        return None
+    metric, parts = cascades.METRICS[row["metric"]]
+    found, how = group.score(method, metric), cascades.setting(group, [method])
+    value = Interval(*(part / parts for part in (found.value, found.low, found.high)))
+    if metric == "failure rate":
+        left_out = cascades.told(group.score(method, "failure rate of found faces"), "%")
+        how = f"missed faces fail; {left_out} if they are left out; {how}"
+    return Ours({"bin": value}, group.tries[method], how)
 
 
-ITEMS: dict[str, Callable[[Printed, Runs], Ours | None]] = {
-    "fig3": _fig3,
-    "improvement": _improvement,
-    "table1": _table1,
-    "fig5": _fig5,
-    "fig6": _fig6,
-    "mtcnn": _mtcnn,
+MEASURED: dict[str, Callable[[Printed, Runs], Ours | None]] = {  # by item of the ledger
+    "fig3": rates,
+    "table1": rates,
+    "improvement": improvement,
+    "fig5": draws,
+    "fig6": removed,
+    "mtcnn": cascade,
 }

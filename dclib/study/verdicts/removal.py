@@ -1,7 +1,7 @@
 """What bears out the claims of section 4.4: failures with and without a task's features."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,17 @@ from dclib.study.analysis.stats import (
     LEVEL,
     Interval,
     Verdict,
-    all_of,
     certainty,
     holm,
     relative_change,
     verdict,
 )
 from dclib.study.paper import Claim
-from dclib.study.verdicts.evidence import WEIGHTINGS, described, of_claim
-from dclib.study.verdicts.judgement import Judged, Runs, both, opposite
+from dclib.study.verdicts.evidence import UNKNOWN, described, of_claim
+from dclib.study.verdicts.judgement import Gaps, Judged, Runs, both, opposite
+
+Cell = tuple[str, int]  # a task, and a block counted from 1 as the paper does
+Said = tuple[Sequence[Gaps], list[str]]  # differences, below zero where a claim is borne out; words
 
 
 def evaluations(group: Comparison) -> tuple[list[Record], list[Ablation]]:
@@ -34,9 +36,10 @@ def evaluations(group: Comparison) -> tuple[list[Record], list[Ablation]]:
     return [r for r in made if r.id in runs], found
 
 
-Cell = tuple[str, int]  # a task, and a block counted from 1 as the paper does
-Changes = Sequence[Mapping[str, Interval]]  # all below zero where a claim is borne out
-Said = tuple[Changes, list[str]]  # and words
+def ablated(claim: Claim, runs: Runs) -> tuple[list[Record], list[Ablation]]:
+    """Those of the first setting that a claim is about in which there are any."""
+    every = map(evaluations, of_claim(claim, runs(claim.plan)))
+    return next((both for both in every if both[1]), ([], []))
 
 
 def cell_of(text: str) -> Cell:
@@ -49,21 +52,17 @@ def cell_of(text: str) -> Cell:
     return task, int(block)
 
 
-def ablated(claim: Claim, runs: Runs) -> Judged:
+def removed(claim: Claim, runs: Runs) -> Judged:
     """Features removed before the central aggregation: what for, `claim.detail` says."""
-    for group in of_claim(claim, runs(claim.plan), WEIGHTINGS[0]):
-        used, found = evaluations(group)
-        if found:
-            break
-    else:
+    records, found = ablated(claim, runs)
+    if not found:
         return Judged()
     what, *cells, content = claim.detail
-    changes, words = getattr(Study(found, content), what)([cell_of(text) for text in cells])
-    given, p = all_of(map(verdict, changes)), certainty(changes)
-    where = described(Comparison(used))
-    if group.too_short or len(used) == 1:
-        given, p = Verdict.UNCLEAR, 1.0
-    return Judged(given, "; ".join(words), used, where, p=p)
+    gaps, words = getattr(Study(found, content), what)([cell_of(text) for text in cells])
+    group = Comparison(records)
+    limited = group.too_short or len(records) == 1
+    setting = described(group)
+    return Judged(gaps=gaps, words=words, records=records, setting=setting, limited=limited)
 
 
 class Study:
@@ -75,8 +74,8 @@ class Study:
     """
 
     def __init__(self, ablations: Sequence[Ablation], content: str) -> None:
-        self.ablations, self.content = ablations, content
-        first = ablations[0]
+        self.ablations, self.content, first = ablations, content, ablations[0]
+        self.main = first.tasks[0]
         self.cells = [(task, d + 1) for task in first.tasks for d in range(first.blocks)]
 
     def failed(self, cell: Cell, decoder: str) -> Any:
@@ -84,16 +83,27 @@ class Study:
         at = self.ablations[0].tasks.index(cell[0]), cell[1] - 1
         return np.stack([a.failed[self.content][decoder][at] for a in self.ablations])
 
-    def changes(self, cell: Cell) -> dict[str, Interval]:
-        """Relative change of the failure rate in %, by decoder: positive is worse."""
-        intact = {d: np.stack([a.intact[d] for a in self.ablations]) for d in DECODERS}
-        return {d: relative_change(intact[d], self.failed(cell, d)) for d in DECODERS}
+    def changes(self, cell: Cell, other: Cell | None = None) -> dict[str, Interval]:
+        """Relative change of the failure rate in %, by decoder: positive is worse.
+
+        Args:
+            other: without whose features it is compared; by default the intact networks.
+        """
+        found = {}
+        for d in DECODERS:
+            intact = np.stack([a.intact[d] for a in self.ablations])
+            before = self.failed(other, d) if other else intact
+            found[d] = relative_change(before, self.failed(cell, d))
+        return found
 
     def raises(self, cells: Sequence[Cell]) -> Said:
         """The failure rate rises at each of some cells."""
-        changes = {cell: self.changes(cell) for cell in cells}
-        words = [f"{task}, block {at}: {both(c)} %" for (task, at), c in changes.items()]
-        return [opposite(c) for c in changes.values()], words
+        changes = [self.changes(cell) for cell in cells]
+        words = [
+            f"{task}, block {at}: {both(own)} %"
+            for (task, at), own in zip(cells, changes, strict=True)
+        ]
+        return [opposite(own) for own in changes], words
 
     def highest(self, cells: Sequence[Cell]) -> Said:
         """More fail without the features of a cell than without those of any other."""
@@ -106,19 +116,13 @@ class Study:
         return self._above(cell, [c for c in self.cells if c != cell and c[0] == cell[0]])
 
     def _above(self, cell: Cell, others: Sequence[Cell]) -> Said:
-        gaps = [
-            opposite(
-                {d: relative_change(self.failed(o, d), self.failed(cell, d)) for d in DECODERS}
-            )
-            for o in others
-        ]
+        gaps = [opposite(self.changes(cell, other)) for other in others]
         counted = Counter(map(verdict, gaps))
-        rates = {c: 100 * self.failed(c, "bin").mean() for c in self.cells}
-        top = max(rates, key=lambda c: rates[c])
+        top, block = max(self.cells, key=lambda c: 100 * self.failed(c, "bin").mean())
         return gaps, [
             f"{cell[0]}, block {cell[1]}: above {counted[Verdict.SUPPORTED]} of {len(others)},"
-            f" below {counted[Verdict.CONTRADICTED]}; the highest of the map is {top[0]},"
-            f" block {top[1]}"
+            f" below {counted[Verdict.CONTRADICTED]}; the highest of the map is {top},"
+            f" block {block}"
         ]
 
     def isolated(self, cells: Sequence[Cell]) -> Said:
@@ -127,13 +131,15 @@ class Study:
         The surest rise, with its intervals as they are; Holm's correction for the number of cells
         decides whether it counts.
         """
-        main = self.ablations[0].tasks[0]
-        changes = {c: opposite(self.changes(c)) for c in self.cells if c[0] != main}
-        least = {c: certainty([gaps]) for c, gaps in changes.items()}
-        surer = dict(zip(least, holm(least.values()), strict=True))
-        rising = [c for c in surer if surer[c] < 1 - LEVEL and verdict(changes[c]) == "supported"]
-        top = min(rising or surer, key=lambda c: changes[c]["bin"].value)
-        words = f"{len(rising)} of {len(changes)} cells raise it, by Holm's correction; most does"
-        told = f"{words} {top[0]}, block {top[1]}: {both(opposite(changes[top]))} %"
-        unclear = dict.fromkeys(DECODERS, Interval(0.0, -1.0, 1.0, 1.0))
-        return [changes[top] if rising else unclear], [told]
+        gaps = {c: opposite(self.changes(c)) for c in self.cells if c[0] != self.main}
+        surer = holm(certainty([gap]) for gap in gaps.values())
+        rising = [
+            c
+            for (c, gap), p in zip(gaps.items(), surer, strict=True)
+            if p < 1 - LEVEL and verdict(gap) == Verdict.SUPPORTED
+        ]
+        top = min(rising or gaps, key=lambda c: gaps[c]["bin"].value)
+        return [gaps[top] if rising else UNKNOWN], [
+            f"{len(rising)} of {len(gaps)} cells raise it, by Holm's correction; most does"
+            f" {top[0]}, block {top[1]}: {both(opposite(gaps[top]))} %"
+        ]

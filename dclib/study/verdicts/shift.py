@@ -19,9 +19,9 @@ from dclib import metrics, paths
 from dclib.metrics import THRESHOLD
 from dclib.study import paper
 from dclib.study.analysis.comparison import REFERENCE, Comparison
-from dclib.study.analysis.stats import DECODERS, Chance, Floats, average, difference
+from dclib.study.analysis.stats import DECODERS, Chance, Floats, Interval, average, difference
 from dclib.study.verdicts import runs_of
-from dclib.study.verdicts.evidence import WEIGHTINGS, best, of_claim
+from dclib.study.verdicts.evidence import best, of_claim
 from dclib.training.batches import face_sets
 from dclib.training.judging import face_sizes, true_points
 
@@ -58,44 +58,37 @@ def measure(group: Comparison) -> dict[str, Any]:
     """
     _, _, scored = face_sets(group.about)
     truth, sizes = true_points(scored), face_sizes(scored)
-    runs = [(m, r) for m, own in group.tries.items() for r in own]
-    found: dict[str, Any] = {"runs": sorted(r.id for _, r in runs), "pixels": scored.resolution}
+    names = np.array([m for m, own in group.tries.items() for _ in own])
+    ids = sorted(r.id for r in group.records)
+    found: dict[str, Any] = {"runs": ids, "pixels": scored.resolution}
     for decoder in DECODERS:
-        points = np.stack([r.outcomes.points(decoder) for _, r in runs])
+        points = np.stack([r.outcomes.points(decoder) for r in group.records])
         moved, shifts = removed(points, truth)
         found[decoder] = {"shift": shifts.mean(axis=0).round(3).tolist()}
         for name, own in (("by the paper's measure", points), ("without the shift", moved)):
-            failed = [100.0 * (metrics.normalised_errors(p, truth, sizes) > THRESHOLD) for p in own]
-            by_method = {
-                m: np.stack([f for f, (n, _) in zip(failed, runs, strict=True) if n == m])
-                for m in group.tries
-            }
-            chance = Chance.of(by_method.values()) or group.chance(decoder=decoder)
+            errors = np.stack([metrics.normalised_errors(p, truth, sizes) for p in own])
+            failed = {m: 100.0 * (errors[names == m] > THRESHOLD) for m in group.tries}
+            chance = Chance.of(failed.values()) or group.chance(decoder=decoder)
             found[decoder][name] = {
                 method: {
                     "rate": _ends(average(scores, chance)),
-                    "gap": _ends(difference(by_method[METHOD], scores, chance)),
+                    "gap": _ends(difference(failed[METHOD], scores, chance)),
                 }
-                for method, scores in by_method.items()
+                for method, scores in failed.items()
             }
     return found
 
 
-def _ends(interval: Any) -> list[float]:
+def _ends(interval: Interval) -> list[float]:
     return [round(float(x), 4) for x in (interval.value, interval.low, interval.high)]
 
 
-def write(group: Comparison) -> None:
-    """Measure and keep what was found."""
-    path().write_text(json.dumps(measure(group), indent=1) + "\n")
-
-
 def main() -> None:
-    """Measure the setting with the most training that the main claims of section 4.2 have."""
+    """Measure the longest setting that the main claims of section 4.2 have, and keep it."""
     (claim,) = (c for c in paper.CLAIMS if c.key == "4.2-resnet18-lowest")
-    groups = of_claim(claim, runs_of(REFERENCE)(claim.plan), WEIGHTINGS[0])
+    groups = of_claim(claim, runs_of(REFERENCE)(claim.plan))
     if group := best(groups, claim.methods):
-        write(group)
+        path().write_text(json.dumps(measure(group), indent=1) + "\n")
 
 
 def read() -> dict[str, Any] | None:
