@@ -46,9 +46,9 @@ def tiny(places, monkeypatch):
     made.write_lists(places / "published")
     made.write_folder(places / "published")
     told = [lists.read(places / "published" / name)[0] for name in lfwnet.LISTS]
-    monkeypatch.setattr(lfwnet, "PUBLISHED", photos.lines_fingerprint(told[0] + told[1]))
+    monkeypatch.setattr(lfwnet, "PUBLISHED", lists.fingerprint(told[0] + told[1]))
     crops, _ = lists.read(places / "published/testing.txt")
-    monkeypatch.setattr(lfwnet, "TESTING", photos.lines_fingerprint(crops))
+    monkeypatch.setattr(lfwnet, "TESTING", lists.fingerprint(crops))
     return made
 
 
@@ -65,11 +65,11 @@ def test_a_line_as_published_is_read_by_hand(tmp_path):
         "lfw_5590\\Aaron_Eckhart_0001.jpg 84 161 92 169 106.250000 107.750000 146.750000 "
         "112.250000 125.250000 142.750000 105.250000 157.750000 139.750000 161.750000\n"
     )
-    (line,), boxes, found = lfwnet.read(path)
-    assert line.photo() == "lfw_5590/Aaron_Eckhart_0001.jpg"
-    assert boxes.tolist() == [[84, 92, 162, 170]]  # the last column and row are in the box
+    told = mtfl_faces.read_boxes(path)
+    assert [line.photo() for line in told.lines] == ["lfw_5590/Aaron_Eckhart_0001.jpg"]
+    assert told.boxes.tolist() == [[84, 92, 162, 170]]  # the last column and row are in the box
     # the same as test_data_mtfl has from MTFL's line of this photo
-    assert found.tolist() == [
+    assert told.points.tolist() == [
         [[106.75, 108.25], [147.25, 112.75], [125.75, 143.25], [105.75, 158.25], [140.25, 162.25]]
     ]
 
@@ -146,7 +146,7 @@ def test_other_lists_are_refused(mirrored, places, changed):
         (2, "x", "a number expected"),
         (9, "inf", "not finite"),
         (14, "1 1", "15 fields expected, 16 found"),
-        (0, "../../secret.jpg", "leads out of the data folder"),
+        (0, "../../secret.jpg", "leads out of the folder"),
         (0, "net_7876\\_0_99_0.jpg", "already given in line 2"),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_faulty_line_is_named_by_file_and_number(mirrored, places, field, valu
 
 def test_a_missing_list_is_named(mirrored, places):
     (places / "mirror/cnn_facepoint/testImageList.txt").unlink()
-    with pytest.raises(DataError, match=r"testImageList\.txt: there is no such annotation list"):
+    with pytest.raises(DataError, match=r"testImageList\.txt: there is no such file"):
         photos.load("lfwnet")
 
 
@@ -169,9 +169,13 @@ def test_a_missing_photo_is_told_when_it_is_read(mirrored, places):
     del mirrored.photos["lfw_5590/Ada_Alpha_0003.jpg"]
     mirrored.write_zip(places / "mirror/MTFL.zip")
     _, held_out = photos.load("lfwnet")
-    with pytest.raises(DataError, match=r"testImageList\.txt:1: there is no photo .*Alpha_0003"):
+    with pytest.raises(
+        DataError, match=r"testImageList\.txt:1: .*Alpha_0003\.jpg: there is no such file"
+    ):
         held_out.read(0)
-    with pytest.raises(DataError, match=r"testImageList\.txt:1: there is no photo .*Alpha_0003"):
+    with pytest.raises(
+        DataError, match=r"testImageList\.txt:1: .*Alpha_0003\.jpg: there is no such file"
+    ):
         data.prepare("lfwnet")
 
 

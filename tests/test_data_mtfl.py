@@ -52,7 +52,7 @@ def test_a_line_as_published_is_read_by_hand(tmp_path):
 def test_a_box_as_published_becomes_the_square_worked_by_hand(tmp_path):
     path = tmp_path / "trainImageList.txt"
     path.write_text("lfw_5590\\A_0001.jpg 84 161 92 169 " + "1.0 " * 10)
-    boxes = read_boxes(path)
+    boxes = read_boxes(path).by_name()
     # columns 84 ... 161 cover [84, 162): centre 123; rows 92 ... 169: centre 131; width 161 - 84
     assert boxes == {"lfw_5590/A_0001.jpg": (123.0, 131.0, 77.0)}
     left, top, side = training_square(boxes["lfw_5590/A_0001.jpg"])
@@ -231,11 +231,11 @@ LINE_FAULTS = [
     (lambda row: changed(row, 13, "1.0"), "a label from 1 to 2"),
     (lambda row: changed(row, 1, "1000"), "a point lies outside"),
     (lambda row: changed(row, 6, "0.2"), "a point lies outside"),
-    (lambda row: changed(row, 0, "..\\..\\secret.jpg"), "leads out of the data folder"),
-    (lambda row: changed(row, 0, "net_7876/../../secret.jpg"), "leads out of the data folder"),
-    (lambda row: changed(row, 0, "/etc/secret.jpg"), "leads out of the data folder"),
-    (lambda row: changed(row, 0, "C:\\secret.jpg"), "leads out of the data folder"),
-    (lambda row: changed(row, 0, "lfw_5590\\Nobody_0001.jpg"), "there is no photo"),
+    (lambda row: changed(row, 0, "..\\..\\secret.jpg"), "leads out of the folder"),
+    (lambda row: changed(row, 0, "net_7876/../../secret.jpg"), "leads out of the folder"),
+    (lambda row: changed(row, 0, "/etc/secret.jpg"), "leads out of the folder"),
+    (lambda row: changed(row, 0, "C:\\secret.jpg"), "leads out of the folder"),
+    (lambda row: changed(row, 0, "lfw_5590\\Nobody_0001.jpg"), "there is no such file"),
     (lambda row: changed(row, 0, "lfw_5590\\Ada_Alpha_0001.jpg"), "already given in line 1"),
 ]
 
@@ -306,7 +306,7 @@ def test_damage_within_the_archive_is_named(tiny, places):
     content = bytearray(path.read_bytes())
     content[content.index(tiny.photos["net_7876/17_1_0.jpg"]) + 40] ^= 0xFF  # breaks its checksum
     path.write_bytes(content)
-    message = r"training\.txt:5: .*MTFL\.zip/net_7876/17_1_0\.jpg cannot be read \(Bad CRC"
+    message = r"training\.txt:5: .*MTFL\.zip/net_7876/17_1_0\.jpg: cannot be read \(Bad CRC"
     with pytest.raises(DataError, match=message):
         load("mtfl", 48)
 

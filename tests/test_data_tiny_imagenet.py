@@ -79,8 +79,8 @@ def test_every_layout_gives_the_same_photos(tiny, places):
     tiny.write_bare(folder, packed=False)
     tiny.write_official(places / "mirror/tiny-imagenet-200.zip")
     official = tiny_imagenet.fingerprint()  # the archive comes first
-    unpacked = tiny_imagenet._fingerprint(tiny_imagenet.find(folder))
-    named = tiny_imagenet._fingerprint(tiny_imagenet.find(places / "mirror/tiny-imagenet-200.zip"))
+    unpacked = tiny_imagenet.fingerprint(tiny_imagenet.find(folder))
+    named = tiny_imagenet.fingerprint(tiny_imagenet.find(places / "mirror/tiny-imagenet-200.zip"))
     assert packed == official == unpacked == named
 
 
@@ -97,7 +97,7 @@ def test_other_photos_have_another_fingerprint(tiny, places, change):
         tiny.photos["train", KINDS[1], 2] = content
     again = places / "again/tiny_imagenet"
     tiny.write_bare(again, packed=False)
-    assert tiny_imagenet._fingerprint(tiny_imagenet.find(again)) != before
+    assert tiny_imagenet.fingerprint(tiny_imagenet.find(again)) != before
 
 
 def test_grey_photos_are_read_as_colour(tiny, places):
@@ -109,8 +109,10 @@ def test_grey_photos_are_read_as_colour(tiny, places):
 
 def test_the_report_says_what_was_found(tiny, places):
     mirrored(tiny, places)
-    report = tiny_imagenet.prepare(resolution=48)
-    assert "9 training and 6 validation photos of 3 classes" in report
+    report = str(tiny_imagenet.prepare())
+    assert "3 classes: content verified" in report
+    assert "9 training faces in" in report
+    assert "6 test faces in" in report
     assert tiny_imagenet.fingerprint() in report
 
 
@@ -179,5 +181,5 @@ def test_damage_inside_an_archive_names_the_photo(tiny, places):
     start = content.find(tiny.photos["train", KINDS[0], 0])
     content[start + 100] ^= 0xFF
     path.write_bytes(content)
-    with pytest.raises(DataError, match=rf"{KINDS[0]}_0.JPEG: the photo cannot be read.*anew"):
+    with pytest.raises(DataError, match=rf"{KINDS[0]}_0.JPEG: cannot be read.*anew"):
         load("tiny-imagenet", 48)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dclib.data import synthetic
+from dclib.data import DATASETS, synthetic
 from dclib.data.portrait import Head, draw, factors, landmarks, mirrored, paint, project, skin
 from dclib.data.portrait.canvas import view
 from dclib.data.portrait.head import PIVOT, SHARE, anatomy, rotation
@@ -420,4 +420,4 @@ def test_fingerprints_name_the_source_alone() -> None:
         synthetic.fingerprint(test=100),
     }
     assert len(marks) == 5
-    assert synthetic.fingerprint() == synthetic.FINGERPRINT
+    assert synthetic.fingerprint() == DATASETS["synthetic"].fingerprint

@@ -10,8 +10,7 @@ nine. Training faces have no margin, for a crop has no pixels beyond its border:
 repeats the outermost ones, as it does beyond the border of MTFL's photos.
 """
 
-import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,61 +19,29 @@ import torch
 
 from dclib import paths
 from dclib.data import lists, mtfl
-from dclib.data.aflw_faces import Annotation, build, divide, groups, read
+from dclib.data.aflw_faces import ANGLES, Annotation, build, divide, groups, read
 from dclib.data.archive import searched
 from dclib.data.cache import cached
-from dclib.data.dataset import Faces
-from dclib.data.faces import FaceSet
+from dclib.data.dataset import Faces, Report, Words
+from dclib.data.faces import FaceSet, mark
 from dclib.data.mtfl_faces import WORDS
 from dclib.errors import DataError
-from dclib.tasks import Orientation
+from dclib.tasks import aflw_tasks
 
 VERSION = 1  # raise it whenever the faces or their split change
 PUBLISHED = "87371d12ec79f779"  # fingerprint of the table that the results stand on
 TABLE = "mtfl_aflw_test_21pts_pose.csv"
 FOLDER = "aflw21_pose"  # in which the table may lie
 SEEN_AT = 48  # pixels of the crops in which photos that are there twice are sought
-ANGLES = {angle.name: angle for angle in Orientation().angles}
-
-
-@dataclass(frozen=True)
-class Report:
-    """What `prepare` found; its text is for a terminal."""
-
-    table: Path
-    train: FaceSet
-    test: FaceSet
-
-    def __str__(self) -> str:
-        rows = [f"AFLW from {self.table}: content verified, fingerprint {self.train.fingerprint}"]
-        for part, faces in (("training", self.train), ("test", self.test)):
-            visible = (~np.isnan(faces.landmarks[..., 0])).sum(axis=1).mean()
-            rows.append(f"{len(faces):,} {part} faces in {len(np.unique(faces.groups)):,} groups")
-            rows.append(
-                f"  points: {visible:.1f} of {faces.landmarks.shape[1]} visible, on average"
-            )
-            for name in words():
-                rows.append(f"  {name}: {' / '.join(f'{n:,}' for n in _counts(faces, name))}")
-        rows.append(f"cut for {self.train.resolution} pixels under {paths.data() / 'cache'}")
-        return "\n".join(rows)
+tasks = aflw_tasks
 
 
 def prepare(percent: int, source: Path | None = None, resolution: int = 48) -> Report:
-    """Find the table, verify it, join it with MTFL's test crops, and report what they hold.
-
-    Args:
-        percent: of the faces, to train on.
-        source: the table, or a folder that has it; without it `DCLIB_MIRROR` and the data folder
-            are searched.
-        resolution: of the faces that are put into the cache.
-
-    Raises:
-        DataError: the table or MTFL cannot be had, or is not what it should be.
-    """
-    path = _table(source)
-    rows = _verified(path)
-    made = partial(_build, percent, resolution, rows)
-    return Report(path, *cached(f"aflw-{percent}", resolution, fingerprint(percent), made))
+    """Verify the table, which `source` is or has, and join it with MTFL's test crops."""
+    path = find(source)
+    made = partial(_build, percent, resolution, _verified(path))
+    faces = cached(f"aflw-{percent}", resolution, fingerprint(percent), made)
+    return Report(f"AFLW from {path}", *faces, words(), classes)
 
 
 def load(percent: int, resolution: int) -> Faces:
@@ -82,60 +49,52 @@ def load(percent: int, resolution: int) -> Faces:
 
     Beside the tasks' labels they have MTFL's `profile`, and `fit`: how far MTFL's and AFLW's
     points lie apart, as a share of the distance between the eyes. No task is made of these two.
-
-    Raises:
-        DataError: the table or MTFL is nowhere to be found, or not what it should be.
     """
 
     def decode() -> Faces:
-        return _build(percent, resolution, _verified(_table()))
+        return _build(percent, resolution, _verified(find()))
 
     return cached(f"aflw-{percent}", resolution, fingerprint(percent), decode)
 
 
 def fingerprint(percent: int) -> str:
     """Which faces `load` gives: by the published table, MTFL, and the share to train on."""
-    told = f"aflw {VERSION} {PUBLISHED} {mtfl.fingerprint()} {percent}"
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    return mark(f"aflw {VERSION} {PUBLISHED} {mtfl.fingerprint()} {percent}")
 
 
-def words() -> dict[str, tuple[str, ...]]:
+def words() -> Words:
     """The words of each label, by its classes; of an angle the degrees that each bin holds."""
-    classes = {name: WORDS[name] for name in ("gender", "glasses", "profile")}
-    return classes | {name: angle.ranges for name, angle in ANGLES.items()}
+    known = {name: WORDS[name] for name in ("gender", "glasses", "profile")}
+    return known | {name: angle.ranges for name, angle in ANGLES.items()}
 
 
-def _counts(faces: FaceSet, name: str) -> list[int]:
-    """How many faces have each value of a label, or lie in each bin of an angle."""
+def classes(faces: FaceSet, name: str) -> np.ndarray:
+    """The values (N,) of a label, or the bins of an angle, negative where not known."""
     values = faces.labels[name]
-    if name in ANGLES:
-        values = ANGLES[name].encode(torch.from_numpy(np.array(values))).numpy()
-    return np.bincount(values[values >= 0], minlength=len(words()[name])).tolist()
+    if name not in ANGLES:
+        return values
+    return np.asarray(ANGLES[name].encode(torch.from_numpy(np.array(values))))
 
 
-def _table(source: Path | None = None) -> Path:
-    """Where the table is."""
+def find(source: Path | None = None) -> Path:
+    """Where the table is: the file or in the folder that is named, or where data are searched."""
     if source is not None and source.is_file():
         return source
-    places = [source] if source is not None else searched()
+    places = searched(source)
     for place in places:
         for path in (place / FOLDER / TABLE, place / TABLE):
             if path.is_file():
                 return path
     raise DataError(
-        f"{TABLE} is not in {' or '.join(str(place) for place in places)}. It gives AFLW's own"
-        " annotations in the pixels of MTFL's test crops: it is for non-commercial use only, and no"
-        " official download. Who has it puts it into the folder that DCLIB_MIRROR names, or into"
-        f" {paths.data()}. MTFL is needed, too: `python -m dclib data mtfl` says from where"
+        f"{TABLE} is not in {' or '.join(map(str, places))}. It gives AFLW's own annotations in the"
+        " pixels of MTFL's test crops: it is for non-commercial use only, and no official download."
+        f" Who has it puts it into the folder that DCLIB_MIRROR names, or into {paths.data()}. MTFL"
+        " is needed, too: `python -m dclib data mtfl` says from where"
     )
 
 
 def _verified(path: Path) -> list[Annotation]:
-    """The rows of the table.
-
-    Raises:
-        DataError: a fault in a line, or it is another table than the published one.
-    """
+    """The rows of the table, if it is the published one."""
     rows = read(path)
     told = content_fingerprint(path)
     if told != PUBLISHED:
@@ -148,8 +107,7 @@ def _verified(path: Path) -> list[Annotation]:
 
 def content_fingerprint(path: Path) -> str:
     """The fingerprint of the table's lines, whatever ends them."""
-    lines = [",".join(line.fields) for line in lists.read(path)[0]]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+    return mark("\n".join(",".join(line.fields) for line in lists.read(path)[0]))
 
 
 def _build(percent: int, resolution: int, rows: list[Annotation]) -> Faces:

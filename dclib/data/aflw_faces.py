@@ -29,13 +29,13 @@ of the 805 faces that look ahead are most alike when shifted by 2.8 pixels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from dclib.data import lists, photo
-from dclib.data.archive import Folder
-from dclib.data.faces import FaceSet, Symmetry, hold_out
+from dclib.data.faces import FaceSet, hold_out
 from dclib.data.mtfl_faces import SYMMETRY as MTFL_SYMMETRY
 from dclib.errors import DataError
 from dclib.tasks import Orientation
@@ -51,7 +51,7 @@ POINTS = (
 MIRROR = (5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 16, 15, 14, 13, 12, 19, 18, 17, 20)
 EYES = (7, 10)
 FIVE = (7, 10, 14, 17, 19)  # MTFL's five among the points
-ANGLES = {angle.name: angle.limit for angle in Orientation().angles}  # degrees
+ANGLES = {angle.name: angle for angle in Orientation().angles}
 ALIGNMENTS = ("yaw", "yaw_tol", "order")  # how points and angles of a photo were joined
 COLUMNS = (
     *("file", "n_visible21", "fit_rms_px", "row_alignment"),
@@ -63,12 +63,7 @@ OFF = (1.9, 0.5)  # pixels taken off every point
 WORST_FIT = 0.10  # of the distance between the eye centres
 LEAST_POINTS = 11
 ALIKE = 0.93  # correlation from which two faces are one photo: 44 pairs, looked through
-SYMMETRY = Symmetry(
-    points=MIRROR,
-    classes={"profile": MTFL_SYMMETRY.classes["profile"]},
-    negated=("yaw", "roll"),
-    rolled=("roll",),
-)
+SYMMETRY = replace(MTFL_SYMMETRY, points=MIRROR, negated=("yaw", "roll"), rolled=("roll",))
 
 
 @dataclass(frozen=True)
@@ -89,72 +84,51 @@ class Annotation:
         return self.joined != "order" and self.fit <= WORST_FIT and visible >= LEAST_POINTS
 
 
-def read(path: Folder) -> list[Annotation]:
-    """The rows of the table that have points.
-
-    Raises:
-        DataError: a column is missing, or a line is not like the others, names a photo twice or
-            outside the folder, or contradicts itself.
-    """
-    first, *rest = (_split(line) for line in lists.read(path)[0])
-    if missing := [column for column in COLUMNS if column not in first.fields]:
+def read(path: Path) -> list[Annotation]:
+    """The rows of the table that have points; none contradicts itself or another."""
+    rows = lists.read_table(path, "; get the table anew or mend the line")
+    if missing := [column for column in COLUMNS if column not in rows[0].cells]:
         raise DataError(f"{path}: there is no column {', '.join(missing)}; get the table anew")
-    where = {column: first.fields.index(column) for column in COLUMNS}
-    rows = []
-    for line, name in lists.distinct(rest):
-        line.expect(len(first.fields))
-        points = np.array([_number(line, where[column]) for column in COLUMNS[-2 * len(POINTS) :]])
-        points = points.reshape(-1, 2) - OFF
-        _demand_whole(line, points, _number(line, where["n_visible21"]))
-        if not np.isnan(points).all():
-            rows.append(_row(line, name, points, where))
-    return rows
+    found = []
+    for row, (_, name) in zip(rows, lists.distinct(rows), strict=True):
+        points = np.array([row.values((f"x_{point}", f"y_{point}")) for point in POINTS]) - OFF
+        given = int((~np.isnan(points[:, 0])).sum())
+        told = row.value("n_visible21")
+        if given != np.nan_to_num(told):
+            row.fail(f"n_visible21 tells {told:g} points, {given} are given")
+        if given:
+            found.append(_annotation(row, name, points))
+    return found
 
 
-def _split(line: lists.Line) -> lists.Line:
-    return replace(line, fields=tuple(",".join(line.fields).split(",")))
-
-
-def _number(line: lists.Line, field: int) -> float:
-    return float(line.numbers(field, field + 1)[0]) if line.fields[field] else np.nan
-
-
-def _demand_whole(line: lists.Line, points: np.ndarray, told: float) -> None:
-    half = np.flatnonzero(np.isnan(points).sum(axis=1) == 1)
-    if half.size:
-        line.fail(f"{POINTS[half[0]]} has one of x and y only")
-    given = int((~np.isnan(points[:, 0])).sum())
-    if given != np.nan_to_num(told):
-        line.fail(f"n_visible21 tells {told:g} points, {given} are given")
-
-
-def _row(line: lists.Line, name: str, points: np.ndarray, where: dict[str, int]) -> Annotation:
+def _annotation(row: lists.Row, name: str, points: np.ndarray) -> Annotation:
     apart = float(np.linalg.norm(points[EYES[0]] - points[EYES[1]]))
-    if np.isnan(points[list(FIVE)]).any() or not apart:
-        line.fail("the eye centres, the nose and the corners of the mouth are not all given")
-    angles = np.array([_number(line, where[f"{angle}_deg"]) for angle in ANGLES])
-    if (abs(angles) > 180).any():
-        line.fail("an angle lies beyond 180 degrees")
-    if not (abs(angles) <= list(ANGLES.values())).all():
+    angles = np.array([row.value(f"{angle}_deg") for angle in ANGLES])
+    fit, joined = row.value("fit_rms_px"), row.cells["row_alignment"]
+    for wrong, fault in (
+        (
+            np.isnan(points[list(FIVE)]).any() or not apart,
+            "the eye centres, the nose and the corners of the mouth are not all given",
+        ),
+        ((abs(angles) > 180).any(), "an angle lies beyond 180 degrees"),
+        (not fit >= 0, "fit_rms_px is missing or negative"),
+        (
+            joined not in ALIGNMENTS,
+            f"row_alignment is one of {', '.join(ALIGNMENTS)}, not {joined!r}",
+        ),
+    ):
+        if wrong:
+            row.fail(fault)
+    if not (abs(angles) <= [angle.limit for angle in ANGLES.values()]).all():
         angles[:] = np.nan
-    fit = _number(line, where["fit_rms_px"])
-    if not fit >= 0:
-        line.fail("fit_rms_px is missing or negative")
-    joined = line.fields[where["row_alignment"]]
-    if joined not in ALIGNMENTS:
-        line.fail(f"row_alignment is one of {', '.join(ALIGNMENTS)}, not {joined!r}")
     outside = ((points < 0) | (points > SIDE)).any(axis=1, keepdims=True)
-    points = np.where(outside, np.nan, points)
-    return Annotation(line, name, points, angles, fit / apart, joined)
+    return Annotation(row, name, np.where(outside, np.nan, points), angles, fit / apart, joined)
 
 
 def build(rows: Sequence[Annotation], crops: FaceSet) -> FaceSet:
     """The faces of some rows, with the pixels, gender, glasses and profile of MTFL's test crops.
 
     The label `fit` is no truth about the face: it tells how well its points are known.
-
-    Raises:
-        DataError: a row is of a photo that MTFL does not have.
     """
     known = {name: at for at, name in enumerate(crops.names)}
     for row in rows:
@@ -210,9 +184,6 @@ def divide(faces: FaceSet, percent: int) -> tuple[FaceSet, FaceSet]:
     There is one order of the groups, by a hash of their first names and so without regard to their
     sizes: smaller training sets lie within larger ones. No group is on both sides: one that the
     cut would divide is in the test.
-
-    Raises:
-        DataError: one side is empty.
     """
     members: dict[int, list[int]] = {}
     for face in sorted(range(len(faces)), key=faces.names.__getitem__):

@@ -14,14 +14,14 @@ import re
 import shutil
 from collections.abc import Container
 from functools import lru_cache, partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from dclib import paths
-from dclib.data import about, table
+from dclib.data import table
+from dclib.data.about import ABOUT
 from dclib.data.cache import cached
-from dclib.data.dataset import DataSet, Faces
+from dclib.data.dataset import DataSet, Faces, Words
 from dclib.data.folder_faces import build, content_fingerprint, digests
 from dclib.data.folder_report import Report
 from dclib.data.table import LANDMARKS, TABLE, Table
@@ -56,7 +56,6 @@ def data_set(name: str) -> DataSet:
     """The set of that name in the data folder."""
     return DataSet(
         name=name,
-        description=f"your folder {name}",
         load=partial(load, name),
         tasks=partial(tasks, name),
         identify=partial(fingerprint, name),
@@ -89,7 +88,7 @@ def prepare(name: str, source: Path | None = None, resolution: int = 48) -> Repo
     about_it = {"fingerprint": mark, "table": content_fingerprint(source), "copied": copied}
 
     def fill(folder: Path) -> None:
-        for file in [TABLE, about.ABOUT, *told.files] if copied else []:
+        for file in [TABLE, ABOUT, *told.files] if copied else []:
             if (source / file).exists():  # not every folder has an about.toml
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source / file, folder / file)
@@ -104,13 +103,7 @@ def prepare(name: str, source: Path | None = None, resolution: int = 48) -> Repo
 
 
 def load(name: str, resolution: int) -> Faces:
-    """The training and the test faces, decoded once and memory-mapped from then on.
-
-    Training faces have a margin of an eighth of `resolution` all round, for augmentation.
-
-    Raises:
-        DataError: the folder is not prepared, or was changed since.
-    """
+    """The training and the test faces."""
     mark = fingerprint(name)
 
     def decode() -> Faces:
@@ -124,44 +117,25 @@ def load(name: str, resolution: int) -> Faces:
 
 
 def tasks(name: str, resolution: int) -> tuple[Task, ...]:
-    """The tasks of a set, the main one first.
-
-    Raises:
-        DataError: the folder is not prepared, or was changed since.
-    """
+    """The tasks of a set, the main one first."""
     told = _table(name)
-    return tuple(_task(told, task, resolution) for task in told.tasks)
+
+    def task(of: str) -> Task:
+        if of == LANDMARKS:
+            return Landmarks(resolution, points=told.points.shape[1])
+        return Classes(of, len(told.classes[of])) if of in told.classes else Angle(of)
+
+    return tuple(task(of) for of in told.tasks)
 
 
-def _task(told: Table, name: str, resolution: int) -> Task:
-    if name == LANDMARKS:
-        return Landmarks(resolution, points=told.points.shape[1])
-    return Classes(name, len(told.classes[name])) if name in told.classes else Angle(name)
-
-
-def words(name: str) -> dict[str, tuple[str, ...]]:
-    """The words of each label, by its classes; of an angle the degrees that each bin holds.
-
-    Raises:
-        DataError: the folder is not prepared, or was changed since.
-    """
+def words(name: str) -> Words:
+    """The words of each label, by its classes; of an angle the degrees that each bin holds."""
     told = _table(name)
-    made = {}
-    for task in (_task(told, label, 1) for label in told.labels):
-        if isinstance(task, Angle):
-            ends = [task.width * at - task.limit for at in range(task.outputs + 1)]
-            made[task.name] = tuple(f"{low:g}° to {high:g}°" for low, high in pairwise(ends))
-        else:
-            made[task.name] = told.classes[task.name]
-    return made
+    return {label: told.classes.get(label) or Angle(label).ranges for label in told.labels}
 
 
 def fingerprint(name: str) -> str:
-    """The fingerprint of the table, `about.toml` and the photos, as `prepare` found them.
-
-    Raises:
-        DataError: the folder is not prepared, or its table was changed since.
-    """
+    """The fingerprint of the table, `about.toml` and the photos, as `prepare` found them."""
     mark = _mark(name)
     if not mark:
         raise DataError(_again(name, "it has not been prepared"))

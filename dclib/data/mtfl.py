@@ -5,19 +5,16 @@ non-commercial research only. `dclib.data.mtfl_faces` says how its photos become
 """
 
 import os
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from dclib import paths
 from dclib.data import pack
 from dclib.data.archive import Folder, Official, searched
 from dclib.data.cache import cached
-from dclib.data.dataset import Faces
-from dclib.data.faces import FaceSet
-from dclib.data.mtfl_faces import LISTS, build, content_fingerprint, read_annotations
+from dclib.data.dataset import Faces, Report, Words
+from dclib.data.mtfl_faces import WORDS, Content, read
+from dclib.errors import DataError
 
 PUBLISHED = "f0c2ff2fcc2f1a0b"  # fingerprint of both lists, the photos they name, the face boxes
 ARCHIVE = Official(
@@ -36,63 +33,51 @@ BOXES = Official(
 )
 
 
-@dataclass(frozen=True)
-class Report:
-    """What `prepare` found; its text is for a terminal."""
+def tasks(resolution: int) -> tuple[Any, ...]:
+    """Those of section 4.2: landmarks, gender, smile, glasses and profile."""
+    from dclib.tasks import mtfl_tasks  # needs torch
 
-    source: str
-    train: FaceSet
-    test: FaceSet
-    skipped: int
+    return mtfl_tasks(resolution)
 
-    def __str__(self) -> str:
-        rows = [f"MTFL from {self.source}: content verified, fingerprint {self.train.fingerprint}"]
-        for part, faces in (("training", self.train), ("test", self.test)):
-            rows.append(f"{len(faces):,} {part} faces in {len(np.unique(faces.groups)):,} groups")
-            for name, column in faces.labels.items():
-                rows.append(f"  {name}: {' / '.join(f'{n:,}' for n in np.bincount(column))}")
-        rows.append(f"{self.skipped} blank lines skipped")
-        rows.append(f"decoded for {self.train.resolution} pixels under {paths.data() / 'cache'}")
-        return "\n".join(rows)
+
+def words() -> Words:
+    """The words of each label, by its classes."""
+    return WORDS
 
 
 def prepare(source: Path | None = None, resolution: int = 48) -> Report:
-    """Find the archive or download it, verify it, decode it, and report what it holds.
-
-    Args:
-        source: MTFL.zip, or a folder that has it or its content; without it `DCLIB_MIRROR` and
-            the data folder are searched.
-        resolution: of the faces that are put into the cache.
-
-    Raises:
-        DataError: it cannot be had, or is not what it should be.
-    """
-    folder, boxes = _official(source, fetch=source is None)
-    decode = partial(build, folder, boxes, resolution, PUBLISHED)
-    if content_fingerprint(folder, boxes) != PUBLISHED:
+    """Verify MTFL.zip, or a folder that has it or its content, and decode its faces."""
+    content = read(*_official(source, fetch=source is None))
+    decode = partial(_decode, content, resolution)
+    if content.fingerprint != PUBLISHED:
         decode()  # raises, and says where the fault is
-    train, test = cached("mtfl", resolution, PUBLISHED, decode)
-    skipped = sum(read_annotations(folder / name).skipped for name in LISTS)
-    return Report(str(folder).rstrip("/"), train, test, skipped)
+    faces = cached("mtfl", resolution, PUBLISHED, decode)
+    skipped = sum(half.skipped for half in content.halves)
+    where = f"MTFL from {str(content.folder).rstrip('/')}"
+    return Report(where, *faces, WORDS, notes=(f"{skipped} blank lines skipped",))
 
 
 def load(resolution: int) -> Faces:
-    """The training and the test faces, decoded once and memory-mapped from then on.
-
-    Training faces have a margin of an eighth of `resolution` all round, for augmentation to find
-    real pixels in. `DCLIB_MTFL_PACK` may name a pack (see `dclib.data.pack`) to take instead.
-
-    Raises:
-        DataError: the data are nowhere to be found, or not what they should be.
-    """
+    """The training and the test faces, or those of the pack that `DCLIB_MTFL_PACK` names."""
 
     def decode() -> Faces:
         packed = _packed()
         if packed:
             return pack.read(packed, resolution)
-        return build(*_official(None), resolution, PUBLISHED)
+        return _decode(read(*_official()), resolution)
 
     return cached("mtfl", resolution, fingerprint(), decode)
+
+
+def _decode(content: Content, resolution: int) -> Faces:
+    """The faces of the published content; a fault in a photo is told before any other."""
+    faces = content.decode(resolution)
+    if content.fingerprint != PUBLISHED:
+        raise DataError(
+            f"{content.folder}: the content is not that of the published MTFL (fingerprint"
+            f" {content.fingerprint}, expected {PUBLISHED}); get the official archive and try again"
+        )
+    return faces
 
 
 def fingerprint() -> str:
@@ -106,13 +91,8 @@ def _packed() -> Path | None:
     return Path(named).expanduser().resolve() if named else None
 
 
-def _official(source: Path | None, fetch: bool = False) -> tuple[Folder, Folder]:
+def _official(source: Path | None = None, fetch: bool = False) -> tuple[Folder, Folder]:
     """The top of MTFL's archive and the list of face boxes."""
-    if source is None:
-        folder = ARCHIVE.open(searched(), fetch)
-    elif source.is_dir():
-        folder = ARCHIVE.open([source])
-    else:
-        folder = ARCHIVE.top(source)
-    near = [] if source is None else [source if source.is_dir() else source.parent]
+    folder = ARCHIVE.find(source, fetch)
+    near = [source if source.is_dir() else source.parent] if source else []
     return folder, BOXES.open([*near, *searched()], fetch) / BOXES.marker

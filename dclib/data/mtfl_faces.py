@@ -16,16 +16,17 @@ are, because the paper measures against them.
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from dclib.data import lists, photo
 from dclib.data.archive import Folder
 from dclib.data.dataset import Faces
-from dclib.data.faces import FaceSet, Symmetry, group
+from dclib.data.faces import FaceSet, Symmetry, group, margin_of, mark
+from dclib.data.photo import Square
 from dclib.data.progress import progress
-from dclib.errors import DataError
 
 LISTS = ("training.txt", "testing.txt")
 WORDS = {  # of the values of the labels, from MTFL's own description
@@ -39,7 +40,6 @@ SIDE = 1.65  # width of a test photo in widths of its face box (median of the 2,
 RIGHT, DOWN = 0.06, 0.04  # from the box's centre to the photo's, in widths of the box (medians)
 
 Box = tuple[float, float, float]  # centre x, centre y, width, in pixels of the photo
-Square = tuple[float, float, float]  # left, top, side
 
 
 @dataclass(frozen=True)
@@ -53,21 +53,32 @@ class Annotations:
     skipped: int  # blank lines
 
 
-def read_annotations(path: Folder) -> Annotations:
-    """Read training.txt or testing.txt: photo, x1 ... x5, y1 ... y5, four labels a line.
+@dataclass(frozen=True)
+class Boxes:
+    """One list of face boxes, pixels as in `dclib.data.faces`."""
 
-    Raises:
-        DataError: a line is not like that, or names a photo twice or outside the folder.
-    """
+    lines: tuple[lists.Line, ...]
+    boxes: np.ndarray  # float64 (N, 4): left, top, right, bottom
+    points: np.ndarray  # float64 (N, 5, 2)
+
+    def by_name(self) -> dict[str, Box]:
+        """The boxes as what training photos are cut around."""
+        corners = zip(self.lines, self.boxes.tolist(), strict=True)
+        return {
+            line.photo(): ((x + right) / 2, (y + bottom) / 2, (right - x + bottom - y) / 2 - 1)
+            for line, (x, y, right, bottom) in corners
+        }
+
+
+def read_annotations(path: Folder) -> Annotations:
+    """Read training.txt or testing.txt: photo, x1 ... x5, y1 ... y5, four labels a line."""
     lines, skipped = lists.read(path)
     names, points, labels = [], [], []
     for line, name in lists.distinct(lines):
         line.expect(15)
         names.append(name)
         points.append(line.numbers(1, 11).reshape(2, 5).T - 0.5)  # (5, 2)
-        labels.append(
-            [line.label(11 + at, most) for at, most in enumerate(map(len, WORDS.values()))]
-        )
+        labels.append([line.label(11 + at, len(words)) for at, words in enumerate(WORDS.values())])
     columns = np.array(labels, dtype=np.int64).T  # (4, N)
     return Annotations(
         lines=tuple(lines),
@@ -78,23 +89,22 @@ def read_annotations(path: Folder) -> Annotations:
     )
 
 
-def read_boxes(path: Folder) -> dict[str, Box]:
-    """Read the face boxes of trainImageList.txt: photo, left, right, top, bottom, ten more.
+def read_boxes(path: Folder) -> Boxes:
+    """Read trainImageList.txt: photo, left, right, top, bottom, then x and y of five points a line.
 
-    Its pixels count from 0, and a box includes its last row and column.
-
-    Raises:
-        DataError: a line is not like that.
+    Its pixels count from 0, and a box includes its last row and column: so half a pixel is added to
+    every point, and a whole one to the right and the bottom of every box.
     """
-    boxes = {}
-    for line, name in lists.distinct(lists.read(path)[0]):
+    lines, boxes, points = [], [], []
+    for line, _ in lists.distinct(lists.read(path)[0]):
         line.expect(15)
         left, right, top, bottom = line.numbers(1, 5).tolist()
         if left >= right or top >= bottom:
             line.fail("the face box is empty")
-        width = (right - left + bottom - top) / 2
-        boxes[name] = ((left + right + 1) / 2, (top + bottom + 1) / 2, width)
-    return boxes
+        lines.append(line)
+        boxes.append((left, top, right + 1, bottom + 1))
+        points.append(line.numbers(5, 15).reshape(5, 2) + 0.5)
+    return Boxes(tuple(lines), np.array(boxes), np.array(points))
 
 
 def training_square(box: Box) -> Square:
@@ -123,96 +133,83 @@ def groups(names: Sequence[str], contents: Sequence[str]) -> np.ndarray:
     return group(sources, contents)
 
 
-def build(folder: Folder, boxes: Folder, resolution: int, published: str) -> Faces:
-    """Decode the training and the test faces.
+@dataclass(frozen=True)
+class Content:
+    """All of MTFL, photos not decoded."""
+
+    folder: Folder  # the top of its archive
+    boxes: dict[str, Box]
+    halves: tuple[Annotations, ...]  # training, test
+    digests: tuple[list[str], ...]  # of the photos of each
+
+    @property
+    def fingerprint(self) -> str:
+        told = [
+            f"{name} {' '.join(line.fields[1:])} {self.boxes.get(name)} {digest}\n"
+            for half, digests in zip(self.halves, self.digests, strict=True)
+            for line, name, digest in zip(half.lines, half.names, digests, strict=True)
+        ]
+        return mark("".join(told))
+
+    def decode(self, resolution: int) -> Faces:
+        """The training and the test faces."""
+        train, test = (self._half(test, resolution) for test in (False, True))
+        return train, test
+
+    def _half(self, test: bool, resolution: int) -> FaceSet:
+        told, digests = self.halves[test], self.digests[test]
+        faces = zip(told.lines, told.names, told.landmarks, strict=True)
+        cut = (self._face(*face, test) for face in faces)
+        margin = 0 if test else margin_of(resolution)
+        what = "test photos" if test else "training photos"
+        images, points = photo.crops(cut, (len(told.names), 5), resolution, margin, what)
+        return FaceSet(
+            images=images,
+            landmarks=points,
+            labels=told.labels,
+            names=told.names,
+            groups=groups(told.names, digests),
+            resolution=resolution,
+            symmetry=SYMMETRY,
+            fingerprint=self.fingerprint,
+        )
+
+    def _face(
+        self, line: lists.Line, name: str, points: np.ndarray, test: bool
+    ) -> tuple[Image.Image, np.ndarray, Square]:
+        """A photo, its points and the square that is cut: a test photo is a crop already."""
+        picture = photo.read(
+            line.content(self.folder / name), f"{line.where}: {name}", upright=False
+        )
+        across, down = picture.size
+        if not ((points >= 0) & (points <= picture.size)).all():
+            line.fail(f"a point lies outside {name}, {across} x {down} pixels")
+        if test:
+            if across != down:
+                line.fail(f"{name} is no square: {across} x {down} pixels")
+            return picture, points, (0, 0, across)
+        if name not in self.boxes:
+            line.fail(f"no face box is known for {name}")
+        x, y, width = self.boxes[name]
+        if not (width <= min(across, down) and 0 <= x <= across and 0 <= y <= down):
+            line.fail(f"the face box of {name} does not lie in its photo")
+        return picture, points, training_square(self.boxes[name])
+
+
+def read(folder: Folder, boxes: Folder) -> Content:
+    """Read all lists and photos.
 
     Args:
         folder: the top of MTFL's archive.
         boxes: the list of face boxes.
-        published: the fingerprint that the content must have.
-
-    Raises:
-        DataError: a fault in a list or a photo, or the content is not the published one.
     """
-    face_boxes = read_boxes(boxes)
-    training, testing = (read_annotations(folder / name) for name in LISTS)
-    margin = 2 * round(resolution / 8)
-    train, train_photos = _decode(folder, training, face_boxes, resolution, margin)
-    test, test_photos = _decode(folder, testing, None, resolution, 0)
-
-    lines = training.lines + testing.lines
-    fingerprint = _fingerprint(lines, train_photos + test_photos, face_boxes)
-    if fingerprint != published:
-        raise DataError(
-            f"{folder}: the content is not that of the published MTFL (fingerprint {fingerprint}, "
-            f"expected {published}); get the official archive and try again"
-        )
-    return replace(train, fingerprint=fingerprint), replace(test, fingerprint=fingerprint)
-
-
-def content_fingerprint(folder: Folder, boxes: Folder) -> str:
-    """The fingerprint of an archive's content: every line, box and photo, but nothing is decoded.
-
-    Raises:
-        DataError: a fault in a list, or a photo is missing.
-    """
-    lines = [line for name in LISTS for line in read_annotations(folder / name).lines]
-    photos = [
-        hashlib.sha256(line.content(folder / line.photo())).hexdigest()
-        for line in progress(lines, "verify photos", len(lines))
-    ]
-    return _fingerprint(lines, photos, read_boxes(boxes))
-
-
-def _fingerprint(lines: Sequence[lists.Line], photos: Sequence[str], boxes: dict[str, Box]) -> str:
-    content = hashlib.sha256()
-    for line, photo_digest in zip(lines, photos, strict=True):
-        name, rest = line.photo(), " ".join(line.fields[1:])
-        content.update(f"{name} {rest} {boxes.get(name)} {photo_digest}\n".encode())
-    return content.hexdigest()[:16]
-
-
-def _decode(
-    folder: Folder, told: Annotations, boxes: dict[str, Box] | None, resolution: int, margin: int
-) -> tuple[FaceSet, list[str]]:
-    """Faces and the digests of their photos; without boxes every photo is a crop already."""
-    size = resolution + margin
-    images = np.empty((len(told.names), 3, size, size), dtype=np.uint8)
-    landmarks = np.empty(told.landmarks.shape, dtype=np.float32)
-    digests = []
-    part = "decode test photos" if boxes is None else "decode training photos"
-    for at, line in enumerate(progress(told.lines, part, len(images))):
-        name, points = told.names[at], told.landmarks[at]
-        content = line.content(folder / name)
-        picture = photo.read(content, f"{line.where}: {name}", upright=False)
-        if not ((points >= 0) & (points <= picture.size)).all():
-            line.fail(f"a point lies outside {name}, {picture.width} x {picture.height} pixels")
-        square = _square(line, name, picture.size, boxes)
-        images[at], landmarks[at] = photo.crop(picture, points, square, resolution, margin)
-        digests.append(hashlib.sha256(content).hexdigest())
-    faces = FaceSet(
-        images=images,
-        landmarks=landmarks,
-        labels=told.labels,
-        names=told.names,
-        groups=groups(told.names, digests),
-        resolution=resolution,
-        symmetry=SYMMETRY,
-        fingerprint="",
+    face_boxes = read_boxes(boxes).by_name()
+    halves = tuple(read_annotations(folder / name) for name in LISTS)
+    digests = tuple(
+        [
+            hashlib.sha256(line.content(folder / line.photo())).hexdigest()
+            for line in progress(half.lines, "verify photos", len(half.lines))
+        ]
+        for half in halves
     )
-    return faces, digests
-
-
-def _square(
-    line: lists.Line, name: str, size: tuple[int, int], boxes: dict[str, Box] | None
-) -> Square:
-    if boxes is None:
-        if size[0] != size[1]:
-            line.fail(f"{name} is no square: {size[0]} x {size[1]} pixels")
-        return 0.0, 0.0, float(size[0])
-    if name not in boxes:
-        line.fail(f"no face box is known for {name}")
-    x, y, width = boxes[name]
-    if not (width <= min(size) and 0 <= x <= size[0] and 0 <= y <= size[1]):
-        line.fail(f"the face box of {name} does not lie in its photo")
-    return training_square(boxes[name])
+    return Content(folder, face_boxes, halves, digests)

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
 from pathlib import Path
@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from dclib.data.progress import progress
 from dclib.errors import DataError
 from dclib.files import content, whole
 
 Square = tuple[float, float, float]  # left, top, side
 REMEDY = "get it anew, or save it as JPEG or PNG"
-ORIENTATION = ExifTags.Base.Orientation
-TURNS = {
+TURNS = {  # by the orientation that EXIF tells
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -68,7 +68,7 @@ def _turned(photo: Image.Image) -> Image.Image:
     """Upright by its EXIF, without rewriting it as `ImageOps.exif_transpose` does."""
     photo.load()  # a TIFF is turned by this
     try:
-        told = photo.getexif().get(ORIENTATION)
+        told = photo.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # a damaged EXIF may raise anything
         return photo
     turn = TURNS.get(told) if isinstance(told, int) else None
@@ -111,11 +111,9 @@ def write(photo: Image.Image, path: Path) -> None:
     Raises:
         DataError: it cannot be written there.
     """
-    code = BytesIO()
     try:
-        photo.save(code, _format(path))
         with whole(path) as part:
-            part.write_bytes(code.getvalue())
+            photo.save(part, _format(path))
     except (OSError, ValueError, KeyError) as fault:
         why = getattr(fault, "strerror", None) or fault
         raise DataError(f"{path} cannot be written ({why}): give another place") from fault
@@ -135,11 +133,7 @@ def box_square(box: Sequence[float]) -> Square:
 
 
 def crop(
-    photo: Image.Image,
-    points: np.ndarray,
-    square: Square,
-    resolution: int,
-    margin: int,
+    photo: Image.Image, points: np.ndarray, square: Square, resolution: int, margin: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """A square (left, top, side) of a photo at `resolution` pixels, with pixels around it.
 
@@ -165,3 +159,28 @@ def crop(
     picture = region.resize((size, size), Image.Resampling.LANCZOS, (x, y, x + side, y + side))
     pixels = np.asarray(picture).transpose(2, 0, 1)  # (S, S, 3) -> (3, S, S)
     return pixels, (points - (left, top)) * scale
+
+
+def crops(
+    faces: Iterable[tuple[Image.Image, np.ndarray, Square]],
+    shape: tuple[int, int],
+    resolution: int,
+    margin: int,
+    what: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The squares of N photos with L points each, as `crop` cuts them.
+
+    Args:
+        faces: photo, points (L, 2) and square of each.
+        shape: N and L.
+        what: these photos are, for the bar of progress.
+
+    Returns:
+        uint8 (N, 3, S, S) and float32 (N, L, 2).
+    """
+    size = resolution + margin
+    images = np.empty((shape[0], 3, size, size), dtype=np.uint8)
+    landmarks = np.empty((*shape, 2), dtype=np.float32)
+    for at, (picture, points, square) in enumerate(progress(faces, f"decode {what}", shape[0])):
+        images[at], landmarks[at] = crop(picture, points, square, resolution, margin)
+    return images, landmarks
