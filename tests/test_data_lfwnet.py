@@ -8,7 +8,7 @@ import pytest
 from tiny_mtfl import TESTING, TRAINING, Tiny, photo, points
 
 from dclib import data
-from dclib.data import lfwnet, lists, mtfl, mtfl_faces, photos
+from dclib.data import lfwnet, lists, mtfl, photos
 from dclib.data.archive import searched
 from dclib.errors import DataError
 
@@ -65,7 +65,7 @@ def test_a_line_as_published_is_read_by_hand(tmp_path):
         "lfw_5590\\Aaron_Eckhart_0001.jpg 84 161 92 169 106.250000 107.750000 146.750000 "
         "112.250000 125.250000 142.750000 105.250000 157.750000 139.750000 161.750000\n"
     )
-    told = mtfl_faces.read_boxes(path)
+    told = mtfl.read_boxes(path)
     assert [line.photo() for line in told.lines] == ["lfw_5590/Aaron_Eckhart_0001.jpg"]
     assert told.boxes.tolist() == [[84, 92, 162, 170]]  # the last column and row are in the box
     # the same as test_data_mtfl has from MTFL's line of this photo
@@ -91,7 +91,7 @@ def test_both_lists_are_photo_sets(mirrored):
 def test_points_are_those_of_mtfl(mirrored, places):
     """Whose list counts pixels from 1 instead of 0 and has all x before all y."""
     training, _ = photos.load("lfwnet")
-    told = mtfl_faces.read_annotations(places / "published/training.txt")
+    told = mtfl.read_annotations(places / "published/training.txt")
     assert training.names == told.names
     np.testing.assert_allclose(np.concatenate(training.points), told.landmarks, rtol=1e-6)
 
@@ -186,7 +186,7 @@ def test_test_crops_have_the_box_that_training_squares_are_cut_around(mirrored):
     left, top, right, bottom = crops.boxes[0][0].tolist()
     assert right - left == pytest.approx(bottom - top)
     box = (left + right) / 2, (top + bottom) / 2, right - left
-    assert mtfl_faces.training_square(box) == pytest.approx((0, 0, 150), abs=1e-4)
+    assert mtfl.training_square(box) == pytest.approx((0, 0, 150), abs=1e-4)
     # third crop: points(150 x 150, shifted by 2), counted from 1
     assert crops.points[2][0, 0].tolist() == [0.4 * 150 + 2 - 0.5] * 2
     assert crops.read(2).shape == (3, 150, 150)
@@ -211,7 +211,7 @@ def test_another_list_of_test_crops_is_refused(mirrored, places):
 def test_the_real_set_is_the_published_one():
     training, held_out = photos.load("lfwnet")
     assert (len(training), len(held_out)) == (10_000, 3_466)
-    told = mtfl_faces.read_annotations(mtfl.ARCHIVE.open(searched()) / mtfl_faces.LISTS[0])
+    told = mtfl.read_annotations(mtfl.ARCHIVE.open(searched()) / mtfl.LISTS[0])
     landmarks = dict(zip(told.names, told.landmarks, strict=True))
     mtfl_points = np.array([landmarks[name] for name in training.names])
     np.testing.assert_allclose(np.concatenate(training.points), mtfl_points, atol=1e-4)

@@ -10,7 +10,7 @@ from tiny_mtfl import TESTING, TRAINING, Tiny
 
 from dclib.data import load, mtfl
 from dclib.data.faces import split_validation
-from dclib.data.mtfl_faces import groups, read_annotations, read_boxes, training_square
+from dclib.data.mtfl import groups, read_annotations, read_boxes, training_square
 from dclib.errors import DataError
 
 

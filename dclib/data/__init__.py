@@ -12,7 +12,7 @@ from typing import Any
 
 from dclib.data.dataset import DataSet as DataSet
 from dclib.data.dataset import Faces, late
-from dclib.data.mtfl_faces import WORDS
+from dclib.data.mtfl import WORDS
 from dclib.errors import DataError
 
 MTFL_WORDS = WORDS

@@ -5,7 +5,7 @@ non-commercial research only. One face of each photo is annotated, by a detector
 points; other people in the photo are not. The photos of its training list are those of MTFL's,
 whose list of the same points counts pixels from 1; both come out the same.
 
-The test crops are what a detector is measured on. A crop is `mtfl_faces.SIDE` widths of its face
+The test crops are what a detector is measured on. A crop is `mtfl.SIDE` widths of its face
 box wide, in the median, so the box is taken to be in its middle and that much smaller.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dclib.data import lists, mtfl, mtfl_faces
+from dclib.data import lists, mtfl
 from dclib.data.archive import Folder, searched
 from dclib.data.lists import Line
 from dclib.data.photos import Photos, PhotoSet, listed
@@ -34,14 +34,14 @@ def load(source: Path | None = None, fetch: bool = False) -> Photos:
     Groups are numbered through both: a person or a photo may be in both, with the same number.
     """
     folder = mtfl.BOXES.find(source, fetch)
-    told = [mtfl_faces.read_boxes(folder / name) for name in LISTS]
+    told = [mtfl.read_boxes(folder / name) for name in LISTS]
     lines = [line for part in told for line in part.lines]
     _demand(folder, "lists", lines, PUBLISHED)
     top = folder  # the photos are there or in MTFL's archive
     if not (folder / lines[0].photo()).exists():
         top = mtfl.ARCHIVE.open([*dict.fromkeys([*searched(source), *searched()])])
     names = [line.photo() for line in lines]
-    numbers = mtfl_faces.groups(names, names)
+    numbers = mtfl.groups(names, names)
     split = len(told[0].lines)
     training, held_out = (
         _one_face_each("lfwnet", PUBLISHED, top, part.lines, part.boxes, part.points, groups)
@@ -58,13 +58,13 @@ def fingerprint() -> str:
 def load_test(source: Path | None = None, fetch: bool = False) -> Photos:
     """No photos, and MTFL's test crops as they are, with a box and points each."""
     folder = mtfl.ARCHIVE.find(source, fetch)
-    told = mtfl_faces.read_annotations(folder / mtfl_faces.LISTS[1])
+    told = mtfl.read_annotations(folder / mtfl.LISTS[1])
     _demand(folder, "list of test crops", told.lines, TESTING)
-    width = CROP / mtfl_faces.SIDE
-    middle = CROP / 2 - width * np.array([mtfl_faces.RIGHT, mtfl_faces.DOWN])
+    width = CROP / mtfl.SIDE
+    middle = CROP / 2 - width * np.array([mtfl.RIGHT, mtfl.DOWN])
     box = np.concatenate([middle - width / 2, middle + width / 2])  # (4,)
     boxes = np.tile(box, (len(told.lines), 1))
-    groups = mtfl_faces.groups(told.names, told.names)
+    groups = mtfl.groups(told.names, told.names)
     crops = _one_face_each("mtfl-test", TESTING, folder, told.lines, boxes, told.landmarks, groups)
     crops = replace(crops, read=partial(_square, crops, told.lines))
     return crops.subset([]), crops

@@ -15,6 +15,7 @@ from dclib.errors import DataError
 from dclib.files import content, whole
 
 Square = tuple[float, float, float]  # left, top, side
+Cut = tuple[Image.Image, np.ndarray, Square]  # a photo, points (L, 2) in it and what is cut
 REMEDY = "get it anew, or save it as JPEG or PNG"
 TURNS = {  # by the orientation that EXIF tells
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -162,7 +163,7 @@ def crop(
 
 
 def crops(
-    faces: Iterable[tuple[Image.Image, np.ndarray, Square]],
+    faces: Iterable[Cut],
     shape: tuple[int, int],
     resolution: int,
     margin: int,
@@ -171,7 +172,6 @@ def crops(
     """The squares of N photos with L points each, as `crop` cuts them.
 
     Args:
-        faces: photo, points (L, 2) and square of each.
         shape: N and L.
         what: these photos are, for the bar of progress.
 

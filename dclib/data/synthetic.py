@@ -26,12 +26,10 @@ from typing import Any
 
 import numpy as np
 
+from dclib.data import mtfl
 from dclib.data.cache import cached
 from dclib.data.dataset import Faces
 from dclib.data.faces import FaceSet, margin_of, mark
-from dclib.data.mtfl import tasks as tasks
-from dclib.data.mtfl import words as words
-from dclib.data.mtfl_faces import SYMMETRY as MTFL_SYMMETRY
 from dclib.data.portrait import draw, factors, landmarks, paint, project, stream
 from dclib.data.progress import progress
 from dclib.errors import DataError
@@ -54,7 +52,9 @@ SETS: dict[str, Relatedness] = {
     "others": {"gender": 1.0, "smile": 1.0, "glasses": 1.0, "profile": 0.0},
 }
 MANY = (2_000, 2_000)  # training and test faces, where differences are to be measured
-SYMMETRY = replace(MTFL_SYMMETRY, negated=("yaw", "roll"), rolled=("roll",))
+SYMMETRY = replace(mtfl.SYMMETRY, negated=("yaw", "roll"), rolled=("roll",))
+
+tasks, words = mtfl.tasks, mtfl.words
 
 
 def prepare(source: Path | None = None) -> str:

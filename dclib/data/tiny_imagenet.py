@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from dclib.data import lists, photo
 from dclib.data.archive import Folder, Official, content_of, contents
@@ -158,7 +157,7 @@ def _decode(photos: list[Photo], labels: dict[str, int], resolution: int, known:
     nowhere = np.empty((0, 2), dtype=np.float32)
     digests: list[str] = []
 
-    def faces() -> Iterator[tuple[Image.Image, np.ndarray, photo.Square]]:
+    def faces() -> Iterator[photo.Cut]:
         for one in photos:
             content = content_of(one.file)
             picture = photo.read(content, str(one.file), upright=False)
