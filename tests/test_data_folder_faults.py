@@ -260,9 +260,9 @@ TOLD = {"mirror": "[mirror]\n", "class": '[classes]\nsmile = ["no", "yes", "perh
         ),
         (
             change(7, x1="12.2", y1="10", x2="12.9", y2="10.1", x3="12.5", y3="10.2"),
-            r"on 1 of 20 \(5%\) faces all points lie within a pixel",
+            r"1 of 20 \(5%\) faces have all points within a pixel",
         ),
-        (change(7, x1="20", x2="20.9"), r"on 1 of 20 \(5%\) faces the eyes lie within a pixel"),
+        (change(7, x1="20", x2="20.9"), r"1 of 20 \(5%\) faces have the eyes within a pixel"),
         (points(lambda x, y: (str(y), str(x - 3))), r"above each other on most faces: x comes bef"),
         (
             lambda own: write(own, [r | {a: rows()[0][a] for a in HEADER[1:7]} for r in rows()]),

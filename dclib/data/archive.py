@@ -55,11 +55,7 @@ class Official:
         return self.open(searched(source), fetch and not source)
 
     def open(self, places: Sequence[Path], fetch: bool = False) -> Folder:
-        """Its top folder, in the first place that has it; downloaded if it is in none and `fetch`.
-
-        Raises:
-            DataError: it is nowhere and cannot be downloaded, or it is damaged or dangerous.
-        """
+        """Its top folder, in the first place that has it; else downloaded if `fetch`."""
         candidates = [place / name for place in places for name in (self.name, *self.also)]
         found = next((path for path in candidates if path.exists()), None)
         if found is None:
@@ -74,11 +70,7 @@ class Official:
         return self.top(found) if found.name == self.name else found.parent
 
     def top(self, archive: Path) -> Folder:
-        """The folder within a zip archive that holds `marker`.
-
-        Raises:
-            DataError: as `contents`, or `marker` is missing.
-        """
+        """The folder within a zip archive that holds `marker`."""
         whole = contents(archive)
         for member in whole.root.namelist():
             if PurePosixPath(member).name == self.marker:

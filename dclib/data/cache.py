@@ -25,11 +25,7 @@ Kept = TypeVar("Kept")
 
 
 def kept(name: str, write: Callable[[Path], None], read: Callable[[Path], Kept]) -> Kept:
-    """What `read` finds in a folder of the cache, which `write` fills if need be.
-
-    Raises:
-        DataError: the disk is full, or what `write` raises.
-    """
+    """What `read` finds in a folder of the cache, which `write` fills if need be."""
     folder = paths.data() / "cache" / name
 
     def found() -> Kept | None:

@@ -9,7 +9,7 @@ from dclib.data.faces import FaceSet
 from dclib.data.table import LANDMARKS, Table, spread
 
 RADIANS = np.pi + 0.01  # no angle in radians lies beyond it
-Doubts = Iterator[tuple[object, str]]  # whether there is one, and what it is
+Doubts = Iterator[tuple[int, int, str]]  # how many, of how many if that is to be told, are what
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,11 @@ class Report:
             f"tasks, the main one first: {', '.join(told.tasks)}; training / test faces:",
         ]
         for name in told.tasks:
-            if name == LANDMARKS:
-                counts, doubts = self._count_points(), self._doubts_of_points()
-            elif name in told.classes:
-                counts, doubts = self._count_words(name), self._doubts_of_words(name)
-            else:
-                counts, doubts = self._count_angles(name), _doubts_of_angle(told.labels[name])
-            rows.append(f"  {name}: {counts}")
-            rows += [f"    look again: {doubt}" for there, doubt in doubts if there]
-        if self.copies:
-            rows.append(f"  look again: {_share(self.copies, len(told.rows))} photos are copies")
+            labels = self._label if name in told.classes else self._angle
+            counts, doubts = self._points() if name == LANDMARKS else labels(name)
+            rows += [f"  {name}: {counts}", *(f"    {doubt}" for doubt in _told(doubts))]
+        copies = [(self.copies, len(told.rows), "photos are copies")]
+        rows += [f"  {doubt}" for doubt in _told(iter(copies))]
         rows.append(self._mirror())
         rows.append(
             f"next: python -m dclib train --data {self.name} --method DCNet --lr 0.1"
@@ -48,63 +43,74 @@ class Report:
         )
         return "\n".join(rows)
 
-    def _count_points(self) -> str:
+    @property
+    def _halves(self) -> tuple[FaceSet, FaceSet]:
+        return self.train, self.test
+
+    def _points(self) -> tuple[str, Doubts]:
         told = self.table
-        known = _each(*(~np.isnan(half.landmarks).any(axis=2) for half in (self.train, self.test)))
+        known = _each(*(~np.isnan(half.landmarks).any(axis=2) for half in self._halves))
         by = "the box of the points"
         if told.eyes:
             by = f"the distance of points {told.eyes[0] + 1} and {told.eyes[1] + 1}"
-        return f"{told.points.shape[1]} points, {known} known; errors are shares of {by}"
-
-    def _count_angles(self, name: str) -> str:
-        column = self.table.labels[name]
-        known = _each(*(~np.isnan(half.labels[name]) for half in (self.train, self.test)))
-        return f"{np.nanmin(column):g}° to {np.nanmax(column):g}°, {known} known"
-
-    def _count_words(self, name: str) -> str:
-        halves = self.train.labels[name], self.test.labels[name]
-        values = [*enumerate(self.table.classes[name]), (-1, "unknown")]
-        counts = [(word, _each(*(half == value for half in halves))) for value, word in values]
-        return ", ".join(f"{word} {count}" for word, count in counts if count != "0 / 0")
-
-    def _doubts_of_words(self, name: str) -> Doubts:
-        words = self.table.classes[name]
-        never = [word for at, word in enumerate(words) if at not in self.train.labels[name]]
-        yield never, f"no training face is {' or '.join(never)}"
-        alike = len({word.casefold() for word in words}) < len(words)
-        yield alike, "some values differ only in capital letters, and count as different"
+        counts = f"{told.points.shape[1]} points, {known} known; errors are shares of {by}"
+        return counts, self._doubts_of_points()
 
     def _doubts_of_points(self) -> Doubts:
         told = self.table
         known = ~np.isnan(told.points).any(axis=2)  # (N, L)
-        count = len(known)
-        outside = sum(int(_outside(half).sum()) for half in (self.train, self.test))
+        faces, points = len(known), int(known.sum())
+        outside = sum(int(_outside(half).sum()) for half in self._halves)
         yield (
-            outside,
-            f"{_share(outside, known.sum())} points lie outside the square that the network sees"
-            " (a box is left, top, right, bottom, in pixels of the photo)",
+            *(outside, points),
+            "points lie outside the square that the network sees (a box is left, top, right,"
+            " bottom, in pixels of the photo)",
         )
-        origin = int((told.points == 0).all(axis=2).sum())
-        at_origin = f"{_share(origin, known.sum())} points lie at (0, 0): leave unknown cells empty"
-        yield origin, at_origin
-        tight = int((spread(told.points) < 1).sum())
-        yield tight, f"on {_share(tight, count)} faces all points lie within a pixel"
-        faces = told.points[known.all(axis=1)]
-        same = len(faces) > 1 and (faces == faces[0]).all()
-        yield same, "the points are the same on every face"
+        origin = (told.points == 0).all(axis=2).sum()
+        yield origin, points, "points lie at (0, 0): leave unknown cells empty"
+        yield (spread(told.points) < 1).sum(), faces, "faces have all points within a pixel"
+        whole = told.points[known.all(axis=1)]
+        same = len(whole) > 1 and (whole == whole[0]).all()
+        yield same, 0, "the points are the same on every face"
         if told.eyes:
             across = abs(told.points[:, told.eyes[1]] - told.points[:, told.eyes[0]])  # (N, 2)
-            near = int((across < 1).all(axis=1).sum())
-            yield near, f"on {_share(near, count)} faces the eyes lie within a pixel"
-            upright = across[:, 1] > across[:, 0]
-            above = "the eyes lie above each other on most faces: x comes before y"
-            yield upright.mean() > 0.5, above
-        unscored = int(np.isnan(told.sizes).sum())
+            yield (across < 1).all(axis=1).sum(), faces, "faces have the eyes within a pixel"
+            upright = (across[:, 1] > across[:, 0]).mean() > 0.5
+            yield upright, 0, "the eyes lie above each other on most faces: x comes before y"
         yield (
-            unscored,
-            f"{_share(unscored, count)} faces have no two points that span a box, nor both eyes:"
-            " they cannot be scored, so they are never for the test",
+            *(np.isnan(told.sizes).sum(), faces),
+            "faces have no two points that span a box, nor both eyes: they cannot be scored, so"
+            " they are never for the test",
         )
+
+    def _label(self, name: str) -> tuple[str, Doubts]:
+        words = self.table.classes[name]
+        counts = {
+            word: _each(*(half.labels[name] == value for half in self._halves))
+            for value, word in [*enumerate(words), (-1, "unknown")]
+        }
+        never = [word for at, word in enumerate(words) if at not in self.train.labels[name]]
+        alike = len({word.casefold() for word in words}) < len(words)
+        doubts = [
+            (len(never), 0, f"no training face is {' or '.join(never)}"),
+            (alike, 0, "some values differ only in capital letters, and count as different"),
+        ]
+        known = ", ".join(f"{word} {count}" for word, count in counts.items() if count != "0 / 0")
+        return known, iter(doubts)
+
+    def _angle(self, name: str) -> tuple[str, Doubts]:
+        column = self.table.labels[name]
+        known = column[~np.isnan(column)]
+        most, same = abs(known).max(), (known == known[0]).all()
+        each = _each(*(~np.isnan(half.labels[name]) for half in self._halves))
+        far = (abs(known) > 90).sum()
+        radians = not same and most <= RADIANS
+        doubts = [
+            (far, len(known), "angles lie beyond ±90°, taken as in the last bin"),
+            (same, 0, "the angle is the same on every face"),
+            (radians, 0, f"no angle lies beyond ±{most:.2g}°: are they radians?"),
+        ]
+        return f"{known.min():g}° to {known.max():g}°, {each} known", iter(doubts)
 
     def _mirror(self) -> str:
         told = self.table
@@ -123,26 +129,19 @@ class Report:
         return f"mirrored in training, as about.toml says; left as they are: {kept or 'none'}{none}"
 
 
+def _each(train: np.ndarray, test: np.ndarray) -> str:
+    return f"{train.sum():,} / {test.sum():,}"
+
+
+def _told(doubts: Doubts) -> Iterator[str]:
+    for some, of, what in doubts:
+        if some:
+            share = f"{some:,} of {of:,} ({some / of:.0%}) " if of else ""
+            yield f"look again: {share}{what}"
+
+
 def _outside(faces: FaceSet) -> np.ndarray:
     """Which points (N, L) lie outside the window that the network sees."""
     points = faces.landmarks - (faces.images.shape[-1] - faces.resolution) / 2
     slack = 1e-3  # of rounding
     return np.asarray(((points < -slack) | (points > faces.resolution + slack)).any(axis=2))
-
-
-def _doubts_of_angle(column: np.ndarray) -> Doubts:
-    known = abs(column[~np.isnan(column)])
-    same = len(np.unique(column[~np.isnan(column)])) == 1
-    far = int((known > 90).sum())
-    yield far, f"{_share(far, len(known))} angles lie beyond ±90°, taken as in the last bin"
-    yield same, "the angle is the same on every face"
-    radians = not same and (known <= RADIANS).all()
-    yield radians, f"no angle lies beyond ±{known.max():.2g}°: are they radians?"
-
-
-def _each(train: np.ndarray, test: np.ndarray) -> str:
-    return f"{train.sum():,} / {test.sum():,}"
-
-
-def _share(some: int, of: int) -> str:
-    return f"{some:,} of {of:,} ({some / max(of, 1):.0%})"

@@ -102,11 +102,7 @@ class Row(Line):
 
 
 def text(path: Folder, remedy: str = "get it anew") -> str:
-    """The text of a list or table, a byte order mark left out.
-
-    Raises:
-        DataError: there is no such file, or it cannot be read.
-    """
+    """The text of a list or table, a byte order mark left out."""
     try:
         return content_of(path, remedy=remedy).decode("utf-8-sig")
     except UnicodeDecodeError as fault:
@@ -114,11 +110,7 @@ def text(path: Folder, remedy: str = "get it anew") -> str:
 
 
 def read(path: Folder) -> tuple[list[Line], int]:
-    """The lines of a list, split at blanks, and the number of blank lines that were skipped.
-
-    Raises:
-        DataError: there is no such list, it cannot be read, or it has no line.
-    """
+    """The lines of a list, split at blanks, and the number of blank lines that were skipped."""
     rows = text(path).splitlines()
     lines = [Line(path, at, tuple(row.split())) for at, row in enumerate(rows, 1) if row.strip()]
     if not lines:

@@ -52,21 +52,13 @@ def write(path: Path, faces: Faces, quality: int = 80) -> str:
 
 
 def fingerprint(path: Path) -> str:
-    """The fingerprint of the faces in a pack.
-
-    Raises:
-        DataError: there is no such pack, or it is damaged.
-    """
+    """The fingerprint of the faces in a pack."""
     with _opened(path) as table:
         return str(table["fingerprint"])
 
 
 def read(path: Path, resolution: int) -> Faces:
-    """Training and test faces of a pack at any resolution up to its own.
-
-    Raises:
-        DataError: there is no such pack, it is damaged, or the resolution is above its own.
-    """
+    """Training and test faces of a pack at any resolution up to its own."""
     if resolution > RESOLUTION:
         raise DataError(
             f"{path}: holds faces of {RESOLUTION} pixels, {resolution} are asked for; "

@@ -86,15 +86,15 @@ def _over_white(photo: Image.Image) -> Image.Image:
 
 
 def spare(path: Path, photos: Sequence[Path]) -> None:
-    """Refuse to write a picture over one of some photos, or by a name that says no format.
-
-    Raises:
-        DataError: it would be so.
-    """
+    """Refuse to write a picture over one of some photos, or by a name that says no format."""
     if path.exists() and any(photo.exists() and path.samefile(photo) for photo in photos):
         raise DataError(f"{path} would be overwritten: give another place than the photo's own")
     if not writable(path):
         raise DataError(f"{path} cannot be written: let its name end in .png or .jpg")
+
+
+def _format(path: Path) -> str:
+    return Image.registered_extensions().get(path.suffix.lower(), "")
 
 
 def writable(path: Path) -> bool:
@@ -102,16 +102,8 @@ def writable(path: Path) -> bool:
     return _format(path) in Image.SAVE
 
 
-def _format(path: Path) -> str:
-    return Image.registered_extensions().get(path.suffix.lower(), "")
-
-
 def write(photo: Image.Image, path: Path) -> None:
-    """Write a photo, whole or not at all, in the format that the name ends in.
-
-    Raises:
-        DataError: it cannot be written there.
-    """
+    """Write a photo, whole or not at all, in the format that the name ends in."""
     try:
         with whole(path) as part:
             photo.save(part, _format(path))
@@ -169,11 +161,7 @@ def crops(
     margin: int,
     what: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The squares of N photos with L points each, as `crop` cuts them.
-
-    Args:
-        shape: N and L.
-        what: these photos are, for the bar of progress.
+    """The squares of so many photos with so many points each (N, L), as `crop` cuts them.
 
     Returns:
         uint8 (N, 3, S, S) and float32 (N, L, 2).

@@ -105,11 +105,7 @@ def load(name: str, source: Path | None = None, fetch: bool = False) -> Photos:
 
 
 def fingerprint(name: str) -> str:
-    """The fingerprint of the annotations that `load` gives, known without reading photos.
-
-    Raises:
-        DataError: the name is unknown, or the lists of annotations cannot be had.
-    """
+    """The fingerprint of the annotations that `load` gives, known without reading photos."""
     return str(_function(name, "fingerprint")())
 
 

@@ -77,11 +77,7 @@ class Person:
 
 
 def load(source: Path | None = None, fetch: bool = False) -> Photos:
-    """Training and held-out scenes, from the cache once they have been drawn.
-
-    Raises:
-        DataError: the cache cannot be written; or a source, which nothing is taken from.
-    """
+    """Training and held-out scenes, from the cache once they have been drawn."""
     if source is not None:
         raise DataError(f"scenes are drawn by dclib itself: leave out {source}")
     return kept(f"scenes-{fingerprint()}", _draw, _read)

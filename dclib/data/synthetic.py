@@ -58,11 +58,7 @@ tasks, words = mtfl.tasks, mtfl.words
 
 
 def prepare(source: Path | None = None) -> str:
-    """There is nothing to obtain.
-
-    Raises:
-        DataError: a source, which nothing is taken from.
-    """
+    """There is nothing to obtain."""
     if source is not None:
         raise DataError(
             f"synthetic faces are drawn by dclib itself: leave out {source}, or give it a new name"
@@ -106,11 +102,7 @@ def fingerprint_of(name: str, many: bool) -> str:
 
 
 def fingerprint(relatedness: Relatedness = 1.0, training: int = TRAINING, test: int = TEST) -> str:
-    """Names the faces that `load` gives, whatever the resolution.
-
-    Raises:
-        ValueError: relatedness outside [0, 1].
-    """
+    """Names the faces that `load` gives, whatever the resolution."""
     shares = _shares(relatedness)
     named: Any = float(relatedness) if isinstance(relatedness, int | float) else shares
     return mark(json.dumps(["synthetic", VERSION, SEED, named, training, test]))
