@@ -14,7 +14,6 @@ import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -141,40 +140,33 @@ def _files(folder: Folder) -> Iterator[tuple[str, Folder]]:
 
 def _load(photos: list[Photo], resolution: int) -> Faces:
     known = fingerprint(photos)
-    return cached("tiny-imagenet", resolution, known, partial(_build, photos, resolution, known))
-
-
-def _build(photos: list[Photo], resolution: int, known: str) -> Faces:
     labels = {kind: label for label, kind in enumerate(sorted({one.kind for one in photos}))}
-    train, test = (
-        _decode([one for one in photos if one.part == part], labels, resolution, known)
-        for part in COUNTS
-    )
-    return train, test
-
-
-def _decode(photos: list[Photo], labels: dict[str, int], resolution: int, known: str) -> FaceSet:
     nowhere = np.empty((0, 2), dtype=np.float32)
-    digests: list[str] = []
 
-    def faces() -> Iterator[photo.Cut]:
-        for one in photos:
-            content = content_of(one.file)
-            picture = photo.read(content, str(one.file), upright=False)
-            if picture.size != (SIDE, SIDE):
-                raise DataError(f"{one.file}: not {SIDE} x {SIDE} pixels; get the archive anew")
-            digests.append(hashlib.sha256(content).hexdigest())
-            yield picture, nowhere, (0, 0, SIDE)
+    def half(part: str) -> FaceSet:
+        own = [one for one in photos if one.part == part]
+        digests: list[str] = []
 
-    images, landmarks = photo.crops(faces(), (len(photos), 0), resolution, 0, photos[0].part)
-    return FaceSet(
-        images=images,
-        landmarks=landmarks,
-        labels={LABEL: np.array([labels[one.kind] for one in photos], dtype=np.int64)},
-        names=tuple(one.name for one in photos),
-        groups=group(digests),
-        resolution=resolution,
-        symmetry=Symmetry(points=(), classes={}),
-        fingerprint=known,
-        eyes=None,
-    )
+        def cut() -> Iterator[photo.Cut]:
+            for one in own:
+                content = content_of(one.file)
+                picture = photo.read(content, str(one.file), upright=False)
+                if picture.size != (SIDE, SIDE):
+                    raise DataError(f"{one.file}: not {SIDE} x {SIDE} pixels; get the archive anew")
+                digests.append(hashlib.sha256(content).hexdigest())
+                yield picture, nowhere, (0, 0, SIDE)
+
+        images, landmarks = photo.crops(cut(), (len(own), 0), resolution, 0, part)
+        return FaceSet(
+            images=images,
+            landmarks=landmarks,
+            labels={LABEL: np.array([labels[one.kind] for one in own], dtype=np.int64)},
+            names=tuple(one.name for one in own),
+            groups=group(digests),
+            resolution=resolution,
+            symmetry=Symmetry(points=(), classes={}),
+            fingerprint=known,
+            eyes=None,
+        )
+
+    return cached("tiny-imagenet", resolution, known, lambda: (half("train"), half("val")))
