@@ -40,14 +40,12 @@ def load(source: Path | None = None, fetch: bool = False) -> Photos:
     top = folder  # the photos are there or in MTFL's archive
     if not (folder / lines[0].photo()).exists():
         top = mtfl.ARCHIVE.open([*dict.fromkeys([*searched(source), *searched()])])
-    names = [line.photo() for line in lines]
-    numbers = mtfl.groups(names, names)
+    boxes = np.concatenate([part.boxes for part in told])
+    points = np.concatenate([part.points for part in told])
+    both = _one_face_each("lfwnet", PUBLISHED, top, lines, boxes, points)
+    both = replace(both, source=str(folder).rstrip("/"))
     split = len(told[0].lines)
-    training, held_out = (
-        _one_face_each("lfwnet", PUBLISHED, top, part.lines, part.boxes, part.points, groups)
-        for part, groups in zip(told, (numbers[:split], numbers[split:]), strict=True)
-    )
-    return training, replace(held_out, source=str(folder).rstrip("/"))
+    return both.subset(range(split)), both.subset(range(split, len(both)))
 
 
 def fingerprint() -> str:
@@ -64,8 +62,7 @@ def load_test(source: Path | None = None, fetch: bool = False) -> Photos:
     middle = CROP / 2 - width * np.array([mtfl.RIGHT, mtfl.DOWN])
     box = np.concatenate([middle - width / 2, middle + width / 2])  # (4,)
     boxes = np.tile(box, (len(told.lines), 1))
-    groups = mtfl.groups(told.names, told.names)
-    crops = _one_face_each("mtfl-test", TESTING, folder, told.lines, boxes, told.landmarks, groups)
+    crops = _one_face_each("mtfl-test", TESTING, folder, told.lines, boxes, told.landmarks)
     crops = replace(crops, read=partial(_square, crops, told.lines))
     return crops.subset([]), crops
 
@@ -89,10 +86,11 @@ def _one_face_each(
     lines: Sequence[Line],
     boxes: np.ndarray,
     points: np.ndarray,
-    groups: np.ndarray,
 ) -> PhotoSet:
     """Photos with a box (N, 4) and five points (N, 5, 2) each."""
     boxes, points = boxes[:, None].astype(np.float32), points[:, None].astype(np.float32)
+    names = [line.photo() for line in lines]
+    groups = mtfl.groups(names, names)
     return listed(name, mark, folder, lines, boxes, points=points, groups=groups)
 
 

@@ -94,6 +94,9 @@ def read(folder: Path) -> Table:
     said.demand(said.classes, classes, "classes: {} is no label; there are")
     symmetry, eyes = said.symmetry(len(pairs), classes), said.eyes(len(pairs))
     _demand_pixels(rows, points, eyes)
+    for row in rows:
+        if "split" in header and row.cells["split"] not in HALVES:
+            row.fail(f"{row.cells['split']!r} in column split is neither train nor test")
     angles = sorted(labels.keys() - classes.keys())
     said.demand((*symmetry.negated, *symmetry.rolled), angles, "{} is no angle; there are")
     return Table(
@@ -105,7 +108,7 @@ def read(folder: Path) -> Table:
         labels=labels,
         classes=classes,
         tasks=tuple(columns),
-        halves=_halves(rows) if "split" in header else None,
+        halves=tuple(row.cells["split"] for row in rows) if "split" in header else None,
         groups=tuple(row.cells.get("group") or f"{row.number} alone" for row in rows),
         eyes=eyes,
         symmetry=symmetry,
@@ -203,14 +206,12 @@ def _classes(rows: Sequence[Row], column: str, said: About) -> tuple[str, ...]:
     """The words of a label, each of which is a class."""
     known = [row.cells[column] for row in rows if row.cells[column]]
     told = said.classes.get(column)
-    refuse(
-        rows,
-        np.array([not told and row.cells[column].lower() in NO_WORDS for row in rows]),
-        lambda at: (
-            f"{rows[at].cells[column]!r} in column {column}: leave the cell empty where the label"
-            f" is not known, or name all its words in {ABOUT}"
-        ),
-    )
+    for row in rows:
+        if not told and row.cells[column].lower() in NO_WORDS:
+            row.fail(
+                f"{row.cells[column]!r} in column {column}: leave the cell empty where the label is"
+                f" not known, or name all its words in {ABOUT}"
+            )
     integers = all(re.fullmatch(r"-?\d{1,18}", value) for value in known)
     words = told or tuple(sorted(sorted(set(known)), key=int if integers else str))
     fault = ""
@@ -229,20 +230,10 @@ def _classes(rows: Sequence[Row], column: str, said: About) -> tuple[str, ...]:
 def _labels(rows: Sequence[Row], column: str, words: tuple[str, ...]) -> np.ndarray:
     """(N,), -1 where not known."""
     numbers = {"": -1} | {word: number for number, word in enumerate(words)}
-    cells = [row.cells[column] for row in rows]
-    refuse(
-        rows,
-        np.array([cell not in numbers for cell in cells]),
-        lambda at: (
-            f"{cells[at]!r} in column {column} is none of {', '.join(words)}: mend it, or name it"
-            f" in {ABOUT}"
-        ),
-    )
-    return np.array([numbers[cell] for cell in cells], dtype=np.int64)
-
-
-def _halves(rows: Sequence[Row]) -> tuple[str, ...]:
-    halves = [row.cells["split"] for row in rows]
-    wrong = np.array([half not in HALVES for half in halves])
-    refuse(rows, wrong, lambda at: f"{halves[at]!r} in column split is neither train nor test")
-    return tuple(halves)
+    for row in rows:
+        if row.cells[column] not in numbers:
+            row.fail(
+                f"{row.cells[column]!r} in column {column} is none of {', '.join(words)}: mend it,"
+                f" or name it in {ABOUT}"
+            )
+    return np.array([numbers[row.cells[column]] for row in rows], dtype=np.int64)

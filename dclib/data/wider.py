@@ -57,7 +57,7 @@ class Annotated:
 def load(source: Path | None = None, fetch: bool = False) -> Photos:
     """The training and the validation photos (see `dclib.data.photos.load`)."""
     places = searched(source)
-    told = _lists(LISTS.open(places, fetch))
+    told = _lists(places, fetch)
     mark = _fingerprint(told)
     training, held_out = (
         _set("wider", mark, list(read(path)), _photos(part, places))
@@ -68,7 +68,7 @@ def load(source: Path | None = None, fetch: bool = False) -> Photos:
 
 def fingerprint(source: Path | None = None) -> str:
     """Of both lists."""
-    return _fingerprint(_lists(LISTS.open(searched(source))))
+    return _fingerprint(_lists(searched(source)))
 
 
 def load_two(source: Path | None = None, fetch: bool = False) -> Photos:
@@ -137,7 +137,8 @@ def _two(source: Path | None) -> Path:
     )
 
 
-def _lists(folder: Folder) -> list[Folder]:
+def _lists(places: Sequence[Path], fetch: bool = False) -> list[Folder]:
+    folder = LISTS.open(places, fetch)
     return [folder / f"wider_face_{part}_bbx_gt.txt" for part in PARTS]
 
 
