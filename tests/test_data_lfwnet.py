@@ -110,6 +110,8 @@ def test_the_archive_of_the_lists_has_photos_of_its_own(tiny, places):
             archive.writestr(f"train/{name}", text)
         for name in (*TRAINING, *OTHERS):
             archive.writestr(f"train/{name}", tiny.photos[name])
+    report = data.prepare("lfwnet", places / "published")  # a folder by its name
+    assert [len(part) for part in report.sets] == [8, 2]
     report = data.prepare("lfwnet", places / "train.zip")
     tiny.write_zip(places / "mirror/MTFL.zip")
     tiny.write_lists(places / "mirror")
@@ -117,11 +119,6 @@ def test_the_archive_of_the_lists_has_photos_of_its_own(tiny, places):
         assert len(ours) == len(theirs) > 0
         np.testing.assert_array_equal(ours.read(1), theirs.read(1))
     assert "8 training photos in 5 groups: 8 faces, 8 of them with points" in str(report)
-
-
-def test_lists_in_a_folder_by_its_name(tiny, places):
-    report = data.prepare("lfwnet", places / "published")
-    assert [len(part) for part in report.sets] == [8, 2]
 
 
 @pytest.mark.parametrize("changed", ["box", "order", "others"])
@@ -159,24 +156,18 @@ def test_a_faulty_line_is_named_by_file_and_number(mirrored, places, field, valu
         photos.load("lfwnet")
 
 
-def test_a_missing_list_is_named(mirrored, places):
-    (places / "mirror/cnn_facepoint/testImageList.txt").unlink()
-    with pytest.raises(DataError, match=r"testImageList\.txt: there is no such file"):
-        photos.load("lfwnet")
-
-
-def test_a_missing_photo_is_told_when_it_is_read(mirrored, places):
+def test_a_missing_photo_is_told_when_it_is_read_and_a_missing_list_at_once(mirrored, places):
     del mirrored.photos["lfw_5590/Ada_Alpha_0003.jpg"]
     mirrored.write_zip(places / "mirror/MTFL.zip")
     _, held_out = photos.load("lfwnet")
-    with pytest.raises(
-        DataError, match=r"testImageList\.txt:1: .*Alpha_0003\.jpg: there is no such file"
-    ):
+    message = r"testImageList\.txt:1: .*Alpha_0003\.jpg: there is no such file"
+    with pytest.raises(DataError, match=message):
         held_out.read(0)
-    with pytest.raises(
-        DataError, match=r"testImageList\.txt:1: .*Alpha_0003\.jpg: there is no such file"
-    ):
+    with pytest.raises(DataError, match=message):
         data.prepare("lfwnet")
+    (places / "mirror/cnn_facepoint/testImageList.txt").unlink()
+    with pytest.raises(DataError, match=r"testImageList\.txt: there is no such file"):
+        photos.load("lfwnet")
 
 
 def test_test_crops_have_the_box_that_training_squares_are_cut_around(mirrored):
@@ -192,14 +183,11 @@ def test_test_crops_have_the_box_that_training_squares_are_cut_around(mirrored):
     assert crops.read(2).shape == (3, 150, 150)
 
 
-def test_crops_of_another_size_are_named(mirrored, places):
+def test_crops_of_another_size_and_another_list_are_refused(mirrored, places):
     mirrored.photos["AFLW/0002-image00007.jpg"] = photo("x", (150, 151))
     mirrored.write_zip(places / "mirror/MTFL.zip")
     with pytest.raises(DataError, match=r"testing\.txt:2: the crop is not 150 x 150 pixels"):
         data.prepare("mtfl-test", places / "mirror/MTFL.zip")
-
-
-def test_another_list_of_test_crops_is_refused(mirrored, places):
     mirrored.testing.reverse()
     mirrored.write_zip(places / "mirror/MTFL.zip")
     with pytest.raises(DataError, match="not the published list of test crops"):

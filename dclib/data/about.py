@@ -120,11 +120,7 @@ def _numbers(points: int) -> tuple[str, ...]:
 
 
 def read(folder: Path) -> About:
-    """What the folder's `about.toml` says, if there is one.
-
-    Raises:
-        DataError: it cannot be read, or holds a key that means nothing.
-    """
+    """What the folder's `about.toml` says, if there is one."""
     path = folder / ABOUT
     if not path.exists():
         return About(path, {})

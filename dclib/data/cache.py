@@ -46,11 +46,7 @@ def kept(name: str, write: Callable[[Path], None], read: Callable[[Path], Kept])
 
 
 def cached(name: str, resolution: int, fingerprint: str, build: Callable[[], Faces]) -> Faces:
-    """Training and test faces from the cache, where `build` puts them if they are missing.
-
-    Raises:
-        DataError: the disk is full, or what `build` raises.
-    """
+    """Training and test faces from the cache, where `build` puts them if they are missing."""
     folder = f"{name}-{resolution}-{fingerprint}-v{FORMAT}"
     return kept(folder, lambda part: _write(part, build()), _read)
 

@@ -32,11 +32,7 @@ TRAINING, TEST = "0", "2"  # in PARTITION; 1 is validation, which is not used
 
 
 def load(source: Path | None = None, fetch: bool = False) -> Photos:
-    """The photos of the training and of the test partition, grouped by person.
-
-    Raises:
-        DataError: a list or the folder of photos is nowhere to be found, or has a fault.
-    """
+    """The photos of the training and of the test partition, grouped by person."""
     where = _places(source)
     told = {name: dict(_rows(where[name], name)) for name in FIELDS}
     for name, rows in told.items():

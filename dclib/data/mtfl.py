@@ -175,11 +175,7 @@ class Content:
         return mark("".join(told))
 
     def decode(self, resolution: int) -> Faces:
-        """The training and the test faces; a fault in a photo is told before that in the content.
-
-        Raises:
-            DataError: a fault in a photo, or the content is not the published one.
-        """
+        """The training and the test faces; a fault in a photo is told before other content."""
         train, test = (self._half(test, resolution) for test in (False, True))
         if self.fingerprint != PUBLISHED:
             raise DataError(

@@ -89,9 +89,6 @@ def fingerprint_two(source: Path | None = None) -> str:
 def read(path: Folder) -> Iterator[Annotated]:
     """The photos of an official list: a line with the path, one with the number of boxes, a line
     for each box, and one with zeros where there is no box.
-
-    Raises:
-        DataError: a line is not like that, or a photo is named twice or outside the folder.
     """
     lines = iter(lists.read(path)[0])
     heads, boxes = [], []
