@@ -48,18 +48,12 @@ def moved(
     points: Tensor,
     draws: Tensor,
     resolution: int,
-    augmentation: Augmentation | None = None,
+    augmentation: Augmentation = Augmentation(),  # noqa: B008
+    symmetry: Symmetry = SYMMETRY,
     **labels: Tensor,
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    return augment(
-        images,
-        points,
-        labels,
-        draws,
-        resolution=resolution,
-        symmetry=SYMMETRY,
-        augmentation=augmentation or Augmentation(),
-    )
+    settings = {"symmetry": symmetry, "augmentation": augmentation}
+    return augment(images, points, labels, draws, resolution=resolution, **settings)
 
 
 @pytest.mark.parametrize(("size", "resolution"), [(60, 48), (61, 49), (48, 48)])
@@ -235,27 +229,16 @@ def test_faces_of_unknown_symmetry_are_never_mirrored() -> None:
     seen = []
     for mirror_draw in (0.1, 0.9):  # mirrored and not, where symmetry is known
         draws[:, 4] = mirror_draw
-        kept, at, _ = augment(
-            *(images, points, {}, draws),
-            resolution=48,
-            symmetry=unknown,
-            augmentation=Augmentation(),
-        )
-        seen.append((kept, at))
+        seen.append(moved(images, points, draws, 48, symmetry=unknown)[:2])
     torch.testing.assert_close(seen[0], seen[1], atol=0, rtol=0)
 
 
 def test_faces_without_landmarks_are_moved_all_the_same() -> None:
     images = torch.randint(0, 256, (2, 3, 48, 48), dtype=torch.uint8)
     draws = torch.rand(2, DRAWS)
-    seen = [
-        augment(
-            *(images, torch.zeros(2, count, 2), {}, draws),
-            resolution=40,
-            symmetry=Symmetry(points=tuple(range(count)), classes={}),
-            augmentation=Augmentation(),
-        )
-        for count in (0, 2)
-    ]
+    seen = []
+    for count in (0, 2):
+        symmetry = Symmetry(points=tuple(range(count)), classes={})
+        seen.append(moved(images, torch.zeros(2, count, 2), draws, 40, symmetry=symmetry))
     assert torch.equal(seen[0][0], seen[1][0])
     assert seen[0][1].shape == (2, 0, 2)

@@ -59,13 +59,10 @@ def test_faces_come_back_as_they_were_and_are_built_once():
         for one, other in zip(cached("set", 8, "abc", build), FACES, strict=True):
             assert_same(one, other)
     assert build.times == 1
-
-
-def test_missing_points_and_labels_survive():
     landmarks = FACES[0].landmarks.copy()
     landmarks[3, 2] = np.nan
     faces = (replace(FACES[0], landmarks=landmarks), FACES[1])
-    assert_same(cached("set", 8, "abc", lambda: faces)[0], faces[0])
+    assert_same(cached("missing points", 8, "abc", lambda: faces)[0], faces[0])
 
 
 @pytest.mark.parametrize("key", [("other", 8, "abc"), ("set", 10, "abc"), ("set", 8, "abd")])

@@ -94,8 +94,7 @@ def test_partitions_boxes_and_points_worked_by_hand(tiny, places):
 
 def test_photos_are_those_of_their_names(tiny, places):
     tiny.write(places / "data", flat=True)
-    training, test = photos.load("celeba")
-    for part in (training, test):
+    for part in photos.load("celeba"):
         for number, name in enumerate(part.names):
             pixels = part.read(number)
             assert pixels.shape == (3, *SIZE[::-1])
@@ -105,10 +104,10 @@ def test_photos_are_those_of_their_names(tiny, places):
 def test_the_report_counts(tiny, places):
     tiny.write(places / "own/CelebA")
     report = str(data.prepare("celeba", places / "own"))
+    assert "/CelebA/Img (1 photos left out, whose box is empty): fingerprint" in report
     assert report.splitlines()[1:] == [
         "3 training photos in 2 groups: 3 faces, 3 of them with points; 0 regions ignored",
         "1 held-out photos in 1 groups: 1 faces, 1 of them with points; 0 regions ignored",
-        "1 photos left out, whose box is empty",
     ]
 
 
@@ -143,7 +142,7 @@ def test_a_missing_list_is_named_with_page_and_place(tiny, places, name):
         ("Anno/list_landmarks_celeba.txt", 1, POINT_COLUMNS, "6 photos follow, not lefteye_x"),
         ("Anno/list_bbox_celeba.txt", 3, "000001.jpg 95 71 226", "5 fields expected, 4 found"),
         ("Anno/list_bbox_celeba.txt", 3, "000001.jpg 95 y 226 9", "a number expected"),
-        ("Anno/list_bbox_celeba.txt", 3, "../1.jpg 95 71 226 9", "leads out of the data folder"),
+        ("Anno/list_bbox_celeba.txt", 3, "../1.jpg 95 71 226 9", "leads out of the folder"),
         ("Anno/list_bbox_celeba.txt", 4, "000001.jpg 9 7 22 9", "already given in line 3"),
         ("Anno/list_landmarks_celeba.txt", 5, "000003.jpg 1 2 3", "11 fields expected"),
         ("Anno/identity_CelebA.txt", 2, "000002.jpg", "2 fields expected, 1 found"),
@@ -166,17 +165,14 @@ def test_a_photo_that_one_list_lacks_is_named(tiny, places, name):
         photos.load("celeba")
 
 
-def test_a_missing_photo_is_named(tiny, places):
-    tiny.write(places / "mirror/celeba")
-    (places / "mirror/celeba/Img/img_celeba/000002.jpg").unlink()
-    with pytest.raises(DataError, match=r"list_bbox_celeba\.txt:4: there is no photo .*000002"):
-        photos.load("celeba")[0].read(1)
-    with pytest.raises(DataError, match=r"there is no photo .*000002"):
-        data.prepare("celeba")
-
-
-def test_a_box_outside_its_photo_is_named(tiny, places):
+def test_a_missing_photo_and_a_box_outside_its_photo_are_named(tiny, places):
     tiny.files["Anno/list_bbox_celeba.txt"][-1] = "000006.jpg 409 67 182 252"
     tiny.write(places / "mirror/celeba")
     with pytest.raises(DataError, match=r"bbox_celeba\.txt:8: a face box lies outside .*409 x 687"):
+        data.prepare("celeba")
+    (places / "mirror/celeba/Img/img_celeba/000002.jpg").unlink()
+    message = r"list_bbox_celeba\.txt:4: .*000002\.jpg: there is no such file"
+    with pytest.raises(DataError, match=message):
+        photos.load("celeba")[0].read(1)
+    with pytest.raises(DataError, match=message):
         data.prepare("celeba")

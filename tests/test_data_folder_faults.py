@@ -99,7 +99,7 @@ SPLIT = {at: "test" if at in (3, 4) else "train" for at in range(FACES)}
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda own: (own / "table.csv").unlink(), r"table\.csv: there is no such table"),
+        (lambda own: (own / "table.csv").unlink(), r"table\.csv: there is no such file"),
         (lambda own: (own / "table.csv").write_bytes(b"file,\xff"), r"table\.csv: .* UTF-8"),
         (lambda own: (own / "table.csv").write_text("file,a\n"), "no row below the names"),
         (text("file,", "photo,"), r"csv:1: there is no column named file"),
@@ -111,7 +111,10 @@ SPLIT = {at: "test" if at in (3, 4) else "train" for at in range(FACES)}
         (without(*HEADER[1:]), r"csv:1: there is nothing to learn"),
         (column("landmarks", str), r"csv:1: column 'landmarks': its name is taken"),
         (column("roll", str), r"csv:1: column 'roll': its name is taken|column 'roll_deg': its"),
-        (lambda own: (own / "photos/03.png").unlink(), r"csv:5: photos/03\.png cannot be read"),
+        (
+            lambda own: (own / "photos/03.png").unlink(),
+            r"csv:5: .*photos/03\.png: there is no such file",
+        ),
         (cut_short, r"csv:5: photos/03\.png is no readable photo"),
         (deep, r"csv:5: photos/03\.png is no .*8 bits per channel"),
         (change(7, x2="2_2"), r"csv:7: '2_2' in column x2 is no number"),
@@ -127,8 +130,8 @@ SPLIT = {at: "test" if at in (3, 4) else "train" for at in range(FACES)}
         (change(7, file="C:\\00.png"), r"csv:7: the path .* leads out of the folder"),
         (change(7, file="..\\\\00.png"), r"csv:7: the path .* leads out of the folder"),
         (change(7, file="a\nb.png"), r"csv:\d+: the path 'a\\nb\.png' has a line break"),
-        (change(7, file="photos"), r"csv:7: photos cannot be read \(a folder\)"),
-        (pipe, r"csv:5: photos/03\.png cannot be read \(a pipe or device"),
+        (change(7, file="photos"), r"csv:7: .*photos: cannot be read \(a folder\)"),
+        (pipe, r"csv:5: .*photos/03\.png: cannot be read \(a pipe or device"),
         (change(7, roll_deg="1e300"), r"csv:7: 1e300 in column roll_deg is no angle in deg"),
         (column("mood", lambda at: ("good", "NaN")[at % 2]), r"csv:3: 'NaN' in column mood: leave"),
         (
@@ -158,7 +161,7 @@ SPLIT = {at: "test" if at in (3, 4) else "train" for at in range(FACES)}
         (lambda own: about_as(own, os.mkfifo), r"about\.toml: cannot be read \(a pipe or device"),
         (lambda own: about_as(own, os.mkdir), r"about\.toml: cannot be read \(a folder\)"),
         (told("eye = [1, 2]"), r"about\.toml: eye means nothing here; known are tasks, eyes"),
-        (told("eyes = [0, 1]"), r"about\.toml: eyes names a point that is not there; .* 1 to 3"),
+        (told("eyes = [0, 1]"), r"about\.toml: 0 in eyes is none of 1, 2, 3; mend"),
         (told("eyes = [1, 1]"), r"about\.toml: eyes names something twice"),
         (told("eyes = 1"), r"about\.toml: eyes does not hold pairs"),
         (
@@ -166,13 +169,16 @@ SPLIT = {at: "test" if at in (3, 4) else "train" for at in range(FACES)}
             r"about\.toml: tasks: there is no yaw; there are landmarks, smile",
         ),
         (told('tasks = "smile"'), r"about\.toml: tasks is no list of words"),
-        (told('rolled = ["smile"]'), r"about\.toml: smile is no angle; there are \['roll'\]"),
+        (told('rolled = ["smile"]'), r"about\.toml: smile is no angle; there are roll; mend"),
         (told("mirror = true"), r"about\.toml: mirror is no table"),
-        (told("[mirror]\npoints = [[1, 9]]"), r"mirror\.points names a point that is not there"),
+        (
+            told("[mirror]\npoints = [[1, 9]]"),
+            r"about\.toml: 9 in mirror\.points is none of 1, 2, 3",
+        ),
         (told("[mirror]\nswap = [[1, 2]]"), r"mirror\.swap means nothing here"),
         (
             told('[mirror.classes]\nside = [["left", "rihgt"]]'),
-            r"rihgt in mirror\.classes\.side is none of \['front', 'left', 'right'\]",
+            r"rihgt in mirror\.classes\.side is none of front, left, right",
         ),
         (
             told('[classes]\nsmile = ["yes", "on"]'),
@@ -254,9 +260,9 @@ TOLD = {"mirror": "[mirror]\n", "class": '[classes]\nsmile = ["no", "yes", "perh
         ),
         (
             change(7, x1="12.2", y1="10", x2="12.9", y2="10.1", x3="12.5", y3="10.2"),
-            r"on 1 of 20 \(5%\) faces all points lie within a pixel",
+            r"1 of 20 \(5%\) faces have all points within a pixel",
         ),
-        (change(7, x1="20", x2="20.9"), r"on 1 of 20 \(5%\) faces the eyes lie within a pixel"),
+        (change(7, x1="20", x2="20.9"), r"1 of 20 \(5%\) faces have the eyes within a pixel"),
         (points(lambda x, y: (str(y), str(x - 3))), r"above each other on most faces: x comes bef"),
         (
             lambda own: write(own, [r | {a: rows()[0][a] for a in HEADER[1:7]} for r in rows()]),

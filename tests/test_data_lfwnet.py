@@ -8,7 +8,7 @@ import pytest
 from tiny_mtfl import TESTING, TRAINING, Tiny, photo, points
 
 from dclib import data
-from dclib.data import lfwnet, lists, mtfl, mtfl_faces, photos
+from dclib.data import lfwnet, lists, mtfl, photos
 from dclib.data.archive import searched
 from dclib.errors import DataError
 
@@ -46,9 +46,9 @@ def tiny(places, monkeypatch):
     made.write_lists(places / "published")
     made.write_folder(places / "published")
     told = [lists.read(places / "published" / name)[0] for name in lfwnet.LISTS]
-    monkeypatch.setattr(lfwnet, "PUBLISHED", photos.lines_fingerprint(told[0] + told[1]))
+    monkeypatch.setattr(lfwnet, "PUBLISHED", lists.fingerprint(told[0] + told[1]))
     crops, _ = lists.read(places / "published/testing.txt")
-    monkeypatch.setattr(lfwnet, "TESTING", photos.lines_fingerprint(crops))
+    monkeypatch.setattr(lfwnet, "TESTING", lists.fingerprint(crops))
     return made
 
 
@@ -65,11 +65,11 @@ def test_a_line_as_published_is_read_by_hand(tmp_path):
         "lfw_5590\\Aaron_Eckhart_0001.jpg 84 161 92 169 106.250000 107.750000 146.750000 "
         "112.250000 125.250000 142.750000 105.250000 157.750000 139.750000 161.750000\n"
     )
-    (line,), boxes, found = lfwnet.read(path)
-    assert line.photo() == "lfw_5590/Aaron_Eckhart_0001.jpg"
-    assert boxes.tolist() == [[84, 92, 162, 170]]  # the last column and row are in the box
+    told = mtfl.read_boxes(path)
+    assert [line.photo() for line in told.lines] == ["lfw_5590/Aaron_Eckhart_0001.jpg"]
+    assert told.boxes.tolist() == [[84, 92, 162, 170]]  # the last column and row are in the box
     # the same as test_data_mtfl has from MTFL's line of this photo
-    assert found.tolist() == [
+    assert told.points.tolist() == [
         [[106.75, 108.25], [147.25, 112.75], [125.75, 143.25], [105.75, 158.25], [140.25, 162.25]]
     ]
 
@@ -91,7 +91,7 @@ def test_both_lists_are_photo_sets(mirrored):
 def test_points_are_those_of_mtfl(mirrored, places):
     """Whose list counts pixels from 1 instead of 0 and has all x before all y."""
     training, _ = photos.load("lfwnet")
-    told = mtfl_faces.read_annotations(places / "published/training.txt")
+    told = mtfl.read_annotations(places / "published/training.txt")
     assert training.names == told.names
     np.testing.assert_allclose(np.concatenate(training.points), told.landmarks, rtol=1e-6)
 
@@ -110,6 +110,8 @@ def test_the_archive_of_the_lists_has_photos_of_its_own(tiny, places):
             archive.writestr(f"train/{name}", text)
         for name in (*TRAINING, *OTHERS):
             archive.writestr(f"train/{name}", tiny.photos[name])
+    report = data.prepare("lfwnet", places / "published")  # a folder by its name
+    assert [len(part) for part in report.sets] == [8, 2]
     report = data.prepare("lfwnet", places / "train.zip")
     tiny.write_zip(places / "mirror/MTFL.zip")
     tiny.write_lists(places / "mirror")
@@ -117,11 +119,6 @@ def test_the_archive_of_the_lists_has_photos_of_its_own(tiny, places):
         assert len(ours) == len(theirs) > 0
         np.testing.assert_array_equal(ours.read(1), theirs.read(1))
     assert "8 training photos in 5 groups: 8 faces, 8 of them with points" in str(report)
-
-
-def test_lists_in_a_folder_by_its_name(tiny, places):
-    report = data.prepare("lfwnet", places / "published")
-    assert [len(part) for part in report.sets] == [8, 2]
 
 
 @pytest.mark.parametrize("changed", ["box", "order", "others"])
@@ -146,7 +143,7 @@ def test_other_lists_are_refused(mirrored, places, changed):
         (2, "x", "a number expected"),
         (9, "inf", "not finite"),
         (14, "1 1", "15 fields expected, 16 found"),
-        (0, "../../secret.jpg", "leads out of the data folder"),
+        (0, "../../secret.jpg", "leads out of the folder"),
         (0, "net_7876\\_0_99_0.jpg", "already given in line 2"),
     ],
 )
@@ -159,20 +156,18 @@ def test_a_faulty_line_is_named_by_file_and_number(mirrored, places, field, valu
         photos.load("lfwnet")
 
 
-def test_a_missing_list_is_named(mirrored, places):
-    (places / "mirror/cnn_facepoint/testImageList.txt").unlink()
-    with pytest.raises(DataError, match=r"testImageList\.txt: there is no such annotation list"):
-        photos.load("lfwnet")
-
-
-def test_a_missing_photo_is_told_when_it_is_read(mirrored, places):
+def test_a_missing_photo_is_told_when_it_is_read_and_a_missing_list_at_once(mirrored, places):
     del mirrored.photos["lfw_5590/Ada_Alpha_0003.jpg"]
     mirrored.write_zip(places / "mirror/MTFL.zip")
     _, held_out = photos.load("lfwnet")
-    with pytest.raises(DataError, match=r"testImageList\.txt:1: there is no photo .*Alpha_0003"):
+    message = r"testImageList\.txt:1: .*Alpha_0003\.jpg: there is no such file"
+    with pytest.raises(DataError, match=message):
         held_out.read(0)
-    with pytest.raises(DataError, match=r"testImageList\.txt:1: there is no photo .*Alpha_0003"):
+    with pytest.raises(DataError, match=message):
         data.prepare("lfwnet")
+    (places / "mirror/cnn_facepoint/testImageList.txt").unlink()
+    with pytest.raises(DataError, match=r"testImageList\.txt: there is no such file"):
+        photos.load("lfwnet")
 
 
 def test_test_crops_have_the_box_that_training_squares_are_cut_around(mirrored):
@@ -182,20 +177,17 @@ def test_test_crops_have_the_box_that_training_squares_are_cut_around(mirrored):
     left, top, right, bottom = crops.boxes[0][0].tolist()
     assert right - left == pytest.approx(bottom - top)
     box = (left + right) / 2, (top + bottom) / 2, right - left
-    assert mtfl_faces.training_square(box) == pytest.approx((0, 0, 150), abs=1e-4)
+    assert mtfl.training_square(box) == pytest.approx((0, 0, 150), abs=1e-4)
     # third crop: points(150 x 150, shifted by 2), counted from 1
     assert crops.points[2][0, 0].tolist() == [0.4 * 150 + 2 - 0.5] * 2
     assert crops.read(2).shape == (3, 150, 150)
 
 
-def test_crops_of_another_size_are_named(mirrored, places):
+def test_crops_of_another_size_and_another_list_are_refused(mirrored, places):
     mirrored.photos["AFLW/0002-image00007.jpg"] = photo("x", (150, 151))
     mirrored.write_zip(places / "mirror/MTFL.zip")
     with pytest.raises(DataError, match=r"testing\.txt:2: the crop is not 150 x 150 pixels"):
         data.prepare("mtfl-test", places / "mirror/MTFL.zip")
-
-
-def test_another_list_of_test_crops_is_refused(mirrored, places):
     mirrored.testing.reverse()
     mirrored.write_zip(places / "mirror/MTFL.zip")
     with pytest.raises(DataError, match="not the published list of test crops"):
@@ -207,7 +199,7 @@ def test_another_list_of_test_crops_is_refused(mirrored, places):
 def test_the_real_set_is_the_published_one():
     training, held_out = photos.load("lfwnet")
     assert (len(training), len(held_out)) == (10_000, 3_466)
-    told = mtfl_faces.read_annotations(mtfl.ARCHIVE.open(searched()) / mtfl_faces.LISTS[0])
+    told = mtfl.read_annotations(mtfl.ARCHIVE.open(searched()) / mtfl.LISTS[0])
     landmarks = dict(zip(told.names, told.landmarks, strict=True))
     mtfl_points = np.array([landmarks[name] for name in training.names])
     np.testing.assert_allclose(np.concatenate(training.points), mtfl_points, atol=1e-4)

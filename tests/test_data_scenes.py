@@ -31,25 +31,20 @@ def test_the_box_of_five_points_worked_by_hand():
     np.testing.assert_allclose(scenes.around(5 * points - 7), 5 * scenes.around(points) - 7)
 
 
-def test_boxes_have_the_sizes_and_places_that_are_said():
-    found = [one.points for number in range(40) for one in scenes.people(number)]
-    boxes = np.array([scenes.around(points) for points in found])
-    widths = boxes[:, 2] - boxes[:, 0]
-    assert len(boxes) > 60
-    assert widths.min() >= scenes.SMALLEST
-    assert widths.max() <= scenes.LARGEST
-    assert widths.min() < 30 < 70 < widths.max()
-    assert (boxes > -1e-9).all()
-    assert (boxes[:, 2:] <= np.array([scenes.WIDTH, scenes.HEIGHT]) + 1e-9).all()
-    points = np.array(found)
-    assert (points > boxes[:, None, :2]).all()
-    assert (points < boxes[:, None, 2:]).all()
-
-
-def test_scenes_have_none_to_six_people():
-    counts = [len(scenes.people(number)) for number in range(60)]
+def test_scenes_have_none_to_six_people_of_the_sizes_and_places_that_are_said():
+    scene = [[one.points for one in scenes.people(number)] for number in range(40)]
+    counts = [len(people) for people in scene]
     assert set(counts) >= {0, 1, 2, 3, 4}
     assert max(counts) <= scenes.MOST
+    points = np.array([of for people in scene for of in people])
+    boxes = np.array([scenes.around(of) for of in points])
+    widths = boxes[:, 2] - boxes[:, 0]
+    assert len(boxes) > 60
+    assert scenes.SMALLEST <= widths.min() < 30 < 70 < widths.max() <= scenes.LARGEST
+    assert (boxes > -1e-9).all()
+    assert (boxes[:, 2:] <= np.array([scenes.WIDTH, scenes.HEIGHT]) + 1e-9).all()
+    assert (points > boxes[:, None, :2]).all()
+    assert (points < boxes[:, None, 2:]).all()
 
 
 def test_a_head_in_a_scene_is_the_head_of_a_portrait():
@@ -118,6 +113,9 @@ def test_a_scene_is_the_same_alone_and_among_others(few):
 
 
 def test_scenes_are_drawn_once_and_again_if_the_cache_is_damaged(few, monkeypatch):
+    faces = sum(len(scenes.people(number)) for number in range(3))
+    report = str(data.prepare("scenes"))
+    assert f"3 training photos in 3 groups: {faces} faces, {faces} of them with points" in report
     before = photos.load("scenes")[1].read(1)
     drawn = []
     paint = scenes.paint
@@ -137,12 +135,6 @@ def test_a_cache_that_cannot_be_written_is_named(few):
     (few / "data").write_text("no folder")
     with pytest.raises(DataError, match="DCLIB_DATA"):
         photos.load("scenes")
-
-
-def test_the_report_counts(few):
-    faces = sum(len(scenes.people(number)) for number in range(3))
-    report = str(data.prepare("scenes"))
-    assert f"3 training photos in 3 groups: {faces} faces, {faces} of them with points" in report
 
 
 def test_other_purposes_of_the_same_number_are_other_numbers():

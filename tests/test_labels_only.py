@@ -48,7 +48,6 @@ def labels_only(tmp_path, monkeypatch) -> str:
     monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path / "results"))
     made = DataSet(
         name="labels",
-        description="faces with labels and an angle",
         load=without_landmarks,
         tasks=lambda resolution: TASKS,
         identify=lambda: "labels",

@@ -9,7 +9,7 @@ from PIL import Image
 from test_mtcnn_detect import white_squares
 
 from dclib.__main__ import main
-from dclib.data.mtfl_faces import training_square
+from dclib.data.mtfl import training_square
 from dclib.errors import DataError, RunError
 from dclib.mtcnn import pipeline
 from dclib.mtcnn.detect import Detections

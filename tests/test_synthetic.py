@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dclib.data import synthetic
+from dclib.data import DATASETS, synthetic
 from dclib.data.portrait import Head, draw, factors, landmarks, mirrored, paint, project, skin
 from dclib.data.portrait.canvas import view
 from dclib.data.portrait.head import PIVOT, SHARE, anatomy, rotation
@@ -16,11 +16,11 @@ from dclib.data.portrait.surface import cast, ellipsoids, height
 R = 96
 PINNED_YAW = 44.35678100561123
 PINNED_POINTS = [
-    [30.659000396728516, 19.117000579833984],
-    [46.638999938964844, 20.82699966430664],
-    [28.583999633789062, 32.38399887084961],
-    [29.410999298095703, 43.132999420166016],
-    [39.91899871826172, 44.257999420166016],
+    [30.659, 19.117],
+    [46.639, 20.827],
+    [28.584, 32.384],
+    [29.411, 43.133],
+    [39.919, 44.258],
 ]
 PINNED_COLOUR = [184.5, 189.55, 157.02]
 
@@ -42,11 +42,9 @@ Truth = tuple[np.ndarray, dict[str, np.ndarray]]
 
 
 @pytest.fixture(scope="module")
-def faces() -> Truth:
-    return synthetic.truth(range(2000), R)
-
-
-# --- determinism ---------------------------------------------------------------------------------
+def truths() -> dict[float, Truth]:
+    """By relatedness."""
+    return {of: synthetic.truth(range(2000), R, of) for of in (0.0, 0.5, 1.0)}
 
 
 def test_a_face_is_the_same_whichever_others_are_drawn() -> None:
@@ -90,9 +88,6 @@ def test_the_window_shows_the_same_face_at_any_size_and_resolution() -> None:
 
 def points_at(head: Head, resolution: int) -> np.ndarray:
     return project(head, landmarks(head), resolution)
-
-
-# --- geometry of the points ----------------------------------------------------------------------
 
 
 def test_a_frontal_face_is_symmetric() -> None:
@@ -165,9 +160,6 @@ def test_the_scale_is_that_of_mtfls_test_faces() -> None:
     assert all(((at > 0) & (at < 1)).all() for at in faces)
 
 
-# --- the surface ---------------------------------------------------------------------------------
-
-
 def test_one_ellipsoid_is_met_where_the_formula_says() -> None:
     ball = ellipsoids([(0.2, -0.1, 0.5, 1.0, 1.0, 1.0, 0)])
     x = np.linspace(-1.5, 1.5, 31, dtype=np.float32)
@@ -204,9 +196,6 @@ def test_landmarks_lie_on_the_skin_that_is_seen(yaw: float, pitch: float) -> Non
     np.testing.assert_allclose(height(shape, turned[:, :2]), turned[:, 2], atol=1e-3)
 
 
-# --- the picture ---------------------------------------------------------------------------------
-
-
 def centre_of(change: np.ndarray) -> np.ndarray:
     """Centre (2,) of the pixels that changed, in pixels."""
     y, x = np.indices(change.shape) + 0.5
@@ -221,9 +210,8 @@ def test_eyes_are_painted_at_their_landmarks(pose: tuple[float, float, float]) -
     change = np.abs(blue - brown).sum(axis=0)
     left, right = points(head)[:2]
     y, x = np.indices(change.shape)
-    nearer_left = (x - left[0]) ** 2 + (y - left[1]) ** 2 < (x - right[0]) ** 2 + (
-        y - right[1]
-    ) ** 2
+    to_left, to_right = (np.hypot(x - eye[0], y - eye[1]) for eye in (left, right))
+    nearer_left = to_left < to_right
     apart = np.linalg.norm(right - left)
     for eye, side in ((left, nearer_left), (right, ~nearer_left)):
         assert np.linalg.norm(centre_of(change * side) - eye) < 0.04 * apart
@@ -279,15 +267,12 @@ def test_a_mirrored_head_gives_the_mirrored_picture(number: int) -> None:
     assert (image.yaw, image.pitch, image.roll) == (-head.yaw, head.pitch, -head.roll)
 
 
-def test_pictures_are_finite_colours_for_hundreds_of_heads() -> None:
-    for number in range(200):
+def test_pictures_are_finite_colours_for_many_heads() -> None:
+    for number in range(100):
         picture = paint(draw(3, number), 16, 16)
         assert picture.dtype == np.float32
         assert np.isfinite(picture).all()
         assert picture.std() > 5
-
-
-# --- labels --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -301,15 +286,11 @@ def test_profiles_run_from_the_images_left_to_its_right(yaw: float, profile: int
     assert np.sign(at[2, 0] - at[:2, 0].mean()) == (np.sign(-yaw) if yaw else pytest.approx(0))
 
 
-def test_labels_are_in_range_and_about_as_frequent_as_in_mtfl(faces: Truth) -> None:
-    _, labels = faces
+def test_labels_are_in_range_and_about_as_frequent_as_in_mtfl(truths: dict[float, Truth]) -> None:
+    _, labels = truths[1.0]
     share = {name: np.bincount(of) / len(of) for name, of in labels.items() if of.dtype == np.int64}
-    assert {name: len(of) for name, of in share.items()} == {
-        "gender": 2,
-        "smile": 2,
-        "glasses": 2,
-        "profile": 5,
-    }
+    counts = {name: len(of) for name, of in share.items()}
+    assert counts == {"gender": 2, "smile": 2, "glasses": 2, "profile": 5}
     # in brackets the shares in MTFL's training set
     assert 0.4 < share["gender"][0] < 0.65  # (0.58)
     assert 0.4 < share["smile"][0] < 0.65  # (0.56)
@@ -343,28 +324,29 @@ def geometry(landmarks: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def test_relatedness_sets_what_labels_tell_about_the_points(faces: Truth) -> None:
+def test_relatedness_sets_what_labels_tell_about_the_points(truths: dict[float, Truth]) -> None:
     # of 2,000 faces, independent labels measure (10 - 1)(5 - 1) / 4,000 = 0.009 on average
-    shapes = geometry(faces[0])
-    told = {of: synthetic.truth(range(2000), R, of)[1] for of in (0.0, 0.5)} | {1.0: faces[1]}
+    shapes = geometry(truths[1.0][0])
     for name, least in (("profile", 0.5), ("smile", 0.25)):
-        none, half, full = (mutual_information(told[of][name], shapes[name]) for of in told)
+        told = [labels[name] for _, labels in truths.values()]
+        none, half, full = (mutual_information(of, shapes[name]) for of in told)
         assert none < 0.02
         assert 2 * none < half < full
         assert full > least
 
 
-def test_relatedness_changes_labels_only_and_keeps_their_frequency(faces: Truth) -> None:
-    some = range(30)
-    related, unrelated = (synthetic.render(some, 16, 16, of) for of in (1.0, 0.0))
+def test_relatedness_changes_labels_only_and_keeps_their_frequency(
+    truths: dict[float, Truth],
+) -> None:
+    related, unrelated = (synthetic.render(range(5), 16, 16, of) for of in (1.0, 0.0))
     np.testing.assert_array_equal(related.images, unrelated.images)
-    np.testing.assert_array_equal(related.landmarks, unrelated.landmarks)
-    np.testing.assert_array_equal(related.labels["roll"], unrelated.labels["roll"])
-    assert (related.labels["profile"] != unrelated.labels["profile"]).any()
-    _, told = synthetic.truth(range(2000), R, 0.0)
+    (points, own), (same, others) = truths[1.0], truths[0.0]
+    np.testing.assert_array_equal(points, same)
+    np.testing.assert_array_equal(own["roll"], others["roll"])
+    assert (own["profile"] != others["profile"]).any()
     for name in ("gender", "smile", "glasses", "profile"):
-        own, other = (np.bincount(of[name], minlength=5) / 2000 for of in (faces[1], told))
-        assert np.abs(own - other).max() < 0.05
+        own_share, other = (np.bincount(of[name], minlength=5) / 2000 for of in (own, others))
+        assert np.abs(own_share - other).max() < 0.05
 
 
 def test_unrelated_labels_can_be_read_from_the_backdrop() -> None:
@@ -392,9 +374,6 @@ def test_relatedness_outside_0_to_1_is_refused(relatedness: float) -> None:
         synthetic.load(16, relatedness)
 
 
-# --- the set -------------------------------------------------------------------------------------
-
-
 def test_load_gives_two_sets_and_caches_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -412,12 +391,6 @@ def test_load_gives_two_sets_and_caches_them(
 
 
 def test_fingerprints_name_the_source_alone() -> None:
-    marks = {
-        synthetic.fingerprint(),
-        synthetic.fingerprint(0.0),
-        synthetic.fingerprint(0.5),
-        synthetic.fingerprint(training=100),
-        synthetic.fingerprint(test=100),
-    }
-    assert len(marks) == 5
-    assert synthetic.fingerprint() == synthetic.FINGERPRINT
+    others = [{}, {"relatedness": 0.0}, {"relatedness": 0.5}, {"training": 100}, {"test": 100}]
+    assert len({synthetic.fingerprint(**other) for other in others}) == 5
+    assert synthetic.fingerprint() == DATASETS["synthetic"].fingerprint

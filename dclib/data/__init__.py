@@ -1,93 +1,56 @@
 """Data sets by name; each gives a training and a test face set at any resolution.
 
-Beside those of `DATASETS` there are the folders that their owner has given a name, as
-`dclib.data.folder` says, and the photo sets of `dclib.data.photos`, in which faces are to be found.
-A data set's module is imported when it is first used.
+A set with a format of its own is a module here with the functions `load`, `fingerprint` and
+`prepare`, `tasks` and `words`, and its entry in `DATASETS`. Beside these there are the folders that
+their owner has given a name (`dclib.data.folder`), and the photo sets in which faces are to be
+found (`dclib.data.photos`). A data set's module is imported when it is first used.
 """
 
-from collections.abc import Callable
-from functools import partial
-from importlib import import_module
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from dclib.data.dataset import DataSet as DataSet
 from dclib.data.dataset import Faces, late
-from dclib.data.mtfl_faces import WORDS as MTFL_WORDS
+from dclib.data.mtfl import WORDS
 from dclib.errors import DataError
 
+MTFL_WORDS = WORDS
 RELATEDNESS = ("100", "0", "50", "profile", "others")  # the names of `dclib.data.synthetic.SETS`
 
 
-def _nothing_to_obtain(name: str, source: Path | None) -> str:
-    if source is not None:
-        raise DataError(
-            f"{name} is drawn by dclib itself: leave out {source}, or give it a new name"
-        )
-    return "drawn by dclib itself when first used: nothing to obtain"
-
-
-def _drawn(
-    name: str, description: str, load: Callable[[int], Faces], identify: Callable[[], str]
-) -> DataSet:
+def _of(module: str, name: str, *first: Any) -> DataSet:
+    """The data set of a module; what gives its faces takes these arguments first."""
     return DataSet(
         name=name,
-        description=description,
-        load=load,
-        tasks=late("dclib.tasks", "mtfl_tasks"),
-        identify=identify,
-        prepare=partial(_nothing_to_obtain, name),
-        words=lambda: MTFL_WORDS,
+        load=late(module, "load", *first),
+        identify=late(module, "fingerprint", *first),
+        prepare=late(module, "prepare", *first),
+        tasks=late(module, "tasks"),
+        words=late(module, "words"),
+    )
+
+
+def _drawn(name: str, relatedness: str, many: bool = False) -> DataSet:
+    return replace(
+        _of("synthetic", name),
+        load=late("synthetic", "load_set", relatedness, many),
+        identify=late("synthetic", "fingerprint_of", relatedness, many),
     )
 
 
 DATASETS = {
     data.name: data
     for data in (
-        DataSet(
-            name="mtfl",
-            description="MTFL: 10,000 training photos and 2,995 test crops (section 4.2)",
-            load=late("dclib.data.mtfl", "load"),
-            tasks=late("dclib.tasks", "mtfl_tasks"),
-            identify=late("dclib.data.mtfl", "fingerprint"),
-            prepare=late("dclib.data.mtfl", "prepare"),
-            words=lambda: MTFL_WORDS,
-        ),
+        _of("mtfl", "mtfl"),
+        *(_of("aflw", f"aflw-{percent}", percent) for percent in (10, 30, 50, 70, 90)),
+        _drawn("synthetic", RELATEDNESS[0]),
         *(
-            DataSet(
-                name=f"aflw-{percent}",
-                description=f"AFLW, {percent} % of 2,284 faces to train on (section 4.3)",
-                load=partial(late("dclib.data.aflw", "load"), percent),
-                tasks=late("dclib.tasks", "aflw_tasks"),
-                identify=partial(late("dclib.data.aflw", "fingerprint"), percent),
-                prepare=partial(late("dclib.data.aflw", "prepare"), percent),
-                words=late("dclib.data.aflw", "words"),
-            )
-            for percent in (10, 30, 50, 70, 90)
-        ),
-        _drawn(
-            "synthetic",
-            "drawn heads whose every label is known exactly",
-            late("dclib.data.synthetic", "load"),
-            lambda: str(import_module("dclib.data.synthetic").FINGERPRINT),
-        ),
-        *(
-            _drawn(
-                f"synthetic-{name}{many}",
-                f"drawn heads, relatedness of their labels: {name}",
-                partial(late("dclib.data.synthetic", "load_set"), name, bool(many)),
-                partial(late("dclib.data.synthetic", "fingerprint_of"), name, bool(many)),
-            )
+            _drawn(f"synthetic-{name}{many}", name, bool(many))
             for name in RELATEDNESS
             for many in ("", "-many")
         ),
-        DataSet(
-            name="tiny-imagenet",
-            description="a subset of Tiny-ImageNet: 12,000 small photos to pre-train on",
-            load=late("dclib.data.tiny_imagenet", "load"),
-            tasks=late("dclib.data.tiny_imagenet", "tasks"),
-            identify=late("dclib.data.tiny_imagenet", "fingerprint"),
-            prepare=late("dclib.data.tiny_imagenet", "prepare"),
-        ),
+        _of("tiny_imagenet", "tiny-imagenet"),
     )
 }
 
@@ -122,18 +85,17 @@ def prepare(name: str, source: Path | None = None) -> object:
 
     Args:
         name: a data set, a photo set, or a new name for a folder with a table.
-        source: an archive or folder to take it from.
+        source: an archive or folder to take it from; without it `DCLIB_MIRROR` and the data folder
+            are searched, and official archives are downloaded where they may be.
 
     Raises:
         DataError: it cannot be had, is not what it should be, or the name is taken.
     """
-    from dclib.data import photos
+    from dclib.data import folder, photos
 
     if name in photos.PHOTO_SETS:
         return photos.prepare(name, source)
-    if source is not None and (name not in DATASETS or (source / "table.csv").is_file()):
-        from dclib.data import folder
-
+    if source is not None and (name not in DATASETS or (source / folder.TABLE).is_file()):
         folder.refuse_taken(name, DATASETS)
         return folder.prepare(name, source)
     return find(name).prepare(source)

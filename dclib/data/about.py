@@ -19,8 +19,8 @@ Points have the numbers of their columns: 1 is x1, y1.
 """
 
 import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,10 +38,15 @@ class About:
     """What `about.toml` says; lists and tables that it leaves out are empty."""
 
     path: Path
-    said: dict[str, Any] = field(default_factory=dict)
+    said: dict[str, Any]
 
     def fail(self, fault: str) -> NoReturn:
         raise DataError(f"{self.path}: {fault}; mend the line or leave it out")
+
+    def demand(self, named: Iterable[str], known: Iterable[str], what: str) -> None:
+        """Refuse names that are none of those known."""
+        if unknown := sorted({*named} - {*known}):
+            self.fail(f"{what.format(', '.join(unknown))} {', '.join(known) or 'none'}")
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -56,35 +61,29 @@ class About:
         """The eyes, counted from 0, among so many points; None where none are named."""
         if "eyes" not in self.said or not points:
             return None
-        ((left, right),) = self._point_pairs([self.said["eyes"]], "eyes", points)
+        ((left, right),) = self._pairs([self.said["eyes"]], "eyes", _numbers(points))
         return left, right
 
     def symmetry(self, points: int, classes: dict[str, tuple[str, ...]]) -> Symmetry:
         """What a mirror and a rotation do to so many points, these labels, and any angles."""
-        rolled = self._words(self.said, "rolled")
         mirror = self._table(self.said, "mirror")
-        self._known(mirror, MIRROR_KEYS, "mirror.")
-        pairs = mirror.get("points", []) if points else []
-        pairs = self._point_pairs(pairs, "mirror.points", points)
+        self.demand(mirror, MIRROR_KEYS, "mirror.{} means nothing here; known are")
         swapped = self._table(mirror, "classes")
-        self._known(swapped, tuple(classes), "mirror.classes.")
+        self.demand(swapped, tuple(classes), "mirror.classes.{} means nothing here; known are")
+        pairs = mirror.get("points", []) if points else []
         return Symmetry(
-            points=_permutation(points, pairs),
+            points=self._permutation(pairs, "mirror.points", _numbers(points)),
             classes={
-                name: _permutation(len(classes[name]), self._word_pairs(of, name, classes[name]))
+                name: self._permutation(of, f"mirror.classes.{name}", classes[name])
                 for name, of in swapped.items()
             },
             negated=self._words(mirror, "negated"),
-            rolled=rolled,
+            rolled=self._words(self.said, "rolled"),
             mirror="mirror" in self.said,
         )
 
-    def _known(self, table: dict[str, Any], keys: Sequence[str], above: str = "") -> None:
-        if unknown := [above + key for key in table if key not in keys]:
-            self.fail(f"{', '.join(unknown)} means nothing here; known are {', '.join(keys)}")
-
-    def _table(self, table: dict[str, Any], key: str) -> dict[str, Any]:
-        found = table.get(key, {})
+    def _table(self, above: dict[str, Any], key: str) -> dict[str, Any]:
+        found = above.get(key, {})
         if not isinstance(found, dict):
             self.fail(f"{key} is no table: write [{key}] on a line of its own")
         return found
@@ -93,53 +92,41 @@ class About:
         found = table.get(key, [])
         if not isinstance(found, list) or any(type(word) not in (str, int) for word in found):
             self.fail(f'{key} is no list of words, such as ["one", "two"]')
-        words = tuple(map(str, found))
-        if len(set(words)) < len(words):
+        if len(set(map(str, found))) < len(found):
             self.fail(f"{key} names something twice")
-        return words
+        return tuple(map(str, found))
 
-    def _pairs(self, found: Any, key: str) -> list[tuple[Any, Any]]:
-        """Pairs of any kind, in which nothing stands twice."""
+    def _pairs(self, found: Any, key: str, members: Sequence[str]) -> list[tuple[int, int]]:
+        """Places of pairs among their members, in which nothing stands twice."""
         sound = isinstance(found, list) and all(isinstance(p, list) and len(p) == 2 for p in found)
         if not sound:
             self.fail(f"{key} does not hold pairs, such as [1, 2]")
-        flat = [one for pair in found for one in pair]
-        if any(type(one) not in (str, int) for one in flat) or len(set(flat)) < len(flat):
+        named = [one for pair in found for one in pair]
+        odd = any(type(one) not in (str, int) for one in named)
+        if odd or len(set(map(str, named))) < len(named):
             self.fail(f"{key} names something twice, or what is neither number nor word")
-        return [(one, other) for one, other in found]
+        self.demand([str(one) for one in named], members, f"{{}} in {key} is none of")
+        return [(members.index(str(one)), members.index(str(other))) for one, other in found]
 
-    def _point_pairs(self, found: Any, key: str, points: int) -> list[tuple[int, int]]:
-        pairs = self._pairs(found, key)
-        if any(one not in range(1, points + 1) for pair in pairs for one in pair):
-            self.fail(f"{key} names a point that is not there; they count from 1 to {points}")
-        return [(one - 1, other - 1) for one, other in pairs]
-
-    def _word_pairs(self, found: Any, name: str, words: Sequence[str]) -> list[tuple[int, int]]:
-        pairs = [(str(one), str(other)) for one, other in self._pairs(found, name)]
-        if unknown := [word for pair in pairs for word in pair if word not in words]:
-            self.fail(f"{', '.join(unknown)} in mirror.classes.{name} is none of {list(words)}")
-        return [(words.index(one), words.index(other)) for one, other in pairs]
+    def _permutation(self, found: Any, key: str, members: Sequence[str]) -> tuple[int, ...]:
+        order = list(range(len(members)))
+        for one, other in self._pairs(found, key, members):
+            order[one], order[other] = other, one
+        return tuple(order)
 
 
-def _permutation(count: int, pairs: Sequence[tuple[int, int]]) -> tuple[int, ...]:
-    order = list(range(count))
-    for one, other in pairs:
-        order[one], order[other] = other, one
-    return tuple(order)
+def _numbers(points: int) -> tuple[str, ...]:
+    return tuple(str(number) for number in range(1, points + 1))
 
 
 def read(folder: Path) -> About:
-    """What the folder's `about.toml` says, if there is one.
-
-    Raises:
-        DataError: it cannot be read, or holds a key that means nothing.
-    """
+    """What the folder's `about.toml` says, if there is one."""
     path = folder / ABOUT
     if not path.exists():
-        return About(path)
+        return About(path, {})
     try:
         about = About(path, tomllib.loads(content(path).decode("utf-8-sig")))
     except (OSError, ValueError) as fault:
         raise DataError(f"{path}: cannot be read ({fault}); mend or remove it") from None
-    about._known(about.said, KEYS)
+    about.demand(about.said, KEYS, "{} means nothing here; known are")
     return about

@@ -5,25 +5,37 @@ import stat
 import urllib.request
 import weakref
 import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
-from typing import Any, NoReturn
+from typing import Any
 
-from dclib import paths
+from dclib import errors, paths
 from dclib.data.progress import progress
 from dclib.errors import DataError
-from dclib.files import below, disk
+from dclib.files import below, content, disk
 
 LARGEST = 2 << 30  # bytes an archive may hold when decompressed
 PIECE = 1 << 20
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+DAMAGE = (*errors.DAMAGE, RuntimeError)  # which zipfile raises of what it cannot decode
 
-Folder = Path | zipfile.Path  # either way: `/`, read_bytes, read_text
+Folder = Path | zipfile.Path  # either way: `/`, read_bytes, exists
+
+
+def searched(source: Path | None = None) -> list[Path]:
+    """Where data are looked for: in `source`, else in `DCLIB_MIRROR`'s and in the data folder."""
+    places = [source] if source else [paths.mirror(), paths.data()]
+    return [place for place in places if place]
+
+
+def absent(what: str, places: Sequence[Path], page: str, folder: Path | None = None) -> str:
+    """What an error says of data that are in none of the places."""
+    return (
+        f"{what} not in {' or '.join(map(str, places))}. Get it from {page} and put it into"
+        f" {folder or paths.data()}, or name the folder that holds it in DCLIB_MIRROR"
+    )
 
 
 @dataclass(frozen=True)
@@ -36,16 +48,18 @@ class Official:
     page: str  # where it is described
     address: str  # of the zip file
 
-    def open(self, places: Sequence[Path], fetch: bool = False) -> Folder:
-        """Its top folder, in the first place that has it; downloaded if it is in none and `fetch`.
+    def find(self, source: Path | None = None, fetch: bool = False) -> Folder:
+        """Its top folder: of the archive that `source` is, or in it, or in what is `searched`."""
+        if source and not source.is_dir():
+            return self.top(source)
+        return self.open(searched(source), fetch and not source)
 
-        Raises:
-            DataError: it is nowhere and cannot be downloaded, or it is damaged or dangerous.
-        """
+    def open(self, places: Sequence[Path], fetch: bool = False) -> Folder:
+        """Its top folder, in the first place that has it; else downloaded if `fetch`."""
         candidates = [place / name for place in places for name in (self.name, *self.also)]
         found = next((path for path in candidates if path.exists()), None)
         if found is None:
-            missing = self._missing(places)
+            missing = absent(f"{self.name} is", places, self.page)
             if not fetch:
                 raise DataError(missing)
             found = paths.data() / self.name
@@ -56,76 +70,66 @@ class Official:
         return self.top(found) if found.name == self.name else found.parent
 
     def top(self, archive: Path) -> Folder:
-        """The folder within a zip archive that holds `marker`.
-
-        Nothing is written to the disk, so that no member can reach outside; an archive that tries
-        to is refused nevertheless.
-
-        Raises:
-            DataError: the archive is damaged, or larger than `LARGEST` when decompressed; a member
-                leads out of its folder, is a link, or is there twice; or `marker` is missing.
-        """
+        """The folder within a zip archive that holds `marker`."""
         whole = contents(archive)
         for member in whole.root.namelist():
             if PurePosixPath(member).name == self.marker:
                 return whole / member.removesuffix(self.marker)
         raise DataError(f"{archive}: there is no {self.marker} in it; get the official archive")
 
-    def _missing(self, places: Sequence[Path]) -> str:
-        return (
-            f"{self.name} is not in {' or '.join(str(place) for place in places)}. "
-            f"Get it from {self.page} and put it into {paths.data()}, "
-            "or name the folder that holds it in DCLIB_MIRROR"
-        )
-
-
-def searched() -> list[Path]:
-    """Where archives are looked for: the folder that `DCLIB_MIRROR` names, then the data folder."""
-    return [place for place in (paths.mirror(), paths.data()) if place]
-
 
 def contents(archive: Path) -> zipfile.Path:
     """The top of a zip archive, read in place.
 
+    Nothing is written to the disk, so that no member can reach outside; an archive that tries to is
+    refused nevertheless.
+
     Raises:
-        DataError: the archive is missing, damaged or dangerous, as `Official.top` says.
+        DataError: the archive is missing, damaged, or larger than `LARGEST` when decompressed; or a
+            member leads out of its folder, is a link, or is there twice.
     """
-    with _sound(archive):
-        source = zipfile.ZipFile(archive)
-        assert source.fp is not None
-        # with the archive, also where an error holds it in a cycle, which is cleared in any order
-        weakref.finalize(source, source.fp.close)
-        _refuse_dangerous(archive, source.infolist())
-        return zipfile.Path(source)
-
-
-@contextmanager
-def _sound(archive: Path) -> Iterator[None]:
-    """Turn what reading a damaged archive can raise into an error that names it."""
     try:
-        yield
+        source = zipfile.ZipFile(archive)
     except FileNotFoundError:
         raise DataError(f"{archive}: there is no such archive") from None
-    except DAMAGE as fault:
-        raise DataError(f"{archive}: damaged or not a zip archive ({fault}); get it anew") from None
-
-
-def _refuse_dangerous(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
-    def refuse(what: str) -> NoReturn:
-        raise DataError(f"{archive}: {what}; it is not to be trusted, get the official archive")
-
-    seen: set[PurePosixPath] = set()
+    except DAMAGE as damage:
+        raise DataError(
+            f"{archive}: damaged or not a zip archive ({damage}); get it anew"
+        ) from None
+    assert source.fp is not None
+    # with the archive, also where an error holds it in a cycle, which is cleared in any order
+    weakref.finalize(source, source.fp.close)
+    members, seen = source.infolist(), set[PurePosixPath | None]()
+    fault = ""
+    if sum(member.file_size for member in members) > LARGEST:
+        fault = f"it holds more than {LARGEST >> 30} GiB when decompressed"
     for member in members:
         path = below(member.filename)
         if path is None:
-            refuse(f"member {member.filename!r} leads out of its folder")
-        if stat.S_ISLNK(member.external_attr >> 16):
-            refuse(f"member {member.filename!r} is a link")
-        if path in seen:
-            refuse(f"member {member.filename!r} is there twice")
+            fault = f"member {member.filename!r} leads out of its folder"
+        elif stat.S_ISLNK(member.external_attr >> 16):
+            fault = f"member {member.filename!r} is a link"
+        elif path in seen:
+            fault = f"member {member.filename!r} is there twice"
         seen.add(path)
-    if sum(member.file_size for member in members) > LARGEST:
-        refuse(f"it holds more than {LARGEST >> 30} GiB when decompressed")
+    if fault:
+        raise DataError(f"{archive}: {fault}; it is not to be trusted, get the official archive")
+    return zipfile.Path(source)
+
+
+def content_of(file: Folder, where: str = "", remedy: str = "get it anew") -> bytes:
+    """The bytes of a file that lies in a folder or an archive.
+
+    Raises:
+        DataError: it is missing, no file, or damaged; `where` comes before what it says.
+    """
+    try:
+        return content(file) if isinstance(file, Path) else file.read_bytes()
+    except FileNotFoundError:
+        fault = "there is no such file; put it there"
+    except DAMAGE as damage:
+        fault = f"cannot be read ({getattr(damage, 'strerror', None) or damage}); {remedy}"
+    raise DataError(f"{where}{file}: {fault}")
 
 
 def download(url: str, target: Path) -> None:

@@ -73,9 +73,13 @@ def augment(
     mirrored = (mirror_draw < 0.5) & (augmentation.mirror and symmetry.mirror)  # (B,)
 
     matrix = _matrix(scale, degrees, mirrored)  # (B, 2, 2)
+    x, y = (landmarks.float() - size / 2).unbind(-1)  # (B, L)
+    (a, b), (c, d) = matrix.permute(1, 2, 0)[..., None]  # each (B, 1)
+    moved = torch.stack([a * x + b * y, c * x + d * y], dim=-1)  # (B, L, 2)
+    moved = moved + shift[:, None] + resolution / 2
     return (
         _sample(images, matrix, shift, resolution),
-        _move(landmarks, matrix, shift, mirrored, size, resolution, symmetry),
+        torch.where(mirrored[:, None, None], moved[:, list(symmetry.points)], moved),
         {name: _relabel(name, of, degrees, mirrored, symmetry) for name, of in labels.items()},
     )
 
@@ -131,22 +135,6 @@ def _sample(images: Tensor, matrix: Tensor, shift: Tensor, resolution: int) -> T
     return functional.grid_sample(
         images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False
     )
-
-
-def _move(
-    landmarks: Tensor,
-    matrix: Tensor,
-    shift: Tensor,
-    mirrored: Tensor,
-    size: int,
-    resolution: int,
-    symmetry: Symmetry,
-) -> Tensor:
-    x, y = (landmarks.float() - size / 2).unbind(-1)  # (B, L)
-    (a, b), (c, d) = matrix.permute(1, 2, 0)[..., None]  # each (B, 1)
-    moved = torch.stack([a * x + b * y, c * x + d * y], dim=-1)  # (B, L, 2)
-    moved = moved + shift[:, None] + resolution / 2
-    return torch.where(mirrored[:, None, None], moved[:, list(symmetry.points)], moved)
 
 
 def _relabel(

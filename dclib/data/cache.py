@@ -1,45 +1,54 @@
-"""Face sets decoded once: raw pixels, memory-mapped, beside a small table of everything else.
+"""What is made once and kept under `data()/cache`: a folder that appears whole or not at all.
 
-A cached data set is a folder `NAME-RESOLUTION-FINGERPRINT-vFORMAT` under `data()/cache` that
-appears whole or not at all. A damaged one is noticed by its checksum and built again.
+A face set is kept as raw pixels, memory-mapped, beside a small table of everything else, in a
+folder `NAME-RESOLUTION-FINGERPRINT-vFORMAT`. What is damaged is noticed and made again.
 """
 
 import json
 import sys
-import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from dclib import paths
 from dclib.data.dataset import Faces
 from dclib.data.faces import FaceSet, Symmetry
-from dclib.errors import DataError
+from dclib.errors import DAMAGE, DataError
 from dclib.files import make_folder
 
 FORMAT = 1  # raise it whenever the cached pixels or their layout change
-DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+Kept = TypeVar("Kept")
+
+
+def kept(name: str, write: Callable[[Path], None], read: Callable[[Path], Kept]) -> Kept:
+    """What `read` finds in a folder of the cache, which `write` fills if need be."""
+    folder = paths.data() / "cache" / name
+
+    def found() -> Kept | None:
+        try:
+            return read(folder)
+        except DAMAGE:
+            return None
+
+    there = found()
+    if there is None:
+        if folder.exists():
+            print(f"{folder} is damaged: building it again", file=sys.stderr)
+        make_folder(folder, write, lambda: found() is not None)
+        there = found()
+    if there is None:
+        raise DataError(f"{folder}: damaged as soon as written; check the disk or set DCLIB_DATA")
+    return there
 
 
 def cached(name: str, resolution: int, fingerprint: str, build: Callable[[], Faces]) -> Faces:
-    """Training and test faces from the cache, where `build` puts them if they are missing.
-
-    Raises:
-        DataError: the disk is full, or what `build` raises.
-    """
-    folder = paths.data() / "cache" / f"{name}-{resolution}-{fingerprint}-v{FORMAT}"
-    faces = _read(folder)
-    if faces is None:
-        if folder.exists():
-            print(f"{folder} is damaged: building it again", file=sys.stderr)
-        make_folder(folder, lambda part: _write(part, build()), lambda: _read(folder) is not None)
-        faces = _read(folder)
-    if faces is None:
-        raise DataError(f"{folder}: damaged as soon as written; check the disk or set DCLIB_DATA")
-    return faces
+    """Training and test faces from the cache, where `build` puts them if they are missing."""
+    folder = f"{name}-{resolution}-{fingerprint}-v{FORMAT}"
+    return kept(folder, lambda part: _write(part, build()), _read)
 
 
 def describe(faces: FaceSet) -> dict[str, np.ndarray]:
@@ -60,8 +69,11 @@ def restore(
     images: np.ndarray, arrays: dict[str, np.ndarray], resolution: int | None = None
 ) -> FaceSet:
     """The face set of some pixels and of what `describe` said, `resolution` excepted if given."""
-    told = json.loads(str(arrays["told"]))
+    # older caches and packs say neither `eyes` nor `mirror`
+    told = {"eyes": (0, 1)} | json.loads(str(arrays["told"]))
     symmetry = told["symmetry"]
+    fixed = {name: tuple(symmetry[name]) for name in ("points", "negated", "rolled")}
+    classes = {name: tuple(order) for name, order in symmetry["classes"].items()}
     return FaceSet(
         images=images,
         landmarks=arrays["landmarks"],
@@ -69,15 +81,9 @@ def restore(
         names=tuple(arrays["names"].tolist()),
         groups=arrays["groups"],
         resolution=resolution or told["resolution"],
-        symmetry=Symmetry(
-            points=tuple(symmetry["points"]),
-            classes={name: tuple(order) for name, order in symmetry["classes"].items()},
-            negated=tuple(symmetry["negated"]),
-            rolled=tuple(symmetry["rolled"]),
-            mirror=symmetry.get("mirror", True),  # older caches and packs say neither this
-        ),
+        symmetry=Symmetry(**symmetry | fixed | {"classes": classes}),
         fingerprint=told["fingerprint"],
-        eyes=told["eyes"] and tuple(told["eyes"]) if "eyes" in told else (0, 1),  # nor this
+        eyes=told["eyes"] and tuple(told["eyes"]),
     )
 
 
@@ -88,12 +94,8 @@ def _write(folder: Path, faces: Faces) -> None:
         np.savez(folder / f"{part}.npz", allow_pickle=False, **table)
 
 
-def _read(folder: Path) -> Faces | None:
-    """The cached faces, or None where there are none that are sound."""
-    try:
-        return _read_half(folder, "train"), _read_half(folder, "test")
-    except DAMAGE:
-        return None
+def _read(folder: Path) -> Faces:
+    return _read_half(folder, "train"), _read_half(folder, "test")
 
 
 def _read_half(folder: Path, part: str) -> FaceSet:

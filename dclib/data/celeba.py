@@ -8,25 +8,16 @@ The lists do not say whether their pixels count from 0 or 1; they are taken to c
 a pixel is added to every point. Photos whose box has no width or no height are left out.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from dclib import paths
 from dclib.data import lists
-from dclib.data.archive import searched
+from dclib.data.archive import absent, searched
 from dclib.data.lists import Line
-from dclib.data.photos import (
-    Photos,
-    PhotoSet,
-    Report,
-    lines_fingerprint,
-    nothing,
-    read_from,
-    verified,
-)
+from dclib.data.photos import Photos, PhotoSet, listed
 from dclib.errors import DataError
 
 PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
@@ -34,148 +25,76 @@ BOXES = "list_bbox_celeba.txt"
 POINTS = "list_landmarks_celeba.txt"
 PEOPLE = "identity_CelebA.txt"
 PARTITION = "list_eval_partition.txt"
+FIELDS = {BOXES: 5, POINTS: 11, PEOPLE: 2, PARTITION: 2}  # of a line of each list
 PHOTOS = "img_celeba"
 HEADINGS = 2  # lines before the first photo in BOXES and POINTS: the number of photos, the columns
 TRAINING, TEST = "0", "2"  # in PARTITION; 1 is validation, which is not used
 
 
-def load() -> Photos:
-    """The photos of the training and of the test partition, grouped by person.
-
-    Raises:
-        DataError: the lists or the folder of photos are nowhere to be found, or have a fault. A
-            photo that cannot be read is told when it is asked for.
-    """
-    return _sets(_read(_Place.of(searched())))
-
-
-def fingerprint() -> str:
-    """Of all four lists.
-
-    Raises:
-        DataError: as `load`.
-    """
-    return _read(_Place.of(searched())).fingerprint
-
-
-def prepare(source: Path | None = None) -> Report:
-    """Find lists and photos, read every photo, and report what there is.
-
-    Args:
-        source: the folder that holds them; without it `DCLIB_MIRROR` and the data folder are
-            searched.
-
-    Raises:
-        DataError: they cannot be had, or are not what they should be.
-    """
-    place = _Place.of(searched() if source is None else [source])
-    told = _read(place)
-    left_out = f"{told.empty:,} photos left out, whose box is empty"
-    return verified(str(place.photos.parent), _sets(told), left_out)
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where the lists and the photos are."""
-
-    lists: dict[str, Path]
-    photos: Path
-
-    @staticmethod
-    def of(places: Sequence[Path]) -> "_Place":
-        """In the first folder that has one of them, as in the official Anno, Eval and Img."""
-        for folder in (place / sub for place in places for sub in ("celeba", "CelebA", ".")):
-            found = {
-                name: path
-                for name in (BOXES, POINTS, PEOPLE, PARTITION, PHOTOS)
-                for path in (folder / sub / name for sub in ("Anno", "Eval", "Img", "."))
-                if path.exists()
-            }
-            if found:
-                break
-        if missing := [n for n in (BOXES, POINTS, PEOPLE, PARTITION, PHOTOS) if n not in found]:
-            raise DataError(
-                f"CelebA: {', '.join(missing)} not in {' or '.join(map(str, places))}. Get the"
-                f" lists and img_celeba.7z from {PAGE}, unpack this, and put all into"
-                f" {paths.data() / 'celeba'}, or name the folder that holds it in DCLIB_MIRROR"
-            )
-        photos = found.pop(PHOTOS)
-        return _Place(found, photos)
-
-
-@dataclass(frozen=True, eq=False)
-class _Told:
-    """What the lists say of all photos with a box."""
-
-    place: _Place
-    lines: tuple[Line, ...]  # of BOXES
-    boxes: np.ndarray  # float32 (N, 4)
-    points: np.ndarray  # float32 (N, 5, 2)
-    people: np.ndarray  # int64 (N,)
-    partition: np.ndarray  # str (N,)
-    fingerprint: str
-    empty: int  # photos left out
-
-
-def _read(place: _Place) -> _Told:
-    told = {name: dict(_rows(path)) for name, path in place.lists.items()}
+def load(source: Path | None = None, fetch: bool = False) -> Photos:
+    """The photos of the training and of the test partition, grouped by person."""
+    where = _places(source)
+    told = {name: dict(_rows(where[name], name)) for name in FIELDS}
     for name, rows in told.items():
         if odd := rows.keys() ^ told[BOXES].keys():
             raise DataError(
-                f"{place.lists[name]}: {min(odd)} is there or in {BOXES}, but not in both; get the"
+                f"{where[name]}: {min(odd)} is there or in {BOXES}, but not in both; get the"
                 " official lists anew"
             )
     names = [name for name, line in told[BOXES].items() if (line.numbers(3, 5) > 0).all()]
-    boxes = np.array([told[BOXES][name].numbers(1, 5) for name in names]).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    points = np.array([told[POINTS][name].numbers(1, 11) for name in names]).reshape(-1, 5, 2)
-    people = [told[PEOPLE][name].fields[1] for name in names]
-    return _Told(
-        place=place,
-        lines=tuple(told[BOXES][name] for name in names),
-        boxes=boxes.astype(np.float32),
-        points=(points + 0.5).astype(np.float32),
-        people=np.unique(people, return_inverse=True)[1],
-        partition=np.array([told[PARTITION][name].fields[1] for name in names]),
-        fingerprint=lines_fingerprint(
-            told[name][photo] for name in (BOXES, POINTS, PEOPLE, PARTITION) for photo in names
-        ),
-        empty=len(told[BOXES]) - len(names),
-    )
+    mark = lists.fingerprint(rows[name] for rows in told.values() for name in names)
+    people = np.unique([told[PEOPLE][name].fields[1] for name in names], return_inverse=True)[1]
+    number = dict(zip(names, people, strict=True))
+    empty = f"{len(told[BOXES]) - len(names):,} photos left out, whose box is empty"
+
+    def part(partition: str) -> PhotoSet:
+        chosen = [name for name in names if told[PARTITION][name].fields[1] == partition]
+        lines = [told[BOXES][name] for name in chosen]
+        boxes = np.array([line.numbers(1, 5) for line in lines]).reshape(-1, 1, 4)
+        boxes[..., 2:] += boxes[..., :2]
+        points = np.array([told[POINTS][name].numbers(1, 11) for name in chosen]) + 0.5
+        return listed(
+            "celeba",
+            mark,
+            where[PHOTOS],
+            lines,
+            boxes.astype(np.float32),
+            points=points.reshape(-1, 1, 5, 2).astype(np.float32),
+            groups=np.array([number[name] for name in chosen], dtype=np.int64),
+            source=f"{where[PHOTOS].parent} ({empty})",
+        )
+
+    return part(TRAINING), part(TEST)
 
 
-def _rows(path: Path) -> Iterator[tuple[str, Line]]:
+def fingerprint() -> str:
+    """Of all four lists."""
+    return load()[0].fingerprint
+
+
+def _places(source: Path | None) -> dict[str, Path]:
+    """Lists and photos in the first folder that has one of them, as in Anno, Eval and Img."""
+    wanted, places = (*FIELDS, PHOTOS), searched(source)
+    found: dict[str, Path] = {}
+    for folder in (place / sub for place in places for sub in ("celeba", "CelebA", ".")):
+        folders = [folder / sub for sub in ("Anno", "Eval", "Img", ".")]
+        candidates = [folder / name for folder in folders for name in wanted]
+        found = found or {path.name: path for path in candidates if path.exists()}
+    if missing := ", ".join(name for name in wanted if name not in found):
+        page = f"{PAGE} (the lists, and img_celeba.7z unpacked)"
+        raise DataError(absent(f"CelebA: {missing}", places, page, paths.data() / "celeba"))
+    return found
+
+
+def _rows(path: Path, name: str) -> Iterator[tuple[str, Line]]:
     """The photos of a list and their lines."""
     lines, _ = lists.read(path)
-    if path.name in (BOXES, POINTS):
+    if name in (BOXES, POINTS):
         count, lines = lines[0], lines[HEADINGS:]
         if count.fields != (str(len(lines)),):
             count.fail(f"{len(lines)} photos follow, not {' '.join(count.fields)}")
-    fields = {BOXES: 5, POINTS: 11}.get(path.name, 2)
-    for line, name in lists.distinct(lines):
-        line.expect(fields)
-        if path.name == PARTITION and line.fields[1] not in ("0", "1", "2"):
+    for line, photo in lists.distinct(lines):
+        line.expect(FIELDS[name])
+        if name == PARTITION and line.fields[1] not in ("0", "1", "2"):
             line.fail(f"a partition from 0 to 2 expected, not {line.fields[1]}")
-        yield name, line
-
-
-def _sets(told: _Told) -> Photos:
-    training, test = (_set(told, np.flatnonzero(told.partition == p)) for p in (TRAINING, TEST))
-    return training, test
-
-
-def _set(told: _Told, chosen: np.ndarray) -> PhotoSet:
-    lines = [told.lines[i] for i in chosen]
-    names = tuple(line.photo() for line in lines)
-    boxes = tuple(told.boxes[chosen, None])  # (1, 4) per photo
-    return PhotoSet(
-        name="celeba",
-        fingerprint=told.fingerprint,
-        names=names,
-        boxes=boxes,
-        points=tuple(told.points[chosen, None]),  # (1, 5, 2) per photo
-        ignored=nothing(len(names)),
-        groups=told.people[chosen],
-        complete=False,
-        read=read_from([told.place.photos / name for name in names], lines, boxes),
-    )
+        yield photo, line

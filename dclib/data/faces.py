@@ -69,6 +69,16 @@ class FaceSet:
         )
 
 
+def mark(told: str) -> str:
+    """The fingerprint of what is told."""
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def margin_of(resolution: int) -> int:
+    """Pixels that training faces are wider than their window, for augmentation to find some in."""
+    return 2 * round(resolution / 8)
+
+
 def group(*keys: Sequence[str]) -> np.ndarray:
     """One number (N,) per face; faces that share any of their keys, however indirectly, share it.
 

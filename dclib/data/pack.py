@@ -17,11 +17,11 @@ from numpy.lib.npyio import NpzFile
 from PIL import Image
 
 from dclib.data import photo
-from dclib.data.cache import DAMAGE, describe, restore
+from dclib.data.cache import describe, restore
 from dclib.data.dataset import Faces
-from dclib.data.faces import FaceSet
+from dclib.data.faces import FaceSet, margin_of
 from dclib.data.progress import progress
-from dclib.errors import DataError
+from dclib.errors import DAMAGE, DataError
 from dclib.files import disk, whole
 
 RESOLUTION = 96
@@ -36,6 +36,7 @@ def write(path: Path, faces: Faces, quality: int = 80) -> str:
         DataError: the disk is full.
     """
     arrays: dict[str, np.ndarray] = {}
+    digest = hashlib.sha256()
     for half, of in zip(HALVES, faces, strict=True):
         if of.resolution != RESOLUTION:
             raise ValueError(f"a pack holds faces of {RESOLUTION} pixels, not {of.resolution}")
@@ -43,7 +44,7 @@ def write(path: Path, faces: Faces, quality: int = 80) -> str:
         arrays[f"{half} pixels"] = np.frombuffer(b"".join(coded), dtype=np.uint8)
         arrays[f"{half} ends"] = np.cumsum([len(code) for code in coded])
         arrays |= {f"{half} {name}": array for name, array in describe(of).items()}
-    digest = hashlib.sha256(b"".join(arrays[f"{half} pixels"].tobytes() for half in HALVES))
+        digest.update(arrays[f"{half} pixels"].tobytes())
     mark = f"{faces[0].fingerprint}+pack{digest.hexdigest()[:8]}"
     with disk(path), whole(path) as part, part.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, fingerprint=np.array(mark), **arrays)
@@ -51,21 +52,13 @@ def write(path: Path, faces: Faces, quality: int = 80) -> str:
 
 
 def fingerprint(path: Path) -> str:
-    """The fingerprint of the faces in a pack.
-
-    Raises:
-        DataError: there is no such pack, or it is damaged.
-    """
+    """The fingerprint of the faces in a pack."""
     with _opened(path) as table:
         return str(table["fingerprint"])
 
 
 def read(path: Path, resolution: int) -> Faces:
-    """Training and test faces of a pack at any resolution up to its own.
-
-    Raises:
-        DataError: there is no such pack, it is damaged, or the resolution is above its own.
-    """
+    """Training and test faces of a pack at any resolution up to its own."""
     if resolution > RESOLUTION:
         raise DataError(
             f"{path}: holds faces of {RESOLUTION} pixels, {resolution} are asked for; "
@@ -84,10 +77,9 @@ def _half(table: NpzFile, half: str, resolution: int) -> FaceSet:
     for at, end in enumerate(progress(ends, f"unpack {half}", len(ends))):
         face = photo.read(coded[ends[at - 1] if at else 0 : end], f"face {at} of {half}")
         edge = (face.width - RESOLUTION) / 2
-        margin = 2 * round(resolution / 8) if edge else 0
-        pixels, landmarks[at] = photo.crop(
-            face, landmarks[at], (edge, edge, RESOLUTION), resolution, margin
-        )
+        square = (edge, edge, RESOLUTION)
+        margin = margin_of(resolution) if edge else 0
+        pixels, landmarks[at] = photo.crop(face, landmarks[at], square, resolution, margin)
         images.append(pixels)
     return restore(np.stack(images), arrays, resolution)
 

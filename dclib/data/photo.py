@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
 from pathlib import Path
@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from dclib.data.progress import progress
 from dclib.errors import DataError
 from dclib.files import content, whole
 
 Square = tuple[float, float, float]  # left, top, side
+Cut = tuple[Image.Image, np.ndarray, Square]  # a photo, points (L, 2) in it and what is cut
 REMEDY = "get it anew, or save it as JPEG or PNG"
-ORIENTATION = ExifTags.Base.Orientation
-TURNS = {
+TURNS = {  # by the orientation that EXIF tells
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -68,7 +69,7 @@ def _turned(photo: Image.Image) -> Image.Image:
     """Upright by its EXIF, without rewriting it as `ImageOps.exif_transpose` does."""
     photo.load()  # a TIFF is turned by this
     try:
-        told = photo.getexif().get(ORIENTATION)
+        told = photo.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # a damaged EXIF may raise anything
         return photo
     turn = TURNS.get(told) if isinstance(told, int) else None
@@ -85,15 +86,15 @@ def _over_white(photo: Image.Image) -> Image.Image:
 
 
 def spare(path: Path, photos: Sequence[Path]) -> None:
-    """Refuse to write a picture over one of some photos, or by a name that says no format.
-
-    Raises:
-        DataError: it would be so.
-    """
+    """Refuse to write a picture over one of some photos, or by a name that says no format."""
     if path.exists() and any(photo.exists() and path.samefile(photo) for photo in photos):
         raise DataError(f"{path} would be overwritten: give another place than the photo's own")
     if not writable(path):
         raise DataError(f"{path} cannot be written: let its name end in .png or .jpg")
+
+
+def _format(path: Path) -> str:
+    return Image.registered_extensions().get(path.suffix.lower(), "")
 
 
 def writable(path: Path) -> bool:
@@ -101,21 +102,11 @@ def writable(path: Path) -> bool:
     return _format(path) in Image.SAVE
 
 
-def _format(path: Path) -> str:
-    return Image.registered_extensions().get(path.suffix.lower(), "")
-
-
 def write(photo: Image.Image, path: Path) -> None:
-    """Write a photo, whole or not at all, in the format that the name ends in.
-
-    Raises:
-        DataError: it cannot be written there.
-    """
-    code = BytesIO()
+    """Write a photo, whole or not at all, in the format that the name ends in."""
     try:
-        photo.save(code, _format(path))
         with whole(path) as part:
-            part.write_bytes(code.getvalue())
+            photo.save(part, _format(path))
     except (OSError, ValueError, KeyError) as fault:
         why = getattr(fault, "strerror", None) or fault
         raise DataError(f"{path} cannot be written ({why}): give another place") from fault
@@ -135,11 +126,7 @@ def box_square(box: Sequence[float]) -> Square:
 
 
 def crop(
-    photo: Image.Image,
-    points: np.ndarray,
-    square: Square,
-    resolution: int,
-    margin: int,
+    photo: Image.Image, points: np.ndarray, square: Square, resolution: int, margin: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """A square (left, top, side) of a photo at `resolution` pixels, with pixels around it.
 
@@ -165,3 +152,23 @@ def crop(
     picture = region.resize((size, size), Image.Resampling.LANCZOS, (x, y, x + side, y + side))
     pixels = np.asarray(picture).transpose(2, 0, 1)  # (S, S, 3) -> (3, S, S)
     return pixels, (points - (left, top)) * scale
+
+
+def crops(
+    faces: Iterable[Cut],
+    shape: tuple[int, int],
+    resolution: int,
+    margin: int,
+    what: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The squares of so many photos with so many points each (N, L), as `crop` cuts them.
+
+    Returns:
+        uint8 (N, 3, S, S) and float32 (N, L, 2).
+    """
+    size = resolution + margin
+    images = np.empty((shape[0], 3, size, size), dtype=np.uint8)
+    landmarks = np.empty((*shape, 2), dtype=np.float32)
+    for at, (picture, points, square) in enumerate(progress(faces, f"decode {what}", shape[0])):
+        images[at], landmarks[at] = crop(picture, points, square, resolution, margin)
+    return images, landmarks

@@ -4,14 +4,15 @@ Coordinates are as in `dclib.data.faces`: continuous, pixel i covers [i, i + 1).
 top, right, bottom), its width right - left. The five points are left eye, right eye, nose, left and
 right corner of the mouth, x before y, where left is left in the picture.
 
-A photo set holds the annotations; photos are read one by one, when they are asked for.
+A photo set holds the annotations; photos are read one by one, when they are asked for. A set is a
+module here with the functions `load` and `fingerprint`, and its line in `PHOTO_SETS`.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from dclib.data.lists import Line
 from dclib.data.progress import progress
 from dclib.errors import DataError
 
-Read = Callable[[int], np.ndarray]  # number of a photo -> uint8 (3, H, W), RGB
+Each = Sequence[np.ndarray] | np.ndarray  # an array for each photo
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,8 @@ class PhotoSet:
     ignored: tuple[np.ndarray, ...]  # per photo float32 (K', 4): neither face nor background
     groups: np.ndarray  # int64 (P,): photos of one person or one source share a number
     complete: bool  # whether every face of every photo has a box
-    read: Read
+    read: Callable[[int], np.ndarray]  # number of a photo -> uint8 (3, H, W), RGB
+    source: str = ""  # where it was found, for a report
 
     def __post_init__(self) -> None:
         count = len(self.names)
@@ -69,128 +71,66 @@ class PhotoSet:
 
 Photos = tuple[PhotoSet, PhotoSet]  # training, held out
 
-
-@dataclass(frozen=True)
-class Source:
-    """A photo set that can be had by its name."""
-
-    name: str
-    description: str
-    load: Callable[[], Photos]
-    identify: Callable[[], str]
-    prepare: Callable[[Path | None], object]  # from an archive or folder; prints as a report
-
-
-def _source(name: str, module: str, ending: str, description: str) -> Source:
-    found = (
-        late(f"dclib.data.{module}", act + ending) for act in ("load", "fingerprint", "prepare")
-    )
-    return Source(name, description, *found)
-
-
-PHOTO_SETS = {
-    source.name: source
-    for source in (
-        _source("lfwnet", "lfwnet", "", "LFWNet: 13,466 photos, a face with points in each"),
-        _source("mtfl-test", "lfwnet", "_test", "MTFL's 2,995 test crops, a face in each"),
-        _source("celeba", "celeba", "", "CelebA: 202,599 photos, a face with points in each"),
-        _source("wider", "wider", "", "WIDER FACE: 16,106 photos, a box around every face"),
-        _source("wider-two", "wider", "_two", "two photos of WIDER FACE, a box around every face"),
-        _source("scenes", "scenes", "", "drawn heads on clutter, a box and points for each"),
-    )
+PHOTO_SETS = {  # the module of each, and what the names of its functions end in
+    "lfwnet": ("lfwnet", ""),
+    "mtfl-test": ("lfwnet", "_test"),
+    "celeba": ("celeba", ""),
+    "wider": ("wider", ""),
+    "wider-two": ("wider", "_two"),
+    "scenes": ("scenes", ""),
 }
 
 
-def find(name: str) -> Source:
-    """A photo set by its name.
-
-    Raises:
-        DataError: the name is unknown.
-    """
+def _function(name: str, act: str) -> Callable[..., Any]:
     if name not in PHOTO_SETS:
         raise DataError(f"photo set {name!r} is unknown; choose from {[*PHOTO_SETS]}")
-    return PHOTO_SETS[name]
+    module, ending = PHOTO_SETS[name]
+    return late(module, act + ending)
 
 
-def load(name: str) -> Photos:
+def load(name: str, source: Path | None = None, fetch: bool = False) -> Photos:
     """Training and held-out photos; either set may be empty.
 
+    Args:
+        source: an archive or folder to take them from; without it `DCLIB_MIRROR` and the data
+            folder are searched.
+        fetch: download lists that are nowhere, where they may be.
+
     Raises:
-        DataError: the name is unknown, or the data cannot be had or are not what they should be.
+        DataError: the name is unknown, or the data cannot be had or are not what they should be. A
+            photo that cannot be read is told when it is asked for.
     """
-    return find(name).load()
+    found: Photos = _function(name, "load")(source, fetch)
+    return found
 
 
 def fingerprint(name: str) -> str:
-    """The fingerprint of the annotations that `load` gives, known without reading photos.
-
-    Raises:
-        DataError: the name is unknown, or the lists of annotations cannot be had.
-    """
-    return find(name).identify()
+    """The fingerprint of the annotations that `load` gives, known without reading photos."""
+    return str(_function(name, "fingerprint")())
 
 
-def prepare(name: str, source: Path | None = None) -> object:
+def prepare(name: str, source: Path | None = None) -> "Report":
     """Find a photo set, read every photo of it, and report what it holds.
 
-    Args:
-        source: an archive or folder to take it from; without it `DCLIB_MIRROR` and the data folder
-            are searched.
-
     Raises:
-        DataError: the name is unknown, or the data cannot be had or are not what they should be.
+        DataError: as `load`; or a photo is missing, damaged, or wholly beside one of its boxes.
     """
-    return find(name).prepare(source)
-
-
-def nothing(count: int) -> tuple[np.ndarray, ...]:
-    """For each of `count` photos no box at all."""
-    return (np.empty((0, 4), dtype=np.float32),) * count
-
-
-def read_from(files: Sequence[Folder], lines: Sequence[Line], boxes: Sequence[np.ndarray]) -> Read:
-    """Reads the photos of some files, each annotated by a line and with boxes that lie in it.
-
-    What it gives raises DataError if a photo is missing, damaged, or wholly beside one of its
-    boxes.
-    """
-    return partial(_read, files, lines, boxes)
-
-
-def _read(
-    files: Sequence[Folder], lines: Sequence[Line], boxes: Sequence[np.ndarray], number: int
-) -> np.ndarray:
-    file, line = files[number], lines[number]
-    pixels = np.asarray(
-        photo.read(line.content(file), f"{line.where}: {file}", upright=False)
-    )  # (H, W, 3)
-    height, width = pixels.shape[:2]
-    if len(boxes[number]):
-        left, top, right, bottom = boxes[number].T
-        if not ((left < width) & (top < height) & (right > 0) & (bottom > 0)).all():
-            line.fail(f"a face box lies outside {file}, {width} x {height} pixels")
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
-
-
-def lines_fingerprint(lines: Iterable[Line]) -> str:
-    """The fingerprint of annotation lines, whatever ends them and separates their fields."""
-    digest = hashlib.sha256()
-    for line in lines:
-        digest.update((" ".join(line.fields).replace("\\", "/") + "\n").encode())
-    return digest.hexdigest()[:16]
+    sets = load(name, source, fetch=source is None)
+    for of in sets:
+        for number in progress(range(len(of)), f"read {name}", len(of)):
+            of.read(number)
+    return Report(sets)
 
 
 @dataclass(frozen=True)
 class Report:
     """What `prepare` found; its text is for a terminal."""
 
-    source: str
     sets: Photos
-    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        training = self.sets[0]
-        rows = [f"{training.name} from {self.source}: fingerprint {training.fingerprint}"]
+        one = self.sets[1]
+        rows = [f"{one.name} from {one.source}: fingerprint {one.fingerprint}"]
         for part, photos in zip(("training", "held-out"), self.sets, strict=True):
             if not len(photos):
                 continue
@@ -201,16 +141,52 @@ class Report:
                 f"{len(photos):,} {part} photos in {len(np.unique(photos.groups)):,} groups:"
                 f" {faces:,} faces, {pointed:,} of them with points; {ignored:,} regions ignored"
             )
-        return "\n".join([*rows, *self.notes])
+        return "\n".join(rows)
 
 
-def verified(source: str, sets: Photos, *notes: str) -> Report:
-    """A report on photo sets of which every photo has been read.
+def nothing(count: int) -> tuple[np.ndarray, ...]:
+    """For each of `count` photos no box at all."""
+    return (np.empty((0, 4), dtype=np.float32),) * count
 
-    Raises:
-        DataError: a photo is missing, damaged, or wholly beside one of its boxes.
+
+def listed(
+    name: str,
+    fingerprint: str,
+    folder: Folder,
+    lines: Sequence[Line],
+    boxes: Each,
+    *,
+    points: Each | None = None,
+    ignored: Each | None = None,
+    groups: np.ndarray | None = None,
+    source: object = None,
+) -> PhotoSet:
+    """A set of the photos that lines of an official list name, below a folder.
+
+    With `points` one face of each photo is annotated; without them all faces are, and no points.
+    Reading a photo raises DataError if it is missing, damaged, or wholly beside one of its boxes.
     """
-    for photos in sets:
-        for number in progress(range(len(photos)), f"read {photos.name}", len(photos)):
-            photos.read(number)
-    return Report(source, sets, notes)
+    nowhere = [np.full((len(of), 5, 2), np.nan, np.float32) for of in boxes]
+    return PhotoSet(
+        name=name,
+        fingerprint=fingerprint,
+        names=tuple(line.photo() for line in lines),
+        boxes=tuple(boxes),
+        points=tuple(nowhere if points is None else points),
+        ignored=nothing(len(lines)) if ignored is None else tuple(ignored),
+        groups=np.arange(len(lines)) if groups is None else groups,
+        complete=points is None,
+        read=partial(_read, folder, lines, boxes),
+        source=str(source or folder).rstrip("/"),
+    )
+
+
+def _read(folder: Folder, lines: Sequence[Line], boxes: Each, number: int) -> np.ndarray:
+    line = lines[number]
+    file = folder / line.photo()
+    picture = photo.read(line.content(file), f"{line.where}: {file}", upright=False)
+    left, top, right, bottom = boxes[number].T
+    inside = (left < picture.width) & (top < picture.height) & (right > 0) & (bottom > 0)
+    if not inside.all():
+        line.fail(f"a face box lies outside {file}, {picture.width} x {picture.height} pixels")
+    return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))  # (H, W, 3) -> (3, H, W)

@@ -11,16 +11,15 @@ head turns), and its centre is UP widths above that mean (median 0.017, and 0.01
 is taken as 0). Box and rule overlap with an IoU of 0.84 in the median.
 """
 
-import hashlib
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from dclib import paths
-from dclib.data.cache import DAMAGE
-from dclib.data.photos import Photos, PhotoSet, Report, nothing, verified
+from dclib.data.cache import kept
+from dclib.data.faces import mark
+from dclib.data.photos import Photos, PhotoSet, nothing
 from dclib.data.portrait import Head, draw, landmarks, project, stream
 from dclib.data.portrait.canvas import FINE, Canvas, View
 from dclib.data.portrait.draw import HAIRS, SKINS
@@ -29,7 +28,6 @@ from dclib.data.portrait.picture import develop, put
 from dclib.data.portrait.skin import inside, linear
 from dclib.data.progress import progress
 from dclib.errors import DataError
-from dclib.files import make_folder
 
 VERSION = 2  # raise it whenever the scenes of a number change
 SEED = 2
@@ -40,6 +38,7 @@ SMALLEST, LARGEST = 24, 90  # widths of face boxes, pixels
 MOST = 6  # heads in a scene
 TRIES = 40  # places that are tried for them
 SHAPES = 24  # of clutter
+LIGHT = ("azimuth", "elevation", "hardness", "warmth")  # of a head, where it comes from
 LENS = 64  # pixels of the window whose share a camera's blur is
 SPREAD, UP = 3.3, 0.017
 FILE = "scenes.npz"
@@ -77,49 +76,29 @@ class Person:
         return View(x.astype(np.float32), y.astype(np.float32), soft)
 
 
-def load() -> Photos:
-    """Training and held-out scenes, from the cache once they have been drawn.
-
-    Raises:
-        DataError: the cache cannot be written.
-    """
-    folder = paths.data() / "cache" / f"scenes-{fingerprint()}"
-    found = _read(folder)
-    if found is None:
-        make_folder(folder, _draw, lambda: _read(folder) is not None)
-        found = _read(folder)
-    if found is None:
-        raise DataError(f"{folder}: damaged as soon as written; check the disk or set DCLIB_DATA")
-    return found
+def load(source: Path | None = None, fetch: bool = False) -> Photos:
+    """Training and held-out scenes, from the cache once they have been drawn."""
+    if source is not None:
+        raise DataError(f"scenes are drawn by dclib itself: leave out {source}")
+    return kept(f"scenes-{fingerprint()}", _draw, _read)
 
 
 def fingerprint() -> str:
     """Names the scenes that `load` gives."""
-    told = f"scenes {VERSION} {SEED} {TRAINING} {HELD_OUT}"
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
-
-
-def prepare(source: Path | None = None) -> Report:
-    """Draw the scenes, if they are not in the cache, and report what there is.
-
-    Raises:
-        DataError: a source, which nothing is taken from.
-    """
-    if source is not None:
-        raise DataError(f"scenes are drawn by dclib itself: leave out {source}")
-    return verified("nowhere: drawn by dclib itself", load())
+    return mark(f"scenes {VERSION} {SEED} {TRAINING} {HELD_OUT}")
 
 
 def people(number: int) -> list[Person]:
     """Who is in a scene, from the farthest to the nearest."""
     rng = stream(SEED, number, "scene")
     wanted = rng.integers(0, MOST + 1)
-    light = draw(SEED, number * TRIES)
+    first = draw(SEED, number * TRIES)
+    light = {name: getattr(first, name) for name in LIGHT}  # all heads stand in that of the first
     chosen: list[tuple[np.ndarray, Person]] = []
     for candidate in range(number * TRIES, (number + 1) * TRIES):
         if len(chosen) == wanted:
             break
-        head = _lit(draw(SEED, candidate), light)
+        head = replace(draw(SEED, candidate), **light)
         box = around(project(head, landmarks(head), 1))
         width = SMALLEST * (LARGEST / SMALLEST) ** rng.random()
         window = width / (box[2] - box[0])
@@ -129,17 +108,6 @@ def people(number: int) -> list[Person]:
         if all(_apart(placed_box, other) for other, _ in chosen):
             chosen.append((placed_box, person))
     return [person for _, person in sorted(chosen, key=lambda one: float(one[0][3]))]
-
-
-def _lit(head: Head, light: Head) -> Head:
-    """The head in the light of another."""
-    return replace(
-        head,
-        azimuth=light.azimuth,
-        elevation=light.elevation,
-        hardness=light.hardness,
-        warmth=light.warmth,
-    )
 
 
 def _apart(one: np.ndarray, other: np.ndarray) -> bool:
@@ -223,13 +191,9 @@ def _draw(folder: Path) -> None:
     )
 
 
-def _read(folder: Path) -> Photos | None:
-    """The cached scenes, or None where there are none that are sound."""
-    try:
-        with (folder / FILE).open("rb") as file, np.load(file) as table:
-            arrays = dict(table)
-    except DAMAGE:
-        return None
+def _read(folder: Path) -> Photos:
+    with (folder / FILE).open("rb") as file, np.load(file) as table:
+        arrays = dict(table)
     every = arrays["points"]
     points = np.split(every.astype(np.float32), np.cumsum(arrays["counts"])[:-1])
     boxes = [np.array([around(p) for p in of], np.float32).reshape(-1, 4) for of in points]
@@ -243,5 +207,6 @@ def _read(folder: Path) -> Photos | None:
         groups=arrays["numbers"],
         complete=True,
         read=arrays["pixels"].__getitem__,
+        source="nowhere: drawn by dclib itself",
     )
     return scenes.subset(range(TRAINING)), scenes.subset(range(TRAINING, len(scenes)))

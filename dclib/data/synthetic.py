@@ -18,17 +18,21 @@ Each label may have a relatedness of its own. `SETS` holds what is compared wher
 known: all labels related, none, every other one by chance, the profile alone, all others alone.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dclib.data import mtfl
 from dclib.data.cache import cached
-from dclib.data.faces import FaceSet, Symmetry
+from dclib.data.dataset import Faces
+from dclib.data.faces import FaceSet, margin_of, mark
 from dclib.data.portrait import draw, factors, landmarks, paint, project, stream
 from dclib.data.progress import progress
+from dclib.errors import DataError
 
 VERSION = 1  # raise it whenever the faces of a seed change
 SEED = 1
@@ -48,17 +52,23 @@ SETS: dict[str, Relatedness] = {
     "others": {"gender": 1.0, "smile": 1.0, "glasses": 1.0, "profile": 0.0},
 }
 MANY = (2_000, 2_000)  # training and test faces, where differences are to be measured
-SYMMETRY = Symmetry(
-    points=(1, 0, 2, 4, 3),
-    classes={"profile": (4, 3, 2, 1, 0)},
-    negated=("yaw", "roll"),
-    rolled=("roll",),
-)
+SYMMETRY = replace(mtfl.SYMMETRY, negated=("yaw", "roll"), rolled=("roll",))
+
+tasks, words = mtfl.tasks, mtfl.words
+
+
+def prepare(source: Path | None = None) -> str:
+    """There is nothing to obtain."""
+    if source is not None:
+        raise DataError(
+            f"synthetic faces are drawn by dclib itself: leave out {source}, or give it a new name"
+        )
+    return "drawn by dclib itself when first used: nothing to obtain"
 
 
 def load(
     resolution: int, relatedness: Relatedness = 1.0, training: int = TRAINING, test: int = TEST
-) -> tuple[FaceSet, FaceSet]:
+) -> Faces:
     """Training and test faces, from the cache once they have been drawn.
 
     Training faces have a margin of an eighth of `resolution` all round, for augmentation to find
@@ -69,19 +79,19 @@ def load(
         DataError: the cache cannot be written.
     """
     mark = fingerprint(relatedness, training, test)
-    size = resolution + 2 * round(resolution / 8)
-    return cached(
-        "synthetic",
-        resolution,
-        mark,
-        lambda: (
+    size = resolution + margin_of(resolution)
+    held_out = range(TEST_START, TEST_START + test)
+
+    def build() -> Faces:
+        return (
             render(range(training), resolution, size, relatedness, mark),
-            render(range(TEST_START, TEST_START + test), resolution, resolution, relatedness, mark),
-        ),
-    )
+            render(held_out, resolution, resolution, relatedness, mark),
+        )
+
+    return cached("synthetic", resolution, mark, build)
 
 
-def load_set(name: str, many: bool, resolution: int) -> tuple[FaceSet, FaceSet]:
+def load_set(name: str, many: bool, resolution: int) -> Faces:
     """The faces of one of `SETS`, many or as few as `load` gives by default."""
     return load(resolution, SETS[name], *(MANY if many else (TRAINING, TEST)))
 
@@ -92,15 +102,10 @@ def fingerprint_of(name: str, many: bool) -> str:
 
 
 def fingerprint(relatedness: Relatedness = 1.0, training: int = TRAINING, test: int = TEST) -> str:
-    """Names the faces that `load` gives, whatever the resolution.
-
-    Raises:
-        ValueError: relatedness outside [0, 1].
-    """
+    """Names the faces that `load` gives, whatever the resolution."""
     shares = _shares(relatedness)
     named: Any = float(relatedness) if isinstance(relatedness, int | float) else shares
-    told = [VERSION, SEED, named, training, test]
-    return hashlib.sha256(json.dumps(["synthetic", *told]).encode()).hexdigest()[:16]
+    return mark(json.dumps(["synthetic", VERSION, SEED, named, training, test]))
 
 
 def _shares(relatedness: Relatedness) -> dict[str, float]:
@@ -166,6 +171,3 @@ def truth(
     return points, {
         name: np.array([row[name] for row in rows], dtype=kind) for name, kind in LABELS.items()
     }
-
-
-FINGERPRINT = fingerprint()

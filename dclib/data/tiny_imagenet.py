@@ -14,18 +14,15 @@ import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from dclib import paths
-from dclib.data import photo
-from dclib.data.archive import DAMAGE, Folder, Official, contents, searched
+from dclib.data import lists, photo
+from dclib.data.archive import Folder, Official, content_of, contents
 from dclib.data.cache import cached
-from dclib.data.dataset import Faces
-from dclib.data.faces import FaceSet, Symmetry, group
-from dclib.data.progress import progress
+from dclib.data.dataset import Faces, Report, Words
+from dclib.data.faces import FaceSet, Symmetry, group, mark
 from dclib.errors import DataError
 from dclib.tasks import Classes
 
@@ -36,7 +33,7 @@ LABEL = "object"
 ARCHIVE = Official(
     name="tiny-imagenet-200.zip",
     marker="wnids.txt",
-    also=("tiny-imagenet-200/wnids.txt", "tiny_imagenet/classes.txt"),
+    also=("tiny-imagenet-200/wnids.txt", "tiny_imagenet/classes.txt", "wnids.txt", "classes.txt"),
     page="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
     address="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
 )
@@ -58,82 +55,62 @@ class Photo:
     def name(self) -> str:
         return f"{self.part}/{self.kind}/{self.file.name}"
 
-    def content(self) -> bytes:
-        try:
-            return self.file.read_bytes()
-        except (*DAMAGE, OSError) as fault:
-            raise DataError(
-                f"{self.file}: the photo cannot be read ({fault}); get the archive anew"
-            ) from None
-
 
 def tasks(resolution: int) -> tuple[Classes]:
     """The one task: what a photo shows."""
     return (Classes(LABEL, CLASSES),)
 
 
-def prepare(source: Path | None = None, resolution: int = 48) -> str:
-    """Find the archive or download it, decode it, and say what it holds.
+def words() -> Words:
+    """None: a class has its number in ImageNet only."""
+    return {}
 
-    Args:
-        source: the archive, or a folder that has it or its content; without it `DCLIB_MIRROR` and
-            the data folder are searched.
-        resolution: of the photos that are put into the cache.
 
-    Raises:
-        DataError: it cannot be had, or is not what it should be.
-    """
-    train, test = _load(find(source, fetch=source is None), resolution)
-    return (
-        f"Tiny-ImageNet's subset: {len(train):,} training and {len(test):,} validation photos of"
-        f" {CLASSES} classes, fingerprint {train.fingerprint},"
-        f" decoded for {resolution} pixels under {paths.data() / 'cache'}"
-    )
+def prepare(source: Path | None = None, resolution: int = 48) -> Report:
+    """Decode the archive, or a folder that has it or its content."""
+    faces = _load(find(source, fetch=source is None), resolution)
+    return Report(f"Tiny-ImageNet's subset, {CLASSES} classes", *faces, {})
 
 
 def load(resolution: int) -> Faces:
-    """Training and validation photos, resized to `resolution`, decoded once.
-
-    Raises:
-        DataError: the data are nowhere to be found, or not what they should be.
-    """
+    """Training and validation photos, resized to `resolution`."""
     return _load(find(), resolution)
 
 
-def fingerprint() -> str:
+def fingerprint(photos: Sequence[Photo] | None = None) -> str:
     """Of the photos that `load` gives: their names, classes and content, however packed."""
-    return _fingerprint(find())
+    told = (
+        (one.name, hashlib.sha256(content_of(one.file)).hexdigest()) for one in photos or find()
+    )
+    return mark("".join(f"{name} {digest}\n" for name, digest in told))
 
 
 def find(source: Path | None = None, fetch: bool = False) -> list[Photo]:
-    """The photos of the subset: training before validation, by class and number.
-
-    Raises:
-        DataError: the archive is nowhere, or lacks classes or photos.
-    """
-    if source is not None and not source.is_dir():
-        folder: Folder = ARCHIVE.top(source)
-    elif source is not None:
-        folder = ARCHIVE.open([source, source.parent])
-    else:
-        folder = ARCHIVE.open(searched(), fetch)
-    return _subset(_photos(folder), _kinds(folder), folder)
+    """The photos of the subset: training before validation, by class and number."""
+    folder = ARCHIVE.find(source, fetch)
+    found: dict[tuple[str, str], list[Photo]] = {
+        (part, kind): [] for part in COUNTS for kind in _kinds(folder)
+    }
+    for one in sorted(_photos(folder), key=lambda one: one.number):
+        if (one.part, one.kind) not in found:
+            raise DataError(f"{one.file}: its class {one.kind} is not listed; get it anew")
+        found[one.part, one.kind].append(one)
+    for (part, kind), those in found.items():
+        if len(those) < COUNTS[part]:
+            raise DataError(
+                f"{folder}: {len(those)} photos in {part} of class {kind}, {COUNTS[part]} are"
+                " needed; get the archive anew"
+            )
+    return [one for (part, _), those in found.items() for one in those[: COUNTS[part]]]
 
 
 def _kinds(folder: Folder) -> list[str]:
     """The classes, in the order of their labels; further words on a line are their names."""
     path = folder / ("classes.txt" if (folder / "classes.txt").exists() else "wnids.txt")
-    kinds = [line.split()[0] for line in _text(path).splitlines() if line.strip()]
-    if len(kinds) != CLASSES or len(set(kinds)) != CLASSES:
+    kinds = {line.fields[0] for line in lists.read(path)[0]}
+    if len(kinds) != CLASSES:
         raise DataError(f"{path}: {len(kinds)} classes instead of {CLASSES}; get it anew")
     return sorted(kinds)
-
-
-def _text(path: Folder) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (*DAMAGE, OSError, UnicodeDecodeError) as fault:
-        raise DataError(f"{path}: cannot be read ({fault}); get the archive anew") from None
 
 
 def _photos(folder: Folder) -> Iterator[Photo]:
@@ -141,8 +118,8 @@ def _photos(folder: Folder) -> Iterator[Photo]:
     parts = [folder / f"{part}.zip" for part in COUNTS]
     places: list[Folder] = [contents(p) for p in parts if isinstance(p, Path) and p.exists()]
     annotations = folder / "val" / "val_annotations.txt"
-    rows = _text(annotations).splitlines() if annotations.exists() else []
-    kind_of = {row.split("\t")[0]: row.split("\t")[1] for row in rows if "\t" in row}
+    rows = lists.read(annotations)[0] if annotations.exists() else []
+    kind_of = {row.fields[0]: row.fields[1] for row in rows if len(row.fields) > 1}
     for place in places or [folder]:
         for name, file in _files(place):
             if match := PHOTO.fullmatch(name):
@@ -161,61 +138,35 @@ def _files(folder: Folder) -> Iterator[tuple[str, Folder]]:
                 yield name.removeprefix(folder.at), zipfile.Path(folder.root, name)
 
 
-def _subset(photos: Iterator[Photo], kinds: Sequence[str], folder: Folder) -> list[Photo]:
-    found: dict[tuple[str, str], list[Photo]] = {(p, kind): [] for p in COUNTS for kind in kinds}
-    for one in sorted(photos, key=lambda one: one.number):
-        if (one.part, one.kind) not in found:
-            raise DataError(f"{one.file}: its class {one.kind} is not listed; get it anew")
-        found[one.part, one.kind].append(one)
-    for (part, kind), those in found.items():
-        if len(those) < COUNTS[part]:
-            raise DataError(
-                f"{folder}: {len(those)} photos in {part} of class {kind}, {COUNTS[part]} are"
-                " needed; get the archive anew"
-            )
-    return [one for (part, _), those in found.items() for one in those[: COUNTS[part]]]
-
-
-def _fingerprint(photos: Sequence[Photo]) -> str:
-    digest = hashlib.sha256()
-    for one in photos:
-        digest.update(f"{one.name} {hashlib.sha256(one.content()).hexdigest()}\n".encode())
-    return digest.hexdigest()[:16]
-
-
 def _load(photos: list[Photo], resolution: int) -> Faces:
-    known = _fingerprint(photos)
-    return cached("tiny-imagenet", resolution, known, partial(_build, photos, resolution, known))
-
-
-def _build(photos: list[Photo], resolution: int, known: str) -> Faces:
+    known = fingerprint(photos)
     labels = {kind: label for label, kind in enumerate(sorted({one.kind for one in photos}))}
-    train, test = (
-        _decode([one for one in photos if one.part == part], labels, resolution, known)
-        for part in COUNTS
-    )
-    return train, test
-
-
-def _decode(photos: list[Photo], labels: dict[str, int], resolution: int, known: str) -> FaceSet:
-    images = np.empty((len(photos), 3, resolution, resolution), dtype=np.uint8)
     nowhere = np.empty((0, 2), dtype=np.float32)
-    digests = []
-    for at, one in enumerate(progress(photos, f"decode {photos[0].part}", len(photos))):
-        content = one.content()
-        picture = photo.read(content, str(one.file), upright=False)
-        if picture.size != (SIDE, SIDE):
-            raise DataError(f"{one.file}: not {SIDE} x {SIDE} pixels; get the archive anew")
-        images[at], _ = photo.crop(picture, nowhere, (0, 0, SIDE), resolution, margin=0)
-        digests.append(hashlib.sha256(content).hexdigest())
-    return FaceSet(
-        images=images,
-        landmarks=np.empty((len(photos), 0, 2), dtype=np.float32),
-        labels={LABEL: np.array([labels[one.kind] for one in photos], dtype=np.int64)},
-        names=tuple(one.name for one in photos),
-        groups=group(digests),
-        resolution=resolution,
-        symmetry=Symmetry(points=(), classes={}),
-        fingerprint=known,
-        eyes=None,
-    )
+
+    def half(part: str) -> FaceSet:
+        own = [one for one in photos if one.part == part]
+        digests: list[str] = []
+
+        def cut() -> Iterator[photo.Cut]:
+            for one in own:
+                content = content_of(one.file)
+                picture = photo.read(content, str(one.file), upright=False)
+                if picture.size != (SIDE, SIDE):
+                    raise DataError(f"{one.file}: not {SIDE} x {SIDE} pixels; get the archive anew")
+                digests.append(hashlib.sha256(content).hexdigest())
+                yield picture, nowhere, (0, 0, SIDE)
+
+        images, landmarks = photo.crops(cut(), (len(own), 0), resolution, 0, part)
+        return FaceSet(
+            images=images,
+            landmarks=landmarks,
+            labels={LABEL: np.array([labels[one.kind] for one in own], dtype=np.int64)},
+            names=tuple(one.name for one in own),
+            groups=group(digests),
+            resolution=resolution,
+            symmetry=Symmetry(points=(), classes={}),
+            fingerprint=known,
+            eyes=None,
+        )
+
+    return cached("tiny-imagenet", resolution, known, lambda: (half("train"), half("val")))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from dclib.data.mtfl_faces import training_square
+from dclib.data.mtfl import training_square
 from dclib.data.photo import Square, read, spare, writable, write
 from dclib.errors import DataError
 from dclib.files import disk
