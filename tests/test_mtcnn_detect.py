@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from dclib.errors import DataError
 from dclib.mtcnn import detect
-from dclib.mtcnn.boxes import calibrate, cut, iou, square
+from dclib.mtcnn.boxes import calibrate, cut, square, suppress
 from dclib.mtcnn.detect import Cascade, Settings, photo, scales
 from dclib.mtcnn.stages import METHODS, SIZES, TASKS, Stage, build, normalise
 
@@ -200,25 +200,15 @@ class TestKnownAnswers:
 
 
 def by_plain_loops(stages, pixels, settings):
-    """The cascade place by place and square by square, with the stages as they were trained."""
+    """The cascade place by place and square by square, with the stages as they were trained.
+
+    For what is suppressed see `test_mtcnn_boxes`.
+    """
 
     def look(name, squares):
         crops = [cut(pixels, some, SIZES[name]) for some in squares.split(64)]
         answers = [stages[name](normalise(some)) for some in crops]
         return {task: torch.cat([a[task] for a in answers]) for task in TASKS[name]}
-
-    def sift(boxes, logits, threshold, smaller=False):
-        kept = []
-        for i in logits.argsort(descending=True).tolist():
-            overlaps = iou(boxes[i : i + 1], boxes[kept])[0]
-            if smaller:
-                a, b = boxes[i], boxes[kept]
-                shared = torch.minimum(a[2:], b[:, 2:]) - torch.maximum(a[:2], b[:, :2])
-                least = (b[:, 2:] - b[:, :2]).prod(dim=1).clamp(max=float((a[2:] - a[:2]).prod()))
-                overlaps = shared.clamp(min=0).prod(dim=1) / least
-            if not (overlaps > threshold).any():
-                kept.append(i)
-        return torch.tensor(kept, dtype=torch.long)
 
     def above(name, found):
         logits = found["face"][:, 1] - found["face"][:, 0]
@@ -232,17 +222,17 @@ def by_plain_loops(stages, pixels, settings):
         scaled = boxes * torch.tensor([width / w, height / h] * 2)
         found = look("P", scaled)
         logits, good = above("P", found)
-        kept = sift(boxes[good].float(), logits[good], 0.5)
+        kept = suppress(boxes[good].float(), logits[good], 0.5)
         one = torch.cat([scaled, found["box"], logits[:, None]], dim=1)
         rows.append(one[good][kept])
     rows = torch.cat(rows)
-    rows = rows[sift(rows[:, :4], rows[:, 8], 0.7)]
+    rows = rows[suppress(rows[:, :4], rows[:, 8], 0.7)]
     squares = square(calibrate(rows[:, :4], rows[:, 4:8]))
 
     found = look("R", squares)
     logits, good = above("R", found)
     squares, offsets, logits = squares[good], found["box"][good], logits[good]
-    kept = sift(squares, logits, 0.7)
+    kept = suppress(squares, logits, 0.7)
     squares = square(calibrate(squares[kept], offsets[kept]))
 
     found = look("O", squares)
@@ -251,7 +241,7 @@ def by_plain_loops(stages, pixels, settings):
     boxes = calibrate(squares, found["box"][good])
     sides = squares[:, None, 2:] - squares[:, None, :2]
     points = squares[:, None, :2] + sides * found["landmarks"][good]
-    kept = sift(boxes, logits, 0.7, smaller=True)
+    kept = suppress(boxes, logits, 0.7, by="smaller")
     return boxes[kept], logits[kept].sigmoid(), points[kept]
 
 

@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torchvision.ops import box_iou
 
 from dclib import metrics, paths
 from dclib.data.photos import PhotoSet, load
 from dclib.data.progress import progress
 from dclib.errors import DataError
-from dclib.mtcnn.boxes import over
+from dclib.mtcnn.boxes import iou, over
 from dclib.mtcnn.detect import Cascade, Detections, Settings, photo
 from dclib.mtcnn.experiment import STAGES
 from dclib.mtcnn.findings import ENOUGH, POINT_UNITS, Findings, Floats
@@ -42,15 +41,11 @@ class Picture:
 def overlaps(boxes: np.ndarray, truth: np.ndarray) -> Floats:
     """Intersection over union (N, M) of boxes (N, 4) with others (M, 4)."""
     one, other = (torch.from_numpy(np.asarray(b, dtype=np.float64)) for b in (boxes, truth))
-    return np.asarray(box_iou(one, other).numpy())
+    return np.asarray(iou(one, other).numpy())
 
 
 def match(boxes: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, Floats]:
-    """For each annotated face the detection that is taken for it.
-
-    Args:
-        boxes: (K, 4) of detections.
-        truth: (M, 4) of faces.
+    """For each annotated face, of boxes (M, 4), the detection (K, 4) that is taken for it.
 
     Returns:
         Numbers of detections (M,), -1 where there is none; their overlaps with the faces (M,).
@@ -183,11 +178,10 @@ def pictures(faces: str) -> dict[str, Picture]:
 
 def _pictures(photos: PhotoSet) -> dict[str, Picture]:
     kind = photos.name.partition("-")[0]
+    files = [Path(name) for name in photos.names]
     return {
-        f"{kind}/{Path(name).stem}": Picture(
-            Path(name).name, photos.read(number), photos.boxes[number]
-        )
-        for number, name in enumerate(photos.names)
+        f"{kind}/{file.stem}": Picture(file.name, photos.read(number), photos.boxes[number])
+        for number, file in enumerate(files)
     }
 
 
@@ -210,9 +204,6 @@ def findings(
     Args:
         shown: what it finds in some pictures.
         before: the recall of its stages but the last.
-
-    Raises:
-        DataError: a photo set is not at hand.
     """
     others = held_out(heldout)
     scored = on_heldout(others, detect)

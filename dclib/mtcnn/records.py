@@ -18,27 +18,19 @@ RECORD, ARRAYS = "cascade.json", "findings.npz.xz"
 
 @dataclass(frozen=True)
 class CascadeRecord(Kept):
-    """A trained and scored cascade.
-
-    Attributes:
-        experiment: what was made.
-        environment: versions, device, commit; by stage its parameters, and by what was done the
-            seconds that it took.
-        history: stage -> one row per epoch: losses by task, on held-out photos too, and seconds.
-        mined: stage -> numbers of samples by kind ("negative", "positive", "part", "landmark"), how
-            many were "left out", and the "hardest" negatives: photo, square and score of each.
-        findings: what it made of the photos it was scored on.
-        folder: where it is kept.
-        digests: sha256 of the files beside the record, and of the weights; none in format 1.
-    """
+    """A trained and scored cascade."""
 
     experiment: CascadeExperiment
+    # versions, device, commit; by stage its parameters, and by what was done its seconds
     environment: dict[str, Any]
+    # stage -> a row per epoch: losses by task, on held-out photos too, and seconds
     history: dict[str, list[dict[str, Any]]]
+    # stage -> numbers of samples by kind ("negative", "positive", "part", "landmark"), how many
+    # were "left out", and the "hardest" negatives: photo, square and score of each
     mined: dict[str, dict[str, Any]]
-    findings: Findings
+    findings: Findings  # what it made of the photos it was scored on
     folder: Path
-    digests: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)  # none in format 1
 
     @property
     def weights(self) -> dict[str, Path] | None:

@@ -28,25 +28,19 @@ OnEpoch = Callable[[dict[str, Any]], None]  # called with each epoch's row of th
 
 @dataclass(frozen=True)
 class Training:
-    """How a stage is trained, by Adam at a rate that first rises and then falls.
-
-    Attributes:
-        lr: the highest rate.
-        samples: how many an epoch goes through, of all kinds together; a step, about `batch`.
-        mix: shares of negatives, positives, parts and landmark faces, in every batch; what a stage
-            has none of, drops out. Of each kind, all are seen before any is seen again.
-        online: faces are told apart by this share of a batch's negatives and positives, those with
-            the highest losses; None for all of them.
-        weighting: of the losses, "MTCNN" or "DFace"; the latter gives landmarks a fifth as much.
-    """
+    """How a stage is trained, by Adam at a rate that first rises and then falls."""
 
     epochs: int
-    batch: int
-    lr: float
-    samples: int
+    batch: int  # samples per step, or about so many
+    lr: float  # the highest rate
+    samples: int  # how many an epoch goes through, of all kinds together
+    # shares of negatives, positives, parts and landmark faces, in every batch; what a stage has
+    # none of, drops out; of each kind, all are seen before any is seen again
     mix: tuple[float, float, float, float] = (3.0, 1.0, 1.0, 2.0)
+    # faces are told apart by this share of a batch's negatives and positives, those with the
+    # highest losses; None for all of them
     online: float | None = 0.7
-    weighting: str = "MTCNN"
+    weighting: str = "MTCNN"  # of the losses; "DFace" gives landmarks a fifth as much
 
 
 def batches(kinds: np.ndarray, training: Training, seed: list[int], epoch: int) -> list[np.ndarray]:

@@ -56,25 +56,15 @@ R = TypeVar("R", bound=Kept)
 
 @dataclass(frozen=True)
 class Shelf(Generic[R]):
-    """All records of one kind.
+    """All records of one kind."""
 
-    Attributes:
-        folder: the name of their place among the results.
-        mark: the file that only a complete record of this kind has.
-        further: the other files that are committed with it; weights are not.
-        parse: the record that the content of that file is of.
-        whole: reads what `parse` leaves for later; raises RunError where it cannot be read.
-        kind: what people call one of several: "run".
-        listing: the command that shows all.
-    """
-
-    folder: str
-    mark: str
-    further: tuple[str, ...]
-    parse: Callable[[dict[str, Any], Path], R]
-    whole: Callable[[R], object]
-    kind: str
-    listing: str
+    folder: str  # the name of their place among the results
+    mark: str  # the file that only a complete record of this kind has
+    further: tuple[str, ...]  # the other files that are committed with it; weights are not
+    parse: Callable[[dict[str, Any], Path], R]  # the record that the content of that file is of
+    whole: Callable[[R], object]  # reads what `parse` leaves for later, or raises RunError
+    kind: str  # what people call one of several: "run"
+    listing: str  # the command that shows all
 
     def save(
         self, folder: Path, experiment: Named, files: Mapping[str, bytes], said: dict[str, Any]
