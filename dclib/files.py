@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from filelock import FileLock
 
-from dclib.errors import DataError, RunError
+from dclib.errors import DAMAGE, DataError, RunError
 
 
 def content(path: Path) -> bytes:
@@ -33,6 +33,16 @@ def below(told: str) -> PurePosixPath | None:
 
 
 @contextmanager
+def reading(told: str, remedy: str, *further: type[Exception]) -> Iterator[None]:
+    """Turn what damaged content can raise, and `further` errors, into one that says what to do."""
+    try:
+        yield
+    except DAMAGE + further as fault:
+        reason = repr(fault) if isinstance(fault, LookupError) else fault
+        raise RunError(f"{told} ({reason}): {remedy}") from fault
+
+
+@contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Where to write a file that takes the name `path` only when all of it is on the disk.
 
@@ -51,15 +61,15 @@ def whole(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def disk(
-    place: Path, remedy: str = "make room or name another folder in DCLIB_DATA"
+    place: Path,
+    remedy: str = "make room or name another folder in DCLIB_DATA",
+    kind: type[Exception] = DataError,
 ) -> Iterator[None]:
     """Turn what a disk can refuse into an error that says where and what to do."""
     try:
         yield
     except OSError as fault:
-        raise DataError(
-            f"{place}: cannot be written ({fault.strerror or fault}); {remedy}"
-        ) from fault
+        raise kind(f"{place}: cannot be written ({fault.strerror or fault}); {remedy}") from fault
 
 
 def make_folder(folder: Path, fill: Callable[[Path], None], usable: Callable[[], bool]) -> None:
@@ -87,17 +97,12 @@ def make_folder(folder: Path, fill: Callable[[Path], None], usable: Callable[[],
                 shutil.rmtree(part, ignore_errors=True)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, *content: bytes | memoryview) -> None:
     """Write a file whole or not at all.
 
     Raises:
         RunError: it cannot be written, a full disk for instance; what was there stays.
     """
-    try:
-        with whole(path) as part:
-            part.write_bytes(content)
-    except OSError as error:
-        raise RunError(
-            f"{path} cannot be written ({error.strerror or error}): free space, or name another"
-            " place (DCLIB_STORE), then run again; finished work is kept"
-        ) from error
+    remedy = "free space, or name another place (DCLIB_STORE), then run again; finished work stays"
+    with disk(path, remedy, RunError), whole(path) as part, part.open("wb") as file:
+        file.writelines(content)

@@ -48,3 +48,11 @@ def places(tmp_path, monkeypatch):
     for name in ("ARCHIVE", "BOXES"):
         monkeypatch.setattr(mtfl, name, replace(getattr(mtfl, name), address=nowhere))
     return tmp_path
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """An empty store, and no committed results."""
+    monkeypatch.setenv("DCLIB_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path / "results"))
+    return tmp_path / "store"

@@ -19,6 +19,7 @@ from PIL import Image
 
 from dclib import cli, paths
 from dclib.cli import main
+from dclib.errors import RunError
 from dclib.records import runs
 from dclib.study import plans
 from dclib.training.checkpoint import CHECKPOINT, read_state, write_checkpoint
@@ -305,7 +306,7 @@ def test_a_checkpoint_of_something_else_is_named(there):
     file.parent.mkdir()
     for state in ([], {"experiment": experiment.to_json()}):
         torch.save(state, file)
-        with pytest.raises(runs.RunError, match=re.escape(str(file))):
+        with pytest.raises(RunError, match=re.escape(str(file))):
             train(experiment)
 
 

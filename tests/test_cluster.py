@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ import psutil
 import pytest
 from distributed import LocalCluster
 from interrupted import assert_same_bits
+from test_sweep import tiny
 
 from dclib import paths, sweep
 from dclib.__main__ import main
@@ -32,10 +34,7 @@ SUDDEN, SLOW = 0.099, 0.098  # learning rates of runs that kill whoever trains t
 FIGURE = ["train", "--plan", "fig3", "--preset", "smoke", "--methods", "RN", "RN-S", "RNx"]
 
 
-@pytest.fixture(autouse=True)
-def places(tmp_path, monkeypatch):
-    monkeypatch.setenv("DCLIB_STORE", str(tmp_path / "store"))
-    monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path / "results"))
+pytestmark = pytest.mark.usefixtures("store")
 
 
 @pytest.fixture
@@ -46,26 +45,16 @@ def start():
     def begin(*words: str) -> subprocess.Popen:
         command = [sys.executable, "-m", *words]
         pipe = subprocess.PIPE
-        process = subprocess.Popen(
-            command,
-            stderr=pipe,
-            stdout=pipe,
-            text=True,
-            # what runs in the background of a script ignores it, and so do its children
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+        # what runs in the background of a script ignores it, and so do its children
+        heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        process = subprocess.Popen(command, stderr=pipe, stdout=pipe, text=True, preexec_fn=heed)
         started.append(process)
-        return started[-1]
+        return process
 
     yield begin
     for process in started:
         process.kill()
         process.communicate()
-
-
-def tiny(method: str = "RN-S", **changes):
-    settings = {"train_faces": 32, "batch": 16, "epochs": 1, "lr": 0.1} | changes
-    return plans.experiment("smoke", method, **settings)
 
 
 def at_work(process: subprocess.Popen) -> list[psutil.Process]:
@@ -190,10 +179,8 @@ def test_a_scheduler_that_dies_is_one_error_and_its_workers_end(start, tmp_path)
     scheduler = start("distributed.cli.dask_scheduler", *options)
     lines = iter(scheduler.stderr.readline, "")
     address = next(filter(None, (re.search(r"tcp://[\d.]+:\d+", line) for line in lines)))[0]
-    alone, asking = (
-        start("dclib.sweep.worker", address),
-        start("dclib", *FIGURE, "--scheduler", address),
-    )
+    alone = start("dclib.sweep.worker", address)
+    asking = start("dclib", *FIGURE, "--scheduler", address)
     while not list((tmp_path / "store").glob(f"*/{CHECKPOINT}")):
         assert alone.poll() is asking.poll() is None
         time.sleep(0.05)
@@ -208,13 +195,8 @@ def test_a_scheduler_that_dies_is_one_error_and_its_workers_end(start, tmp_path)
 @pytest.fixture
 def elsewhere():
     """A cluster that others have started."""
-    with LocalCluster(
-        n_workers=1,
-        threads_per_worker=2,
-        processes=False,
-        protocol="tcp",
-        dashboard_address="127.0.0.1:0",
-    ) as made:
+    settings = {"processes": False, "protocol": "tcp", "dashboard_address": "127.0.0.1:0"}
+    with LocalCluster(n_workers=1, threads_per_worker=2, **settings) as made:
         yield made
 
 
@@ -230,10 +212,9 @@ def test_workers_of_a_cluster_that_is_there(elsewhere, capsys):
 
 def test_an_error_of_no_run_ends_the_sweep(elsewhere):
     """As it does in one process: data that are not the ones named are not for others to try."""
+    wanted = [tiny(fingerprint="another")]
     with pytest.raises(DataError, match="another"):
-        require(
-            [tiny(fingerprint="another")], progress=False, scheduler=elsewhere.scheduler_address
-        )
+        require(wanted, progress=False, scheduler=elsewhere.scheduler_address)
 
 
 def test_a_budget_is_asked_when_a_run_is_handed_out(elsewhere):
@@ -241,12 +222,8 @@ def test_a_budget_is_asked_when_a_run_is_handed_out(elsewhere):
     first, second = tiny(), tiny("RN")
     needs = {first: 1.0, second: 1.0}
     estimates = SimpleNamespace(left=needs.get, learn=lambda record: needs.update({second: 9e9}))
-    records = require(
-        [first, second],
-        progress=False,
-        budget=Budget(60, estimates),
-        scheduler=elsewhere.scheduler_address,
-    )
+    budget, address = Budget(60, estimates), elsewhere.scheduler_address
+    records = require([first, second], progress=False, budget=budget, scheduler=address)
     assert [record.experiment for record in records] == [first]
 
 
@@ -311,9 +288,11 @@ def test_workers_are_one_per_gpu_or_core_by_default_and_no_more_than_runs(monkey
 
 def test_each_worker_has_a_gpu_of_its_own(monkeypatch):
     seen = []
-    monkeypatch.setattr(
-        worker.subprocess, "Popen", lambda *_, env, **__: seen.append(env["CUDA_VISIBLE_DEVICES"])
-    )
+
+    def note(*_, env, **__):
+        seen.append(env["CUDA_VISIBLE_DEVICES"])
+
+    monkeypatch.setattr(worker.subprocess, "Popen", note)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
     workers = worker.Workers("tcp://127.0.0.1:9", 3)
@@ -337,8 +316,7 @@ def test_only_workers_and_who_hands_out_runs_import_dask():
     """And nobody imports these two before they are wanted."""
     theirs = re.compile(r"^ *(import|from) (dask|distributed)\b", re.M)
     at_once = re.compile(r"^(import|from) dclib.*\b(cluster|worker)\b", re.M)
-    sources = {
-        path.stem: path.read_text() for path in Path(cluster.__file__).parents[1].rglob("*.py")
-    }
+    house = Path(cluster.__file__).parents[1]
+    sources = {path.stem: path.read_text() for path in house.rglob("*.py")}
     assert {name for name, text in sources.items() if theirs.search(text)} == {"cluster", "worker"}
     assert {name for name, text in sources.items() if at_once.search(text)} == {"cluster"}

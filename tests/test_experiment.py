@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import fields, replace
 
+import fake_records
 import numpy as np
 import pytest
 from scipy.stats import kstest
@@ -20,46 +21,23 @@ from dclib.study.speed import forecast
 from dclib.training.loop import train
 from dclib.use import inference
 
+EXPERIMENT = fake_records.EXPERIMENT
 
-@pytest.fixture
-def experiment() -> Experiment:
-    return plans.experiment("smoke", "DCNet")
+
+def again(made: Experiment) -> Experiment:
+    """As it is read from a record."""
+    return Experiment.from_dict(json.loads(made.to_json()))
 
 
 def test_id_is_the_hash_of_the_canonical_json():
     """Pinned, so that no change of code renames the committed records unnoticed."""
-    made = Experiment(
-        dataset="mtfl",
-        fingerprint="0123456789abcdef",
-        split="test",
-        holdout=True,
-        train_faces=2000,
-        method="DCNet",
-        underlying="resnet18",
-        width=0.25,
-        resolution=48,
-        pretrained=False,
-        epochs=40,
-        batch=64,
-        lr=0.1,
-        unit_rate=1.0,
-        momentum=0.9,
-        weight_decay=0.0005,
-        schedule="one-cycle",
-        augmentation="standard",
-        weighting="per_output",
-        related=(("gender", 0.0),),
-        try_=1,
-        preset="cpu",
-        protocol=1,
+    related = (("gender", 0.0),)
+    made = replace(
+        EXPERIMENT, fingerprint="0123456789abcdef", epochs=40, related=related, try_=1, protocol=1
     )
     assert made.to_json().startswith('{"augmentation":"standard","batch":64,"dataset":"mtfl",')
     assert made.id == "80aac45504c0"
-
-
-def test_json_round_trip(experiment):
-    made = replace(experiment, related=(("smile", 0.25),))
-    assert Experiment.from_dict(json.loads(made.to_json())) == made
+    assert again(made) == made
 
 
 @pytest.mark.parametrize(
@@ -71,16 +49,25 @@ def test_json_round_trip(experiment):
         ("protocol", 2),
         ("related", (("smile", 0.5),)),
         ("precision", "bf16"),
+        ("penalty", 0.1),
+        ("revision", 1),
     ],
 )
-def test_whatever_changes_the_run_changes_its_name(experiment, field, value):
-    assert replace(experiment, **{field: value}).id != experiment.id
+def test_whatever_changes_the_run_changes_its_name(field, value):
+    """And fields that came later are not in the names of runs that do not use them."""
+    made = replace(EXPERIMENT, **{field: value})
+    assert made.id != EXPERIMENT.id
+    assert again(made) == made
+    later = {"penalty", "precision", "revision"}
+    assert not later & json.loads(EXPERIMENT.to_json()).keys()
+    assert later & json.loads(made.to_json()).keys() == later & {field}
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         ("split", "training"),
+        ("holdout", False),  # validation faces are never trained on
         ("train_faces", 1),
         ("width", 0.0),
         ("resolution", 4),
@@ -96,21 +83,52 @@ def test_whatever_changes_the_run_changes_its_name(experiment, field, value):
         ("try_", -1),
     ],
 )
-def test_impossible_values_are_refused_by_name(experiment, field, value):
-    with pytest.raises(ValueError, match=f"{field}="):
-        replace(experiment, **{field: value})
+def test_impossible_values_are_refused_by_name(field, value):
+    with pytest.raises(ValueError, match=f"{field}={value!r}: "):
+        replace(replace(EXPERIMENT, split="validation"), **{field: value})
 
 
-def test_validation_faces_are_never_trained_on(experiment):
-    with pytest.raises(ValueError, match="holdout"):
-        replace(experiment, split="validation", holdout=False)
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("epochs", 2.5),
+        ("epochs", 2.0),
+        ("epochs", True),
+        ("lr", "0.1"),
+        ("lr", True),
+        ("holdout", 1),
+        ("dataset", None),
+        ("train_faces", 100.5),
+    ],
+)
+def test_values_of_another_type_are_refused(field, value):
+    with pytest.raises(ValueError, match=f"{field}={value!r}: must be "):
+        replace(EXPERIMENT, **{field: value})
 
 
-def test_fields_of_another_version_are_refused(experiment):
-    values = json.loads(experiment.to_json()) | {"dropout": 0.5}
+def test_equal_values_are_one_experiment():
+    assert replace(EXPERIMENT, lr=1).id == replace(EXPERIMENT, lr=1.0).id
+    lists, tuples = [["smile", 1]], (("smile", 1.0),)
+    assert replace(EXPERIMENT, related=lists).id == replace(EXPERIMENT, related=tuples).id
+
+
+def test_fields_of_another_version_are_refused():
+    values = json.loads(EXPERIMENT.to_json()) | {"dropout": 0.5}
     del values["lr"]
     with pytest.raises(ValueError, match=r"missing \['lr'\], unknown \['dropout'\]"):
         Experiment.from_dict(values)
+
+
+def test_ids_of_committed_runs_stay():
+    """By json and hashlib alone: each record is named by the hash of what it holds."""
+    for path in (paths.root() / "results/runs").glob("*/record.json"):
+        text = json.loads(path.read_text())["experiment"]
+        canonical = json.dumps(text, sort_keys=True, separators=(",", ":"))
+        assert hashlib.sha256(canonical.encode()).hexdigest()[:12] == path.parent.name
+        assert Experiment.from_dict(text).id == path.parent.name
+
+
+# Plans
 
 
 def test_paper_preset_is_the_papers_protocol():
@@ -122,31 +140,12 @@ def test_paper_preset_is_the_papers_protocol():
     assert tries == [0, 1, 2]
 
 
-def test_a_figure_differs_between_methods_by_nothing_but_the_method():
+@pytest.mark.parametrize("preset", ["smoke", "paper"])
+@pytest.mark.parametrize("figure", ["fig3", "fig3-alexnet"])
+def test_a_figure_differs_between_methods_by_nothing_but_the_method(figure, preset):
     same = ("dataset", "split", "train_faces", "epochs", "batch", "augmentation", "weighting")
-    for preset in ("smoke", "paper"):
-        for figure in ("fig3", "fig3-alexnet"):
-            runs = plans.experiments(figure, preset)
-            assert len({tuple(getattr(e, f) for f in same) for e in runs}) == 1
-
-
-def test_equal_values_are_one_experiment_and_other_types_none(experiment):
-    assert replace(experiment, lr=1).id == replace(experiment, lr=1.0).id
-    assert replace(experiment, related=[["smile", 1]]).id == (
-        replace(experiment, related=(("smile", 1.0),)).id
-    )
-    for field, value in (
-        ("epochs", 2.5),
-        ("epochs", 2.0),
-        ("epochs", True),
-        ("lr", "0.1"),
-        ("lr", True),
-        ("holdout", 1),
-        ("dataset", None),
-        ("train_faces", 100.5),
-    ):
-        with pytest.raises(ValueError, match=f"{field}={value!r}: must be "):
-            replace(experiment, **{field: value})
+    runs = plans.experiments(figure, preset)
+    assert len({tuple(getattr(e, f) for f in same) for e in runs}) == 1
 
 
 def test_what_validation_chose_is_never_what_is_tested():
@@ -188,15 +187,6 @@ def test_control_without_related_tasks_has_a_label_of_its_own():
     assert labels.count("DCNet") == labels.count("DCNet (related 0)") == 1
 
 
-def test_fields_that_came_later_leave_the_names_of_older_runs(experiment):
-    """A run that does not use them reads and hashes as before they were there."""
-    assert "penalty" not in experiment.to_json()
-    assert Experiment.from_dict(json.loads(experiment.to_json())) == experiment
-    weighed = replace(experiment, penalty=0.1)
-    assert weighed.id != experiment.id
-    assert Experiment.from_dict(json.loads(weighed.to_json())) == weighed
-
-
 def test_every_run_of_table_1_has_1500_steps_at_least():
     """And no ratio gets an epoch more than it needs; a last batch of one face is left out."""
     runs = [e for e in section4.table1("cpu") if e.method == "RN"]
@@ -211,11 +201,8 @@ def test_table_1_is_the_papers_at_the_papers_protocol():
     runs = section4.table1("paper")
     assert len(runs) == 5 * 4 * 3
     assert {(e.epochs, e.pretrained, e.dataset[:5]) for e in runs} == {(300, "imagenet", "aflw-")}
-
-
-def test_drawn_faces_are_divided_as_aflw_is():
     faces = [e.train_faces for e in section4.table1("smoke") if e.method == "RN"]
-    assert faces == [25, 128]
+    assert faces == [25, 128]  # drawn faces are divided as AFLW is
 
 
 def test_draws_of_fig5_are_log_uniform_and_shared_by_both_methods():
@@ -253,48 +240,6 @@ def test_networks_without_labels_run_on_one_of_the_sets_of_known_truth():
     }
 
 
-# Revisions of methods
-
-
-@pytest.fixture
-def revised(monkeypatch):
-    """RN-S, as if its meaning had changed once."""
-    monkeypatch.setitem(METHODS, "RN-S", replace(METHODS["RN-S"], revision=1))
-
-
-def test_a_revision_is_in_the_name_of_its_methods_runs_alone(revised):
-    new, other = plans.experiment("smoke", "RN-S"), plans.experiment("smoke", "RN")
-    assert new.revision == 1
-    assert new.id != replace(new, revision=0).id
-    assert Experiment.from_dict(json.loads(new.to_json())) == new
-    assert "revision" not in other.to_json()
-    assert "revision" not in replace(new, revision=0).to_json()
-
-
-def test_an_old_run_does_not_answer_for_a_method_that_has_changed(tmp_path, monkeypatch):
-    monkeypatch.setenv("DCLIB_STORE", str(tmp_path))
-    monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path / "results"))
-    short = {"train_faces": 32, "batch": 16, "epochs": 1, "lr": 0.1}
-    old = plans.experiment("smoke", "RN-S", **short)
-    record = train(old)
-    assert runs.existing(plans.experiment("smoke", "RN-S", **short)) is not None
-    monkeypatch.setitem(METHODS, "RN-S", replace(METHODS["RN-S"], revision=1))
-    assert runs.existing(plans.experiment("smoke", "RN-S", **short)) is None
-    assert runs.load(old.id).experiment == old  # still there to be read
-    for use in (lambda: train(old), lambda: inference.network(record)):
-        with pytest.raises(RunError, match=f"run {old.id} is of revision 0 of RN-S, .* at 1"):
-            use()
-
-
-def test_ids_of_committed_runs_stay():
-    """By json and hashlib alone: each record is named by the hash of what it holds."""
-    for path in (paths.root() / "results/runs").glob("*/record.json"):
-        text = json.loads(path.read_text())["experiment"]
-        canonical = json.dumps(text, sort_keys=True, separators=(",", ":"))
-        assert hashlib.sha256(canonical.encode()).hexdigest()[:12] == path.parent.name
-        assert Experiment.from_dict(text).id == path.parent.name
-
-
 def test_each_methods_penalties_are_tried_and_its_own_is_one_of_them():
     grid = plans.own_settings("smoke")
     for name in plans.ready("smoke", methods=list(METHODS)):
@@ -303,3 +248,26 @@ def test_each_methods_penalties_are_tried_and_its_own_is_one_of_them():
         assert set(method.penalties) <= set(tried)
         assert bool(method.penalty) == bool(method.penalties)
         assert not method.penalty or method.penalty in method.penalties
+
+
+# Revisions of methods
+
+
+def test_an_old_run_does_not_answer_for_a_method_that_has_changed(tmp_path, monkeypatch):
+    monkeypatch.setenv("DCLIB_STORE", str(tmp_path))
+    monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path / "results"))
+
+    def planned(method="RN-S"):
+        settings = {"train_faces": 32, "batch": 16, "epochs": 1, "lr": 0.1}
+        return plans.experiment("smoke", method, **settings)
+
+    old = planned()
+    record = train(old)
+    assert runs.existing(planned()) is not None
+    monkeypatch.setitem(METHODS, "RN-S", replace(METHODS["RN-S"], revision=1))
+    assert (planned().revision, planned("RN").revision) == (1, 0)
+    assert runs.existing(planned()) is None
+    assert runs.load(old.id).experiment == old  # still there to be read
+    for use in (lambda: train(old), lambda: inference.network(record)):
+        with pytest.raises(RunError, match=f"run {old.id} is of revision 0 of RN-S, .* at 1"):
+            use()

@@ -1,19 +1,21 @@
 """How detections are scored, against values worked by hand and a plain loop over all pairs."""
 
 from dataclasses import replace
+from functools import partial
 
+import coloured_photos
 import numpy as np
 import pytest
+import torch
 
-from dclib.data.photos import PhotoSet
 from dclib.errors import DataError
 from dclib.mtcnn import evaluate
 from dclib.mtcnn.detect import Detections, Settings
 from dclib.mtcnn.evaluate import match
 
 FACE = np.array(
-    [[10.0, 10.0], [20.0, 10.0], [15.0, 15.0], [11.0, 20.0], [19.0, 20.0]]
-)  # eyes 10 px
+    [[10.0, 10.0], [20.0, 10.0], [15.0, 15.0], [11.0, 20.0], [19.0, 20.0]], dtype=np.float32
+)
 
 
 def detections(boxes, points=None):
@@ -24,23 +26,7 @@ def detections(boxes, points=None):
     return Detections(boxes, scores, np.array(points, dtype=np.float32))
 
 
-def photo_set(boxes, points=None, ignored=None, complete=False):
-    count = len(boxes)
-    boxes = tuple(np.array(of, dtype=np.float32).reshape(-1, 4) for of in boxes)
-    if points is None:
-        points = tuple(np.full((len(of), 5, 2), np.nan, dtype=np.float32) for of in boxes)
-    none = (np.zeros((0, 4), dtype=np.float32),) * count
-    return PhotoSet(
-        name="made",
-        fingerprint="0",
-        names=tuple(f"{n}.png" for n in range(count)),
-        boxes=boxes,
-        points=points,
-        ignored=ignored or none,
-        groups=np.arange(count),
-        complete=complete,
-        read=lambda number: np.full((3, 60, 80), number, dtype=np.uint8),
-    )
+photo_set = partial(coloured_photos.photo_set, complete=False, shape=(60, 80))
 
 
 def iou(one, other):
@@ -87,7 +73,7 @@ def test_a_neighbours_detection_is_not_taken():
 def test_of_several_the_largest_overlap_counts_not_the_highest_score():
     box = [5, 5, 25, 25]
     near, far = FACE + np.array([0.5, 0]), FACE + np.array([3, 4])
-    photos = photo_set([[box]], points=(FACE[None].astype(np.float32),))
+    photos = photo_set([[box]], points=[FACE[None]])
     found = detections([[15, 15, 35, 35], box], [far, near])
     scored = evaluate.on_faces(photos, lambda photos, number: found)
     np.testing.assert_allclose(scored["errors"], [0.05])
@@ -97,7 +83,7 @@ def test_of_several_the_largest_overlap_counts_not_the_highest_score():
 def test_landmarks_of_missed_faces_are_unknown():
     """Three photos: found 3 and 4 px off (0.5 of 10 px), nothing found, found beside the face."""
     box = [5, 5, 25, 25]
-    photos = photo_set([[box]] * 3, points=(FACE[None].astype(np.float32),) * 3)
+    photos = photo_set([[box]] * 3, points=[FACE[None]] * 3)
     found = [
         detections([box], [FACE + np.array([3, 4])]),
         detections([]),
@@ -110,14 +96,14 @@ def test_landmarks_of_missed_faces_are_unknown():
 
 
 def test_faces_without_points_are_not_scored():
-    points = np.stack([FACE, np.full((5, 2), np.nan)]).astype(np.float32)
-    photos = photo_set([[[5, 5, 25, 25], [40, 5, 60, 25]]], points=(points,))
+    points = np.stack([FACE, np.full((5, 2), np.nan, np.float32)])
+    photos = photo_set([[[5, 5, 25, 25], [40, 5, 60, 25]]], points=[points])
     scored = evaluate.on_faces(photos, lambda *_: detections([[5, 5, 25, 25]], [FACE]))
     np.testing.assert_allclose(scored["errors"], [0.0])
 
 
 def test_kept_points_are_those_that_errors_are_of():
-    photos = photo_set([[[5, 5, 25, 25]]], points=(FACE[None].astype(np.float32),))
+    photos = photo_set([[[5, 5, 25, 25]]], points=[FACE[None]])
     found = detections([[5, 5, 25, 25]], [FACE + 0.123456])
     scored = evaluate.on_faces(photos, lambda *_: found)
     np.testing.assert_allclose(scored["points"][0], FACE + 0.12, atol=1e-6)
@@ -160,8 +146,7 @@ def test_precision_is_unknown_where_faces_may_have_no_box():
 
 def test_detections_over_ignored_regions_do_not_count():
     """The second lies over an ignored region by 60 %, the third by 40 %."""
-    region = (np.array([[20, 0, 40, 10]], dtype=np.float32),)
-    photos = photo_set([[[0, 0, 10, 10]]], ignored=region, complete=True)
+    photos = photo_set([[[0, 0, 10, 10]]], ignored=[[[20, 0, 40, 10]]], complete=True)
     found = detections([[0, 0, 10, 10], [16, 0, 26, 10], [14, 0, 24, 10]])
     scored = evaluate.on_heldout(photos, lambda *_: found)
     assert scored["others"].tolist() == [1]
@@ -175,18 +160,17 @@ class Stub:
         self.boxes = boxes
 
     def candidates(self, image, settings, stage):
-        import torch
-
         assert image.shape == (3, 60, 80)
         boxes = torch.tensor(self.boxes[stage], dtype=torch.float32).view(-1, 4)
         return boxes, torch.ones(len(boxes)), None
 
     def detect(self, image, settings):
-        return detections(self.boxes["O"], [FACE] * (len(self.boxes["O"]) // 1))
+        return detections(self.boxes["O"], [FACE] * len(self.boxes["O"]))
 
 
-FACES = photo_set([[[5, 5, 25, 25], [40, 5, 60, 25]]] * 2, points=(np.stack([FACE, FACE]),) * 2)
-FACES = replace(FACES, complete=True)
+FACES = photo_set(
+    [[[5, 5, 25, 25], [40, 5, 60, 25]]] * 2, [np.stack([FACE, FACE])] * 2, complete=True
+)
 
 
 def test_recall_by_stage():
@@ -196,9 +180,10 @@ def test_recall_by_stage():
 
 
 def test_pictures_tell_how_many_faces_were_found():
+    pixels, boxes = FACES.read(0), FACES.boxes[0]
     pictures = {
-        "with": evaluate.Picture("a.png", FACES.read(0), FACES.boxes[0]),
-        "without": evaluate.Picture("b.png", FACES.read(0)),
+        "with": evaluate.Picture("a.png", pixels, boxes),
+        "without": evaluate.Picture("b.png", pixels),
     }
     found = {"a.png": detections([[5, 5, 25, 25]]), "b.png": detections([])}
     shown = evaluate.on_pictures(pictures, lambda picture: found[picture.file])
@@ -219,7 +204,7 @@ def test_a_cascade_is_scored_on_everything(monkeypatch):
     assert found.failure_rate(missed_fail=True) == 0.5
     assert found.mean_error() == 0.0
     assert found.precision == 0.5
-    assert list(found.pictures) == ["made/0", "made/1"]
+    assert list(found.pictures) == ["coloured/0", "coloured/1"]
     assert evaluate.verify(found) == []
     moved = found.points.copy()
     moved[0] += 0.01
@@ -237,7 +222,7 @@ def test_pictures_of_photos_that_are_not_here_are_left_out(monkeypatch, tmp_path
     assert evaluate.pictures("mtfl-test") == {}
     two = photo_set([[[0, 0, 9, 9]]])
     monkeypatch.setattr(evaluate, "load", lambda name: (two.subset([]), two))
-    assert list(evaluate.pictures("mtfl-test")) == ["made/0"]
+    assert list(evaluate.pictures("mtfl-test")) == ["coloured/0"]
 
 
 @pytest.mark.parametrize("committed", [True, False])

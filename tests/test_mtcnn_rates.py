@@ -13,10 +13,8 @@ from dclib.study.analysis import cascades
 
 
 @pytest.fixture(autouse=True)
-def results(tmp_path, monkeypatch):
-    monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setenv("DCLIB_STORE", str(tmp_path / "store"))
-    return tmp_path / "results"
+def results(store):
+    return store.with_name("results")
 
 
 ERRORS = {  # of the last epoch; the epoch before it would choose the highest rate

@@ -7,49 +7,43 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from coloured_photos import photo_set
 
 from dclib import cli
-from dclib.data import scenes
-from dclib.data.photos import PhotoSet, nothing
 from dclib.errors import DataError, RunError
 from dclib.mtcnn import evaluate, presets, records, run, sources
 
 KINDS = ["negative", "positive", "part", "landmark", "left out", "hardest"]
 
 
-def few(name, numbers, complete=True):
-    """Some scenes, without the cache."""
-    pixels = [scenes.paint(number) for number in numbers]
-    points = tuple(
-        np.array([one.points for one in scenes.people(number)], np.float32).reshape(-1, 5, 2)
-        for number in numbers
-    )
-    boxes = tuple(np.array([scenes.around(p) for p in of], np.float32) for of in points)
-    return PhotoSet(
-        name=name,
-        fingerprint="of a few",
-        names=tuple(f"{number}" for number in numbers),
-        boxes=tuple(of.reshape(-1, 4) for of in boxes),
-        points=points,
-        ignored=nothing(len(numbers)),
-        groups=np.array(numbers),
-        complete=complete,
-        read=pixels.__getitem__,
-    )
+FACES = [[30.0, 40, 100, 110], [140.0, 120, 200, 180]]
+POINTS = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.3, 0.8], [0.7, 0.8]], np.float32)
+
+
+def few(count):
+    """Photos with two faces each."""
+    points = np.stack([POINTS * (right - left) + (left, top) for left, top, right, _ in FACES])
+    return photo_set([FACES] * count, [points.astype(np.float32)] * count)
 
 
 @pytest.fixture(scope="module")
 def photos():
-    return few("scenes", range(10)), few("scenes", range(20, 22))
+    held_out = few(2)
+    return few(10), replace(held_out, groups=held_out.groups + 20)
+
+
+def use(patch, folder, photos):
+    """Let photos be these, and store and results lie in a folder."""
+    patch.setenv("DCLIB_STORE", str(folder / "store"))
+    patch.setenv("DCLIB_RESULTS", str(folder / "results"))
+    patch.setattr(sources.photos, "load", lambda name: photos)
+    patch.setattr(sources.photos, "fingerprint", lambda name: "of a few")
+    patch.setattr(evaluate, "load", lambda name: photos)
 
 
 @pytest.fixture
 def places(tmp_path, monkeypatch, photos):
-    monkeypatch.setenv("DCLIB_STORE", str(tmp_path / "store"))
-    monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setattr(sources.photos, "load", lambda name: photos)
-    monkeypatch.setattr(sources.photos, "fingerprint", lambda name: "of a few")
-    monkeypatch.setattr(evaluate, "load", lambda name: photos)
+    use(monkeypatch, tmp_path, photos)
     return tmp_path / "store"
 
 
@@ -73,20 +67,14 @@ def tiny(**changes):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, photos):
     """One cascade, in a store of its own."""
-    store = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DCLIB_STORE", str(store))
-        patch.setenv("DCLIB_RESULTS", str(store / "results"))
-        patch.setattr(sources.photos, "load", lambda name: photos)
-        patch.setattr(sources.photos, "fingerprint", lambda name: "of a few")
-        patch.setattr(evaluate, "load", lambda name: photos)
+        use(patch, tmp_path_factory.mktemp("made"), photos)
         return run.train_cascade(tiny())
 
 
-def test_a_cascade_leaves_its_record(made):
-    record = made
-    again = records.read(record.folder)
-    assert again.experiment == record.experiment
+def test_a_cascade_leaves_its_record_and_what_is_needed(made):
+    again = records.read(made.folder)
+    assert again.experiment == made.experiment
     assert set(again.environment["parameters"]) == {"P", "R", "O"}
     assert again.environment["parameters"]["O"] > again.environment["parameters"]["P"]
     assert set(again.environment["seconds"]) == {"P", "R", "O", "scoring"}
@@ -98,11 +86,7 @@ def test_a_cascade_leaves_its_record(made):
         assert (len(again.mined[stage]["hardest"]) > 0) == (stage != "P")
     assert again.mined["P"]["landmark"] == 0 < again.mined["O"]["landmark"]
     assert again.findings.precision is not None
-
-
-def test_only_what_is_needed_stays(made):
-    record = made
-    names = {file.name for file in record.folder.iterdir()}
+    names = {file.name for file in made.folder.iterdir()}
     stages = {f"{stage}.{kind}" for stage in "PRO" for kind in ("safetensors", "json")}
     assert names == stages | {records.RECORD, records.ARRAYS}
 
@@ -113,7 +97,7 @@ class Killed(Exception):
 
 def test_a_cascade_that_is_killed_again_and_again_ends_the_same(made, places):
     """After the first epoch of each stage; every epoch is trained once."""
-    record, seen = made, []
+    seen = []
 
     def kill(stage, row):
         seen.append((stage, row["epoch"]))
@@ -125,32 +109,28 @@ def test_a_cascade_that_is_killed_again_and_again_ends_the_same(made, places):
             run.train_cascade(tiny(), kill)
     resumed = run.train_cascade(tiny(), kill)
     assert seen == [(stage, epoch) for stage in "PRO" for epoch in (0, 1)]
-    assert resumed.findings.arrays() == record.findings.arrays()
+    assert resumed.findings.arrays() == made.findings.arrays()
     for name in "PRO":
         file = records.weights_name(name)
-        assert (resumed.folder / file).read_bytes() == (record.folder / file).read_bytes()
-        for row, own in zip(resumed.history[name], record.history[name], strict=True):
+        assert (resumed.folder / file).read_bytes() == (made.folder / file).read_bytes()
+        for row, own in zip(resumed.history[name], made.history[name], strict=True):
             assert {**row, "seconds": 0} == {**own, "seconds": 0}
 
 
 def test_what_is_there_is_not_trained_again(made, places):
-    record = made
-    folder = places / record.id
-    folder.mkdir(parents=True)
-    for file in record.folder.iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
-    (found,) = run.require([record.experiment])
+    folder = shutil.copytree(made.folder, places / made.id)
+    (found,) = run.require([made.experiment])
     assert found.folder == folder
     (folder / records.RECORD).unlink()
-    run.train_cascade(record.experiment, lambda *_: pytest.fail("trained"))  # only scored
-    assert records.read(folder).findings.arrays() == record.findings.arrays()
+    run.train_cascade(made.experiment, lambda *_: pytest.fail("trained"))  # only scored
+    assert records.read(folder).findings.arrays() == made.findings.arrays()
 
 
 def test_stages_that_are_trained_alike_are_trained_once(made, places):
     """Of cascades that differ in O alone; what O learns from is the same as if all were trained."""
     other = replace(made.experiment, lr=(*made.experiment.lr[:2], 0.001))
     alone = run.train_cascade(other)
-    assert "taken_from" not in alone.environment or not alone.environment["taken_from"]
+    assert alone.environment["taken_from"] == {}
     kept = {name: (alone.folder / name).read_bytes() for name in (records.ARRAYS, "O.safetensors")}
     for file in alone.folder.iterdir():
         file.unlink()
@@ -190,45 +170,30 @@ def test_a_stage_that_is_trained_otherwise_is_not_taken(made, places, change):
 
 
 def test_the_trained_cascade_detects_as_it_did(made, photos):
-    record = made
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DCLIB_STORE", str(record.folder.parent))
-        cascade = run.trained(record)
-    e = record.experiment
+        patch.setenv("DCLIB_STORE", str(made.folder.parent))
+        cascade = run.trained(made)
+    e = made.experiment
     settings = run.Settings(e.minimum, e.factor, e.thresholds)
-    first = next(iter(record.findings.pictures.values()))
+    first = next(iter(made.findings.pictures.values()))
     found = cascade.detect(photos[1].read(0), settings)
     np.testing.assert_allclose(found.boxes, first["boxes"], atol=0.01)
     np.testing.assert_allclose(found.points, first["points"], atol=0.01)
 
 
 def test_weights_that_are_missing_or_of_another_stage(made, places):
-    record = made
-    with pytest.raises(RunError, match=f"cascade {record.id}"):
-        run.trained(record)
-    folder = places / record.id
-    folder.mkdir(parents=True)
-    for stage in "PRO":
-        (folder / records.weights_name(stage)).write_bytes(
-            (record.folder / records.weights_name("R")).read_bytes()
-        )
-    with pytest.raises(RunError, match=r"P\.safetensors holds no weights of this stage"):
-        run.trained(record)
-    (folder / records.weights_name("P")).write_bytes(b"no weights")
-    with pytest.raises(RunError, match=r"P\.safetensors holds no weights of this stage"):
-        run.trained(record)
+    with pytest.raises(RunError, match=f"cascade {made.id}"):
+        run.trained(made)
+    folder = shutil.copytree(made.folder, places / made.id)
+    for content in ((folder / records.weights_name("R")).read_bytes(), b"no weights"):
+        (folder / records.weights_name("P")).write_bytes(content)
+        with pytest.raises(RunError, match=r"P\.safetensors holds no weights of this stage"):
+            run.trained(made)
 
 
 def test_photos_are_held_out_by_groups(monkeypatch):
     """Twenty photos in pairs: a tenth is one pair; of the others as many as are asked for."""
-    pairs = replace(
-        few("scenes", [0] * 1),
-        names=tuple(map(str, range(20))),
-        boxes=nothing(20),
-        points=(np.zeros((0, 5, 2), np.float32),) * 20,
-        ignored=nothing(20),
-        groups=np.arange(20) // 2,
-    )
+    pairs = replace(photo_set([[]] * 20), groups=np.arange(20) // 2)
     monkeypatch.setattr(sources.photos, "load", lambda name: (pairs, pairs))
     monkeypatch.setattr(sources.photos, "fingerprint", lambda name: "of pairs")
     (training,), (held_out,) = sources.split_sets(tiny())
@@ -278,16 +243,13 @@ def test_commands(made, places, capsys, monkeypatch):
     assert say("cascade", "--list") == "no cascades yet\n"
     with pytest.raises(RunError, match="name what to train"):
         say("cascade")
-    wanted, record = tiny(), made
+    wanted = tiny()
     monkeypatch.setattr(presets, "experiment", lambda *_, **__: wanted)
-    folder = places / record.id
-    folder.mkdir(parents=True)
-    for file in record.folder.iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
+    folder = shutil.copytree(made.folder, places / made.id)
     told = say("cascade", "--method", "MTCNN", "--preset", "smoke", "--publish")
-    assert told.startswith(f"{record.id} MTCNN (width 0.5")
-    assert str(places.parent / "results" / "cascades" / record.id) in told
-    assert say("cascade", "--list").startswith(record.id)
+    assert told.startswith(f"{made.id} MTCNN (width 0.5")
+    assert str(places.parent / "results" / "cascades" / made.id) in told
+    assert say("cascade", "--list").startswith(made.id)
     assert say("cascade", "--verify").endswith("try 0: verified\n")
     monkeypatch.setattr(presets, "plan", lambda preset: [wanted, replace(wanted, try_=1)])
     assert say("cascade", "--plan", "mtcnn", "--tries", "1").count("\n") == 1

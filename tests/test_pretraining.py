@@ -62,11 +62,14 @@ def official(hub, name: str, weights) -> nn.Module:
 
 
 def test_official_weights_come_from_torchvision_s_cache(hub):
-    model = official(hub, "squeezenet1_1", SqueezeNet1_1_Weights)
-    found = state("squeezenet1_1", 1.0, "imagenet", features_of)
-    expected = features_of(model).state_dict()
+    """Each time anew, and without a random number."""
+    expected = features_of(official(hub, "squeezenet1_1", SqueezeNet1_1_Weights)).state_dict()
+    random = torch.get_rng_state()
+    found, other = (state("squeezenet1_1", 1.0, "imagenet", features_of) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), random)
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[key], expected[key]) for key in expected)
+    assert not {t.data_ptr() for t in found.values()} & {t.data_ptr() for t in other.values()}
 
 
 def test_pretrained_columns_are_alike_but_apart_and_heads_are_not(hub):
@@ -79,29 +82,12 @@ def test_pretrained_columns_are_alike_but_apart_and_heads_are_not(hub):
     for column in net.columns:
         torch.testing.assert_close(nn.Sequential(*column)(x), trunk(x), atol=1e-6, rtol=0)
     one, two = net.columns
-    places = [
-        {p.untyped_storage().data_ptr() for p in column.parameters()} for column in net.columns
-    ]
+    places = [{p.untyped_storage().data_ptr() for p in c.parameters()} for c in net.columns]
     assert len(places[0]) == len(list(one.parameters()))
     assert not places[0] & places[1]
     one[0][0].weight.data.zero_()
     assert torch.equal(two[0][0].weight, model.conv1.weight)
     assert not torch.equal(net.heads[0][0].weight, net.heads[1][0].weight)
-
-
-def test_two_states_share_nothing(hub):
-    official(hub, "squeezenet1_1", SqueezeNet1_1_Weights)
-    one, two = (state("squeezenet1_1", 1, "imagenet", features_of) for _ in range(2))
-    assert not {t.data_ptr() for t in one.values()} & {t.data_ptr() for t in two.values()}
-
-
-def test_loading_draws_no_random_numbers(hub):
-    official(hub, "squeezenet1_1", SqueezeNet1_1_Weights)
-    torch.manual_seed(3)
-    expected = torch.rand(4)
-    torch.manual_seed(3)
-    state("squeezenet1_1", 1, "imagenet", features_of)
-    assert torch.equal(torch.rand(4), expected)
 
 
 def test_what_is_missing_is_named_with_its_place(hub):
@@ -184,12 +170,8 @@ def slim(pretrained):
 def test_the_stand_in_is_a_run_like_any_other(store):
     run = pretraining.experiment("resnet18", 0.125, 48)
     record, file = pretraining.pretrain(run)
-    assert (run.method, run.dataset, run.split, run.holdout) == (
-        "RN-S",
-        "tiny-imagenet",
-        "test",
-        False,
-    )
+    about = ("RN-S", "tiny-imagenet", "test", False)
+    assert (run.method, run.dataset, run.split, run.holdout) == about
     assert file == store / "weights" / FILE
     assert runs.existing(run).id == record.id == run.id
     assert record.environment["trained_on"] == 9
@@ -222,9 +204,8 @@ def test_columns_start_from_the_stand_in(store):
 
 def test_a_run_of_faces_starts_from_the_stand_in(store):
     _, file = pretraining.pretrain(pretraining.experiment("resnet18", 0.125))
-    experiment = plans.experiment(
-        "smoke", "RN", train_faces=16, batch=8, epochs=1, lr=0.1, pretrained="tiny-imagenet"
-    )
+    settings = {"train_faces": 16, "batch": 8, "epochs": 1, "lr": 0.1}
+    experiment = plans.experiment("smoke", "RN", **settings, pretrained="tiny-imagenet")
     assert "from tiny-imagenet" in experiment.title
     assert experiment.id != replace(experiment, pretrained=False).id
     run = Run(experiment, choose(torch.device("cpu")))
@@ -256,18 +237,14 @@ def test_committed_weights_come_first(store):
     assert state("resnet18", 0.125, "tiny-imagenet", features_of) == second
 
 
-def test_weights_that_were_not_trained_yet(store):
+def test_weights_that_were_not_trained_yet_or_are_damaged(store):
     with pytest.raises(RunError) as told:
         slim("tiny-imagenet")
     message = str(told.value)
     assert message.startswith(FILE)
     assert message.endswith("`python -m dclib pretrain resnet18 --width 0.125` makes it")
-
-
-def test_damaged_weights_are_named(store):
-    place = places()[1]
-    place.mkdir(parents=True)
-    (place / FILE).write_bytes(b"\x10\0\0\0\0\0\0\0{")
+    places()[1].mkdir(parents=True)
+    (places()[1] / FILE).write_bytes(b"\x10\0\0\0\0\0\0\0{")
     with pytest.raises(RunError, match=rf"{FILE}: damaged .*pretrain resnet18"):
         slim("tiny-imagenet")
 

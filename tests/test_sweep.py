@@ -14,12 +14,9 @@ from dclib.records import runs
 from dclib.study import plans
 from dclib.study.plans import presets, selection
 from dclib.sweep import require
+from dclib.training import loop
 
-
-@pytest.fixture(autouse=True)
-def places(tmp_path, monkeypatch):
-    monkeypatch.setenv("DCLIB_STORE", str(tmp_path / "store"))
-    monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path / "results"))
+pytestmark = pytest.mark.usefixtures("store")
 
 
 @pytest.fixture
@@ -27,16 +24,11 @@ def fake_record():
     """A record whose faces have the given landmark errors in its only epoch."""
 
     def make(experiment, errors):
-        folder = paths.store() / experiment.id
-        folder.mkdir(parents=True)
+        (folder := paths.store() / experiment.id).mkdir(parents=True)
+        of = {"bin": np.array([errors]), "soft": np.array([errors])}
         faces = len(errors)
-        found = runs.Outcomes(
-            errors={"bin": np.array([errors]), "soft": np.array([errors])},
-            classes={},
-            accuracy={},
-            bins=np.zeros((1, faces, 5, 2), dtype=np.uint16),
-            offsets=np.zeros((faces, 5, 2)),
-        )
+        bins = np.zeros((1, faces, 5, 2), dtype=np.uint16)
+        found = runs.Outcomes(of, {}, {}, bins, np.zeros((faces, 5, 2)))
         return runs.save(folder, experiment, {}, [], found)
 
     return make
@@ -51,12 +43,8 @@ def test_what_is_missing_is_trained_and_the_rest_is_read(monkeypatch):
     one, other = tiny(), tiny("RN")
     first = require([one], progress=False)
     trained = []
-    from dclib.training import loop as training
-
-    original = training.train
-    monkeypatch.setattr(
-        training, "train", lambda e, report: trained.append(e) or original(e, report)
-    )
+    original = loop.train
+    monkeypatch.setattr(loop, "train", lambda e, report: trained.append(e) or original(e, report))
     records = require([other, one, other], progress=False)
     assert [r.experiment for r in records] == [other, one, other]
     assert trained == [other]
@@ -124,12 +112,8 @@ def test_two_processes_train_each_run_once(tmp_path):
         " try_=t) for t in range(3)]\n"
         "print(len(require(made, progress=False)))\n"
     )
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(markers)], stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(2)
-    ]
+    command = [sys.executable, "-c", code, str(markers)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [p.communicate(timeout=300)[0] for p in both] == ["3\n", "3\n"]
     trained = [path.name.split("-")[0] for path in markers.iterdir()]
     assert len(trained) == len(set(trained)) == 3
@@ -137,6 +121,7 @@ def test_two_processes_train_each_run_once(tmp_path):
 
 def test_selection_takes_the_lowest_validation_failure_rate(fake_record):
     grid = [tiny("RN", lr=lr, split="validation") for lr in presets.GRID.rates[:3]]
+    tied = [replace(e, try_=2) for e in grid[:2]]
     records = [
         fake_record(e, errors)
         for e, errors in zip(grid, ([0.2] * 4, [0.2, 0.01] * 2, [0.3] * 4), strict=True)
@@ -145,15 +130,11 @@ def test_selection_takes_the_lowest_validation_failure_rate(fake_record):
     assert table["chosen"].tolist() == [False, True, False]
     assert table["failure_rate"].tolist() == [1.0, 0.5, 1.0]
     assert selection.chosen("smoke", "RN", "resnet18") == (presets.GRID.rates[1], 1.0, 0.0)
+    ties = [fake_record(e, of) for e, of in zip(tied, ([0.3, 0.01], [0.2, 0.01]), strict=True)]
+    assert selection.table(ties)["chosen"].tolist() == [False, True]  # by the mean error
     better = selection.write([fake_record(replace(grid[0], try_=1), [0.01] * 4)])
     assert better["chosen"].tolist() == [True]
     assert selection.chosen("smoke", "RN", "resnet18") == (presets.GRID.rates[0], 1.0, 0.0)
-
-
-def test_ties_go_to_the_lower_mean_error(fake_record):
-    grid = [tiny("RN", lr=lr, split="validation") for lr in presets.GRID.rates[:2]]
-    records = [fake_record(grid[0], [0.3, 0.01]), fake_record(grid[1], [0.2, 0.01])]
-    assert selection.table(records)["chosen"].tolist() == [False, True]
 
 
 def test_nothing_is_chosen_on_test_faces(fake_record):

@@ -1,6 +1,7 @@
 """Training: the same bits whatever interrupts it, the same faces for every method."""
 
 import copy
+import os
 import signal
 import subprocess
 import sys
@@ -22,7 +23,6 @@ from dclib.records import runs
 from dclib.records.experiment import Experiment
 from dclib.study import plans
 from dclib.study.plans import presets
-from dclib.training import checkpoint
 from dclib.training.batches import draws_of_epoch, face_sets
 from dclib.training.checkpoint import CHECKPOINT
 from dclib.training.judging import judge
@@ -39,11 +39,11 @@ def tiny(method: str = "RN-S", **changes) -> Experiment:
     )
 
 
-@pytest.fixture
-def store(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("DCLIB_STORE", str(tmp_path / "store"))
-    monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path / "results"))
-    return tmp_path / "store"
+def interrupted(experiment: Experiment, epochs: int = 1) -> Path:
+    """The checkpoint of a run that was stopped after so many epochs."""
+    with pytest.raises(Interruption):
+        train(experiment, interrupt_after(epochs))
+    return paths.store() / experiment.id / CHECKPOINT
 
 
 def test_an_interrupted_run_ends_with_the_same_bits(store, monkeypatch):
@@ -51,10 +51,8 @@ def test_an_interrupted_run_ends_with_the_same_bits(store, monkeypatch):
     whole = train(experiment)
     monkeypatch.setenv("DCLIB_STORE", str(store.with_name("other")))
     for epochs in (1, 4, 7):  # before, within and after the last five
-        with pytest.raises(Interruption):
-            train(experiment, interrupt_after(epochs))
-    resumed = train(experiment)
-    assert_same_bits(resumed, whole)
+        interrupted(experiment, epochs)
+    assert_same_bits(train(experiment), whole)
 
 
 @pytest.mark.slow
@@ -101,8 +99,7 @@ def test_a_killed_process_loses_at_most_its_epoch(store, monkeypatch):
 
 def test_a_resumed_run_keeps_the_execution_it_began_with(store, monkeypatch):
     experiment = tiny(epochs=2)
-    with pytest.raises(Interruption):
-        train(experiment, interrupt_after(1))
+    interrupted(experiment)
     monkeypatch.setenv("DCLIB_EXECUTION", "forms=plain")
     assert train(experiment).environment["forms"] == "fast"
 
@@ -110,8 +107,7 @@ def test_a_resumed_run_keeps_the_execution_it_began_with(store, monkeypatch):
 def test_a_resumed_run_measures_nothing_again(store, monkeypatch):
     monkeypatch.delenv("DCLIB_EXECUTION")
     experiment = tiny("DCNet", epochs=2)
-    with pytest.raises(Interruption):
-        train(experiment, interrupt_after(1))
+    interrupted(experiment)
     monkeypatch.setattr(Measured, "__init__", None)
     assert train(experiment).environment["forms"] == "measured"
 
@@ -161,50 +157,39 @@ def test_a_precision_that_is_asked_for_is_trained_in(store):
 
 def test_a_checkpoint_of_another_experiment_is_refused(store):
     one, other = tiny(epochs=2), tiny(epochs=2, lr=0.2)
-    with pytest.raises(Interruption):
-        train(one, interrupt_after(1))
-    (store / other.id).mkdir()
-    (store / one.id / CHECKPOINT).rename(store / other.id / CHECKPOINT)
+    (store / other.id).mkdir(parents=True)
+    interrupted(one).rename(store / other.id / CHECKPOINT)
     with pytest.raises(RunError, match=r"belongs to another experiment.*remove it"):
         train(other)
 
 
-def test_a_damaged_checkpoint_is_refused(store):
-    experiment = tiny()
-    (store / experiment.id).mkdir(parents=True)
-    (store / experiment.id / CHECKPOINT).write_bytes(b"\x80\x02not a checkpoint")
-    with pytest.raises(RunError, match=r"cannot be read.*remove it"):
-        train(experiment)
-
-
 def test_a_full_disk_keeps_the_last_epoch(store, monkeypatch):
     experiment = tiny(epochs=3)
-    with pytest.raises(Interruption):
-        train(experiment, interrupt_after(1))
-    before = (store / experiment.id / CHECKPOINT).read_bytes()
+    checkpoint = interrupted(experiment)
+    before = checkpoint.read_bytes()
+    checkpoint.with_name(f".{CHECKPOINT}.ab12").touch()  # of a process that was killed
 
     def full(file):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.os, "fsync", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(RunError, match=r"No space left.*free space"):
             train(experiment)
     assert [p.name for p in (store / experiment.id).iterdir()] == [CHECKPOINT]
-    assert (store / experiment.id / CHECKPOINT).read_bytes() == before
+    assert checkpoint.read_bytes() == before
     assert len(train(experiment).history) == 3
 
 
 def test_a_checkpoint_that_changed_on_disk_is_refused(store):
     experiment = tiny(epochs=2)
-    with pytest.raises(Interruption):
-        train(experiment, interrupt_after(1))
-    path = store / experiment.id / CHECKPOINT
+    path = interrupted(experiment)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1  # among the weights, where torch would not see it
-    path.write_bytes(content)
-    with pytest.raises(RunError, match=r"damaged.*remove it, and the run starts anew"):
-        train(experiment)
+    for damaged in (content, b"\x80\x02not a checkpoint"):
+        path.write_bytes(damaged)
+        with pytest.raises(RunError, match=r"cannot be read .*damaged.*remove it, and training"):
+            train(experiment)
 
 
 def test_related_tasks_that_the_data_do_not_have_are_refused(store):

@@ -19,29 +19,28 @@ def iou(boxes: Tensor, others: Tensor) -> Tensor:
     return overlaps
 
 
+def _shared(boxes: Tensor, others: Tensor) -> Tensor:
+    """The area that boxes (N, 4) share with others (M, 4), as (N, M)."""
+    first = torch.maximum(boxes[:, None, :2], others[:, :2])  # (N, M, 2)
+    last = torch.minimum(boxes[:, None, 2:], others[:, 2:])
+    return (last - first).clamp(min=0).prod(dim=2)
+
+
 def over(boxes: Tensor, regions: Tensor, share: float) -> Tensor:
     """Which boxes (N,) lie with this share of their own area or more over one of the regions."""
-    first = torch.maximum(boxes[:, None, :2], regions[:, :2])  # (N, M, 2)
-    last = torch.minimum(boxes[:, None, 2:], regions[:, 2:])
-    shared = (last - first).clamp(min=0).prod(dim=2)
-    return (shared >= share * ops.box_area(boxes)[:, None]).any(dim=1)
+    return (_shared(boxes, regions) >= share * ops.box_area(boxes)[:, None]).any(dim=1)
 
 
 def suppress(boxes: Tensor, scores: Tensor, threshold: float, by: str = "union") -> Tensor:
     """Non-maximum suppression: which boxes overlap no better one that stays by more than a share.
 
     Args:
-        boxes: (N, 4).
-        scores: (N,); the higher, the better.
-        threshold: the share of the overlap.
-        by: of what: of the "union", or of the "smaller" box, which also counts a box within
-            another as the same face (the last stage of MTCNN).
+        boxes, scores: (N, 4) and (N,); the higher, the better.
+        threshold: the share, of the union; or by the "smaller" of both boxes, which also counts a
+            box within another as the same face (the last stage of MTCNN).
 
     Returns:
         Numbers of the boxes that stay, by falling score.
-
-    Raises:
-        ValueError: `by` is neither.
     """
     if by == "union":
         kept: Tensor = ops.nms(boxes, scores, threshold)
@@ -51,10 +50,9 @@ def suppress(boxes: Tensor, scores: Tensor, threshold: float, by: str = "union")
     order = scores.argsort(descending=True, stable=True)
     boxes = boxes[order]
     areas = ops.box_area(boxes)
-    first = torch.maximum(boxes[:, None, :2], boxes[:, :2])  # (N, N, 2)
-    last = torch.minimum(boxes[:, None, 2:], boxes[:, 2:])
-    shared = (last - first).clamp(min=0).prod(dim=2)
-    over = (shared > threshold * torch.minimum(areas[:, None], areas)).triu(diagonal=1)
+    over = (_shared(boxes, boxes) > threshold * torch.minimum(areas[:, None], areas)).triu(
+        diagonal=1
+    )
     # one box after the other would do; here all are judged at once until nothing changes any more,
     # which is at the same boxes, for the best one is right from the start, and so on
     stays = torch.ones_like(order, dtype=torch.bool)
@@ -113,9 +111,6 @@ class Areas:
     def cut(self, squares: Tensor, size: int) -> Tensor:
         """What squares (N, 4) show, float32 (N, 3, size, size), in values of the photo.
 
-        Four places of the table of sums give the mean of an area, which takes as long for large
-        areas as for small ones.
-
         Raises:
             ValueError: a square whose side is not above 0.
         """
@@ -165,17 +160,5 @@ def _stretches(size: int, count: int) -> tuple[Tensor, Tensor]:
 
 
 def cut(image: Tensor, squares: Tensor, size: int) -> Tensor:
-    """What squares of a photo show: the one way in which crops are cut, to train on and to detect.
-
-    Args:
-        image: uint8 or float (3, H, W). Beyond it everything is black.
-        squares: (N, 4).
-        size: side of the crops in pixels.
-
-    Returns:
-        float32 (N, 3, size, size) in values of the photo; each pixel is the mean of its area.
-
-    Raises:
-        ValueError: a square whose side is not above 0.
-    """
+    """What squares of a photo show, see `Areas`: the one way in which crops are cut."""
     return Areas(image).cut(squares, size)

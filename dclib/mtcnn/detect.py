@@ -34,20 +34,11 @@ Candidates = tuple[Tensor, Tensor, Tensor | None]  # boxes (N, 4), scores (N,), 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is looked for.
+    """What is looked for; a value out of range is a ValueError."""
 
-    Attributes:
-        minimum: side of the smallest faces, in pixels.
-        factor: between one scale and the next.
-        thresholds: the least scores in P, R and O, as probabilities of a face.
-
-    Raises:
-        ValueError: a value out of range.
-    """
-
-    minimum: float = 20.0
-    factor: float = 0.709
-    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
+    minimum: float = 20.0  # side of the smallest faces, in pixels
+    factor: float = 0.709  # between one scale and the next
+    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)  # least probabilities in P, R, O
 
     def __post_init__(self) -> None:
         if not SIZES["P"] <= self.minimum < math.inf:
@@ -61,17 +52,11 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """The faces of a photo, by falling score.
+    """The faces of a photo, by falling score, in its pixels."""
 
-    Attributes:
-        boxes: float32 (N, 4), pixels of the photo; they may reach beyond it.
-        scores: float32 (N,), probabilities of a face.
-        points: float32 (N, 5, 2), x then y.
-    """
-
-    boxes: np.ndarray
-    scores: np.ndarray
-    points: np.ndarray
+    boxes: np.ndarray  # float32 (N, 4); they may reach beyond the photo
+    scores: np.ndarray  # float32 (N,), probabilities of a face
+    points: np.ndarray  # float32 (N, 5, 2), x then y
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -79,16 +64,16 @@ class Detections:
     def to_dict(self) -> dict[str, Any]:
         """For JSON: a list of faces, pixels with two decimals."""
         faces = zip(self.boxes, self.scores, self.points, strict=True)
-        return {"faces": [face_dict(*face) for face in faces]}
-
-
-def face_dict(box: np.ndarray, score: float, points: np.ndarray) -> dict[str, Any]:
-    """A face for JSON."""
-    return {
-        "box": np.round(box.astype(float), 2).tolist(),
-        "score": round(float(score), 4),
-        "landmarks": np.round(points.astype(float), 2).tolist(),
-    }
+        return {
+            "faces": [
+                {
+                    "box": np.round(box.astype(float), 2).tolist(),
+                    "score": round(float(score), 4),
+                    "landmarks": np.round(points.astype(float), 2).tolist(),
+                }
+                for box, score, points in faces
+            ]
+        }
 
 
 def photo(source: Photo) -> Tensor:
@@ -103,12 +88,7 @@ def photo(source: Photo) -> Tensor:
     """
     if isinstance(source, (np.ndarray, Tensor)):
         pixels = source if isinstance(source, Tensor) else torch.from_numpy(np.array(source))
-        if (
-            pixels.dtype != torch.uint8
-            or pixels.dim() != 3
-            or len(pixels) != 3
-            or not pixels.numel()
-        ):
+        if pixels.dtype != torch.uint8 or pixels.shape[:-2] != (3,) or not pixels.numel():
             kind = f"{pixels.dtype} {tuple(pixels.shape)}".removeprefix("torch.")
             raise ValueError(f"a photo is uint8 (3, height, width), not {kind}")
         return pixels
@@ -150,11 +130,7 @@ class Cascade:
     def candidates(
         self, image: Photo, settings: Settings | None = None, stage: str = "O"
     ) -> Candidates:
-        """What comes out of a stage, by falling score.
-
-        Args:
-            image: all that `photo` takes.
-            stage: "P", "R" or "O", one of those that are there.
+        """What comes out of one of the stages that are there, by falling score.
 
         Returns:
             Boxes (N, 4), calibrated and not yet made square; scores (N,); and O's points

@@ -7,18 +7,18 @@ missed.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torchvision.ops import box_iou
 
 from dclib import metrics, paths
 from dclib.data.photos import PhotoSet, load
 from dclib.data.progress import progress
 from dclib.errors import DataError
-from dclib.mtcnn.boxes import over
+from dclib.mtcnn.boxes import iou, over
 from dclib.mtcnn.detect import Cascade, Detections, Settings, photo
 from dclib.mtcnn.experiment import STAGES
 from dclib.mtcnn.findings import ENOUGH, POINT_UNITS, Findings, Floats
@@ -41,22 +41,17 @@ class Picture:
 def overlaps(boxes: np.ndarray, truth: np.ndarray) -> Floats:
     """Intersection over union (N, M) of boxes (N, 4) with others (M, 4)."""
     one, other = (torch.from_numpy(np.asarray(b, dtype=np.float64)) for b in (boxes, truth))
-    return np.asarray(box_iou(one, other).numpy())
+    return np.asarray(iou(one, other).numpy())
 
 
 def match(boxes: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, Floats]:
-    """For each annotated face the detection that is taken for it.
-
-    Args:
-        boxes: (K, 4) of detections.
-        truth: (M, 4) of faces.
+    """For each annotated face, of boxes (M, 4), the detection (K, 4) that is taken for it.
 
     Returns:
         Numbers of detections (M,), -1 where there is none; their overlaps with the faces (M,).
     """
-    taken, best = np.full(len(truth), -1), np.zeros(len(truth))
     if not len(boxes) or not len(truth):
-        return taken, best
+        return np.full(len(truth), -1), np.zeros(len(truth))
     each = overlaps(boxes, truth)  # (K, M)
     owner = each.argmax(axis=1)
     own = np.where(np.arange(len(truth)) == owner[:, None], each, 0.0)
@@ -69,26 +64,31 @@ def on_faces(photos: PhotoSet, detect: Detector) -> dict[str, Any]:
 
     Points are rounded to 1/100 px first, so that the errors can be recomputed from what is kept.
     """
-    scores, points, truth = [], [], []
+    pointed = [n for n, of in enumerate(photos.points) if _annotated(of).any()]
+    photos = photos.subset(pointed)
+    scores, points = [], []
     for number in progress(range(len(photos)), "score landmarks", len(photos)):
-        annotated = ~np.isnan(photos.points[number]).any(axis=(1, 2))
-        if not annotated.any():
-            continue
         found = detect(photos, number)
         taken, _ = match(found.boxes, photos.boxes[number])
-        for face in np.flatnonzero(annotated):
-            missed = taken[face] < 0
-            scores.append(np.nan if missed else found.scores[taken[face]])
-            points.append(np.full((5, 2), np.nan) if missed else found.points[taken[face]])
-            truth.append(photos.points[number][face])
+        for k in taken[_annotated(photos.points[number])]:
+            scores.append(found.scores[k] if k >= 0 else np.nan)
+            points.append(found.points[k] if k >= 0 else np.full((5, 2), np.nan))
     rounded = np.round(np.array(points, dtype=np.float64) * POINT_UNITS) / POINT_UNITS
-    errors = metrics.landmark_errors(rounded, np.array(truth))
+    errors = metrics.landmark_errors(rounded, _points(photos))
     found_scores = np.array(scores, dtype=np.float64)
-    return {
-        "scores": found_scores,
-        "errors": np.where(np.isnan(found_scores), np.nan, errors),
-        "points": rounded,
-    }
+    missed = np.isnan(found_scores)
+    return {"scores": found_scores, "errors": np.where(missed, np.nan, errors), "points": rounded}
+
+
+def _annotated(points: np.ndarray) -> np.ndarray:
+    """Which faces (K,) have all points (K, 5, 2)."""
+    return ~np.isnan(points).any(axis=(1, 2))
+
+
+def _points(photos: PhotoSet) -> np.ndarray:
+    """The points (N, 5, 2) of all faces that have them."""
+    points = np.concatenate(photos.points)
+    return points[_annotated(points)]
 
 
 def held_out(name: str) -> PhotoSet:
@@ -154,16 +154,10 @@ def on_pictures(
     for name, picture in pictures.items():
         found = detect(picture)
         height, width = picture.pixels.shape[1:]
-        shown[name] = {
-            "size": [width, height],
-            "boxes": found.boxes,
-            "scores": found.scores,
-            "points": found.points,
-        }
+        shown[name] = {"size": [width, height], **vars(found)}
         if picture.boxes is not None:
             best = match(found.boxes, picture.boxes)[1]
-            counts = {"truth": len(picture.boxes), "found": int((best >= ENOUGH).sum())}
-            shown[name] |= counts
+            shown[name] |= {"truth": len(picture.boxes), "found": int((best >= ENOUGH).sum())}
     return shown
 
 
@@ -173,24 +167,21 @@ def pictures(faces: str) -> dict[str, Picture]:
     Beside drawn scenes these are scenes; else the group photo and two photos of WIDER FACE.
     """
     if faces == "scenes":
-        return _annotated(load("scenes")[1].subset(range(SHOWN_SCENES)))
-    shown = {}
-    if (file := group_photo()) is not None:
-        shown[GROUP] = Picture(GROUP_FILE, photo(file).numpy())
+        return _pictures(load("scenes")[1].subset(range(SHOWN_SCENES)))
+    file = group_photo()
+    shown = {GROUP: Picture(GROUP_FILE, photo(file).numpy())} if file else {}
     try:
-        two = load("wider-two")[1]
+        return shown | _pictures(load("wider-two")[1])
     except DataError:  # WIDER FACE is not here
         return shown
-    return shown | _annotated(two)
 
 
-def _annotated(photos: PhotoSet) -> dict[str, Picture]:
+def _pictures(photos: PhotoSet) -> dict[str, Picture]:
     kind = photos.name.partition("-")[0]
+    files = [Path(name) for name in photos.names]
     return {
-        f"{kind}/{Path(name).stem}": Picture(
-            Path(name).name, photos.read(number), photos.boxes[number]
-        )
-        for number, name in enumerate(photos.names)
+        f"{kind}/{file.stem}": Picture(file.name, photos.read(number), photos.boxes[number])
+        for number, file in enumerate(files)
     }
 
 
@@ -199,6 +190,27 @@ def group_photo() -> Path | None:
     mirror = paths.mirror()
     places = [paths.root() / "book" / "images"] + ([mirror / "group_photo"] if mirror else [])
     return next((p / GROUP_FILE for p in places if (p / GROUP_FILE).exists()), None)
+
+
+def findings(
+    faces: str,
+    heldout: str,
+    detect: Detector,
+    shown: dict[str, dict[str, Any]],
+    before: Callable[[PhotoSet], dict[str, float]],
+) -> Findings:
+    """What a detector finds in the held-out photos of two photo sets.
+
+    Args:
+        shown: what it finds in some pictures.
+        before: the recall of its stages but the last.
+    """
+    others = held_out(heldout)
+    scored = on_heldout(others, detect)
+    last = {STAGES[-1]: float(np.mean(scored["overlaps"] >= ENOUGH))}
+    landmarks = on_faces(load(faces)[1], detect)
+    known = {"stages": before(others) | last, "pictures": shown, **landmarks, **scored}
+    return Findings(faces=faces, heldout=heldout, **known)
 
 
 def evaluate(cascade: Cascade, faces: str, heldout: str, settings: Settings) -> Findings:
@@ -211,18 +223,9 @@ def evaluate(cascade: Cascade, faces: str, heldout: str, settings: Settings) -> 
     def detect(photos: PhotoSet, number: int) -> Detections:
         return cascade.detect(photos.read(number), settings)
 
-    others = held_out(heldout)
     shown = on_pictures(pictures(faces), lambda picture: cascade.detect(picture.pixels, settings))
-    scored = on_heldout(others, detect)
-    last = float(np.mean(scored["overlaps"] >= ENOUGH))
-    return Findings(
-        faces=faces,
-        heldout=heldout,
-        stages=by_stage(others, cascade, settings) | {STAGES[-1]: last},
-        pictures=shown,
-        **on_faces(load(faces)[1], detect),
-        **scored,
-    )
+    before = partial(by_stage, cascade=cascade, settings=settings)
+    return findings(faces, heldout, detect, shown, before)
 
 
 def verify(findings: Findings) -> list[str]:
@@ -231,9 +234,7 @@ def verify(findings: Findings) -> list[str]:
     Raises:
         DataError: the photo set is not here.
     """
-    photos = load(findings.faces)[1]
-    truth = np.concatenate(photos.points)
-    truth = truth[~np.isnan(truth).any(axis=(1, 2))]
+    truth = _points(load(findings.faces)[1])
     if len(truth) != len(findings.points):
         return [f"{len(findings.points)} faces of {findings.faces}, not {len(truth)}"]
     errors = metrics.landmark_errors(findings.points, truth)[findings.detected]

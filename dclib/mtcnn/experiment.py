@@ -1,113 +1,106 @@
 """An experiment with a cascade: everything that decides what its detections mean (section 4.5)."""
 
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 from dclib.mtcnn.losses import WEIGHTS
 from dclib.mtcnn.samples import KINDS
 from dclib.mtcnn.stages import METHODS, POOLING, SIZES
-from dclib.records.experiment import Named
+from dclib.records.experiment import (
+    COUNT,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Named,
+    Rule,
+    at_least,
+    one_of,
+)
 
 PROTOCOL = 1  # raised whenever the code changes what a cascade means
 
 STAGES = tuple(SIZES)
+SCORE: Rule = (lambda x: 0 <= x < 1, "in [0, 1)")
+
+
+def each(count: int, of: Rule) -> Rule:
+    """For every one of so many values, of stages from P on."""
+    possible, rule = of
+    return lambda x: len(x) == count and all(map(possible, x)), f"{count} values, each {rule}"
 
 
 @dataclass(frozen=True)
 class CascadeExperiment(Named):
     """One cascade of three stages, trained and scored, named by the hash of what it holds.
 
-    What is said of each stage stands in the order P, R, O.
-
-    Attributes:
-        method: "MTCNN" as published; "MTCNNx", widened until each stage has as many parameters as
-            that of "DC-MTCNN", whose tasks have columns of their own, joined by blocks.
-        datasets: names of the photo sets that it is trained on, see `dclib.data.photos`.
-        faces: the photo set on whose held-out faces the landmarks are scored.
-        heldout: the photo set on whose held-out photos the detections are scored.
-        fingerprint: of the sources of all these, see `dclib.mtcnn.presets.fingerprint`.
-        photos: trains on at most so many photos of each set, in whole groups; None for all. A
-            tenth of all is held out before.
-        width: of every stage, in widths of the method's.
-        pooling: "ceil" as in the publication of MTCNN, "floor" as in the paper's own code.
-        kernel: side of the second convolutions of P's blocks, see `dclib.mtcnn.stages.build`.
-        epochs, batch, lr, samples: length of training, samples per step, highest rate and samples
-            per epoch of each stage.
-        mix, online, weighting: what batches consist of, what is learnt from them and how the losses
-            are weighted, see `dclib.mtcnn.training.Training`.
-        negatives, near, jitters, smallest: how many samples are drawn from each photo (the first)
-            and around each face, and of which faces, see `dclib.mtcnn.samples.Recipe`.
-        mining_minimum, mining_thresholds: the smallest face, in pixels, and the scores of P and R
-            that count while a cascade's own detections become samples.
-        minimum, thresholds: the same, of all stages, while it is scored.
-        factor: from one size of a photo to the next smaller one, in both.
-        try_: counts the tries from 0; it seeds initialisation, samples and their order.
-        preset: the preset that it belongs to.
-        protocol: the meaning of all the above, see `PROTOCOL`.
-
-    Raises:
-        ValueError: an impossible value, named with the field.
+    What is said of each stage stands in the order P, R, O. An impossible value is a ValueError that
+    names its field.
     """
 
-    method: str
-    datasets: tuple[str, ...]
-    faces: str
-    heldout: str
-    fingerprint: str
+    method: str  # see `dclib.mtcnn.stages.build`
+    datasets: tuple[str, ...]  # photo sets that it is trained on, see `dclib.data.photos`
+    faces: str  # the photo set on whose held-out faces the landmarks are scored
+    heldout: str  # the photo set on whose held-out photos the detections are scored
+    fingerprint: str  # of the sources of all these, see `dclib.mtcnn.presets.fingerprint`
+    # at most so many photos of each set, in whole groups; None for all; a tenth is held out before
     photos: int | None
-    width: float
-    pooling: str
-    kernel: int
+    width: float  # of every stage, in widths of the method's
+    pooling: str  # "ceil" as in the publication of MTCNN, "floor" as in the paper's own code
+    kernel: int  # side of the second convolutions of P's blocks, see `dclib.mtcnn.stages.build`
     epochs: tuple[int, int, int]
-    batch: tuple[int, int, int]
-    lr: tuple[float, float, float]
-    samples: tuple[int, int, int]
+    batch: tuple[int, int, int]  # samples per step
+    lr: tuple[float, float, float]  # the highest rate
+    samples: tuple[int, int, int]  # per epoch
+    # what batches consist of, what is learnt from them and how the losses are weighted, see
+    # `dclib.mtcnn.training.Training`
     mix: tuple[float, float, float, float]
     online: float | None
     weighting: str
+    # how many samples are drawn from each photo (the first) and around each face, and of which
+    # faces, see `dclib.mtcnn.samples.Recipe`
     negatives: int
     near: int
     jitters: int
     smallest: float
+    # the smallest face, in pixels, and the scores of P and R that count in mining; in scoring
     mining_minimum: float
     mining_thresholds: tuple[float, float]
     minimum: float
     thresholds: tuple[float, float, float]
-    factor: float
-    try_: int
+    factor: float  # from one size of a photo to the next smaller one, in both
+    try_: int  # counts from 0; it seeds initialisation, samples and their order
     preset: str
     protocol: int = PROTOCOL
 
+    RULES: ClassVar = {
+        "method": one_of(METHODS),
+        "datasets": (lambda names: len(names) > 0, "name one or more photo sets"),
+        "photos": (lambda n: n is None or n >= 2, "at least 2"),
+        "width": POSITIVE,
+        "pooling": one_of(POOLING),
+        "kernel": one_of((1, 3)),
+        "epochs": each(3, at_least(1)),
+        "batch": each(3, at_least(2, ", for BatchNorm")),
+        "lr": each(3, POSITIVE),
+        "samples": each(3, at_least(1)),
+        "mix": (
+            lambda shares: len(shares) == len(KINDS) and min(shares) >= 0 and min(shares[:2]) > 0,
+            f"shares of {list(KINDS)}, the first two above 0",
+        ),
+        "online": (lambda share: share is None or 0 < share <= 1, "in (0, 1], or None"),
+        "weighting": one_of(tuple(WEIGHTS)),
+        **dict.fromkeys(("negatives", "near", "jitters", "smallest"), NOT_NEGATIVE),
+        **dict.fromkeys(("minimum", "mining_minimum"), at_least(SIZES["P"], " px, which P sees")),
+        "thresholds": each(3, SCORE),
+        "mining_thresholds": each(2, SCORE),
+        "factor": (lambda x: 0 < x < 1, "between 0 and 1"),
+        "try_": COUNT,
+    }
+
     def __post_init__(self) -> None:
-        demand = self.demand
         for field in fields(self):  # JSON has lists only
             if isinstance(value := getattr(self, field.name), list):
                 object.__setattr__(self, field.name, tuple(value))
-        demand(self.method in METHODS, "method", f"choose from {list(METHODS)}")
-        demand(len(self.datasets) > 0, "datasets", "name one or more photo sets")
-        demand(self.photos is None or self.photos >= 2, "photos", "at least 2")
-        demand(self.width > 0, "width", "must be positive")
-        demand(self.pooling in POOLING, "pooling", f"choose from {list(POOLING)}")
-        demand(self.kernel in (1, 3), "kernel", "1 or 3")
-        for each in ("epochs", "batch", "lr", "samples"):
-            demand(len(getattr(self, each)) == len(STAGES), each, f"one for each of {list(STAGES)}")
-        demand(min(self.epochs) >= 1, "epochs", "at least 1")
-        demand(min(self.batch) >= 2, "batch", "at least 2, for BatchNorm")
-        demand(all(0 < lr < float("inf") for lr in self.lr), "lr", "must be positive and finite")
-        demand(min(self.samples) >= 1, "samples", "at least 1")
-        shares = len(self.mix) == len(KINDS) and min(self.mix) >= 0 and min(self.mix[:2]) > 0
-        demand(shares, "mix", f"shares of {list(KINDS)}, the first two above 0")
-        demand(self.online is None or 0 < self.online <= 1, "online", "in (0, 1], or None")
-        demand(self.weighting in WEIGHTS, "weighting", f"choose from {list(WEIGHTS)}")
-        for count in ("negatives", "near", "jitters", "smallest"):
-            demand(getattr(self, count) >= 0, count, "must not be negative")
-        for smallest in ("minimum", "mining_minimum"):
-            demand(getattr(self, smallest) >= 12, smallest, "P sees 12 px: no smaller faces")
-        for name, stages in (("thresholds", 3), ("mining_thresholds", 2)):
-            scores = getattr(self, name)
-            fits = len(scores) == stages and all(0 <= score < 1 for score in scores)
-            demand(fits, name, f"{stages} scores in [0, 1)")
-        demand(0 < self.factor < 1, "factor", "between 0 and 1")
-        demand(self.try_ >= 0, "try_", "counts from 0")
+        super().__post_init__()
 
     @property
     def dataset(self) -> str:

@@ -3,8 +3,6 @@
 Nothing here holds the truth of a data set: boxes, points and pixels stay where the data are.
 """
 
-import io
-import lzma
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dclib import metrics
+from dclib.records.outcomes import pack, unpack
 
 ERROR_UNITS = 10_000  # errors, scores and overlaps are kept in steps of 1/10,000
 ENOUGH = 0.5  # intersection over union with which a face counts as found
@@ -33,35 +32,22 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Findings:
-    """N faces whose landmarks are scored, and M annotated faces of held-out photos.
+    """N faces whose landmarks are scored, and M annotated faces of held-out photos."""
 
-    Attributes:
-        faces: the photo set of the N faces.
-        scores: (N,) of the detection that is taken for the face, NaN where the face was missed.
-        errors: (N,) its landmark error as a share of the inter-ocular distance, NaN where missed.
-        points: (N, 5, 2) its landmarks in pixels of the photo, NaN where missed.
-        heldout: the photo set of the M faces.
-        overlaps: (M,) best intersection over union of a detection with the annotated box.
-        heldout_scores: (M,) score of that detection, NaN where none overlaps.
-        others: int (M,) detections in the photo that are no annotated face's best.
-        stages: share of the M faces that a box overlaps by at least a half, after P, R and O.
-        pictures: by name, "size" [width, height], "boxes" (K, 4), "scores" (K,), "points"
-            (K, 5, 2); and where the faces are annotated, how many ("truth"), and how many of them
-            were found ("found").
-        precision: share of the detections in held-out photos that overlap an annotated face by at
-            least a half; None where not every face is annotated.
-    """
-
-    faces: str
-    scores: Floats
-    errors: Floats
-    points: Floats
-    heldout: str
-    overlaps: Floats
-    heldout_scores: Floats
-    others: NDArray[np.int64]
-    stages: dict[str, float]
+    faces: str  # the photo set of the N faces
+    scores: Floats  # (N,) of the detection that is taken for the face, NaN where it was missed
+    errors: Floats  # (N,) its landmark error as a share of the inter-ocular distance, or NaN
+    points: Floats  # (N, 5, 2) its landmarks in pixels of the photo, or NaN
+    heldout: str  # the photo set of the M faces
+    overlaps: Floats  # (M,) best intersection over union of a detection with the annotated box
+    heldout_scores: Floats  # (M,) score of that detection, NaN where none overlaps
+    others: NDArray[np.int64]  # (M,) detections in the photo that are no annotated face's best
+    stages: dict[str, float]  # share of the M faces that a box overlaps by a half, after P, R, O
+    # by name: "size" [width, height], "boxes" (K, 4), "scores" (K,), "points" (K, 5, 2); where
+    # the faces are annotated, how many ("truth"), and how many of them were found ("found")
     pictures: dict[str, dict[str, Any]]
+    # share of the detections in held-out photos that overlap an annotated face by at least a half;
+    # None where not every face is annotated
     precision: float | None = None
 
     @property
@@ -70,7 +56,6 @@ class Findings:
         return ~np.isnan(self.scores)
 
     def missed(self) -> int:
-        """How many of the N faces were not found."""
         return int((~self.detected).sum())
 
     def failure_rate(self, missed_fail: bool) -> float:
@@ -104,33 +89,24 @@ class Findings:
             name: {key: value for key, value in shown.items() if key not in UNITS}
             for name, shown in self.pictures.items()
         }
-        return {
-            "faces": self.faces,
-            "heldout": self.heldout,
-            "stages": self.stages,
-            "precision": self.precision,
-            "pictures": pictures,
-        }
+        names = ("faces", "heldout", "stages", "precision")
+        return {name: getattr(self, name) for name in names} | {"pictures": pictures}
 
     def arrays(self) -> bytes:
         """The arrays, compressed, as integers."""
         own = {name: getattr(self, name) for name in UNITS if hasattr(self, name)}
         for name, shown in self.pictures.items():
             own |= {f"{name}:{key}": shown[key] for key in UNITS if key in shown}
-        kept = {name: _steps(values, name) for name, values in own.items()}
-        raw = io.BytesIO()
-        np.savez(raw, **kept)  # type: ignore[arg-type]
-        return lzma.compress(raw.getvalue(), preset=9)
+        return pack({name: _steps(values, name) for name, values in own.items()})
 
 
 def restore(about: Mapping[str, Any], arrays: bytes) -> Findings:
     """The findings of which `about` and `arrays` were kept.
 
     Raises:
-        ValueError, KeyError, EOFError, lzma.LZMAError: they are damaged.
+        One of `dclib.errors.DAMAGE`: they are damaged.
     """
-    with np.load(io.BytesIO(lzma.decompress(arrays)), allow_pickle=False) as stored:
-        values: dict[str, Any] = {name: _from_steps(stored[name], name) for name in stored.files}
+    values: dict[str, Any] = {n: _from_steps(kept, n) for n, kept in unpack(arrays).items()}
     pictures = {name: dict(shown) for name, shown in about["pictures"].items()}
     for name in [name for name in values if ":" in name]:
         picture, _, key = name.rpartition(":")
@@ -139,13 +115,9 @@ def restore(about: Mapping[str, Any], arrays: bytes) -> Findings:
     return Findings(**{**about, "pictures": pictures}, **values)
 
 
-def _unit(name: str) -> int:
-    return UNITS[name.rpartition(":")[2]]
-
-
 def _steps(values: np.ndarray, name: str) -> NDArray[np.int32]:
     """Rounded; errors up, so that one above 0.10 stays above it and one of 0.10 does not."""
-    steps = np.asarray(values, dtype=np.float64) * _unit(name)
+    steps = np.asarray(values, dtype=np.float64) * UNITS[name.rpartition(":")[2]]
     rounded = np.ceil(steps - 1e-7) if name == "errors" else np.round(steps)
     return np.where(np.isnan(steps), NOTHING, rounded).astype(np.int32)
 
@@ -153,4 +125,4 @@ def _steps(values: np.ndarray, name: str) -> NDArray[np.int32]:
 def _from_steps(steps: np.ndarray, name: str) -> Floats:
     """Errors as the middle of their step."""
     middle = np.maximum(steps - 0.5, 0) if name == "errors" else steps.astype(np.float64)
-    return np.where(steps == NOTHING, np.nan, middle / _unit(name))
+    return np.where(steps == NOTHING, np.nan, middle / UNITS[name.rpartition(":")[2]])

@@ -7,10 +7,9 @@ import numpy as np
 import torch
 
 from dclib.data.photos import PhotoSet
-from dclib.data.progress import progress
 from dclib.mtcnn.boxes import square
 from dclib.mtcnn.detect import Cascade, Settings
-from dclib.mtcnn.samples import NEGATIVE, NEITHER, Recipe, Samples, crops, join, judge, over
+from dclib.mtcnn.samples import NEGATIVE, NEITHER, Recipe, Samples, crops, each, join, judge, over
 
 SURE, APART = 0.95, 0.05  # score and IoU beyond which a negative may be a face without a box
 
@@ -37,13 +36,11 @@ def mine(
         seed: of the choice where there are more.
     """
     parts, left_out = [], 0
-    for number in progress(range(len(photos)), f"mine behind {before}", len(photos)):
-        image = torch.from_numpy(photos.read(number))
-        boxes, scores, _ = cascade.candidates(image, settings, before)
-        squares, scores = square(boxes).cpu(), scores.cpu()
-        kind, face, overlap = judge(squares, torch.from_numpy(photos.boxes[number]))
-        negative = kind == NEGATIVE
-        negative &= ~over(squares, torch.from_numpy(photos.ignored[number]))
+    for number, image, boxes, ignored in each(photos, f"mine behind {before}"):
+        found, scores, _ = cascade.candidates(image, settings, before)
+        squares, scores = square(found).cpu(), scores.cpu()
+        kind, face, overlap = judge(squares, boxes)
+        negative = (kind == NEGATIVE) & ~over(squares, ignored)
         if before == "R" and not photos.complete:
             unknown = negative & (scores > SURE) & (overlap < APART)
             negative &= ~unknown
@@ -52,18 +49,8 @@ def mine(
         candidates = stream.permutation(torch.nonzero(negative)[:, 0].numpy())
         faces = torch.nonzero((kind != NEGATIVE) & (kind != NEITHER))[:, 0]
         chosen = torch.cat([torch.from_numpy(candidates[: recipe.negatives]), faces])
-        parts.append(
-            crops(
-                photos,
-                number,
-                image,
-                squares[chosen],
-                kind[chosen],
-                face[chosen],
-                size,
-                scores[chosen],
-            )
-        )
+        told = (of[chosen] for of in (squares, kind, face, scores))
+        parts.append(crops(photos, number, image, size, *told))
     return replace(join(parts), left_out=left_out)
 
 

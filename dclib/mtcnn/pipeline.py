@@ -12,7 +12,9 @@ from dclib.data.mtfl import training_square
 from dclib.data.photo import Square, read, spare, writable, write
 from dclib.errors import DataError
 from dclib.files import disk
+from dclib.mtcnn import records
 from dclib.mtcnn.detect import Cascade, Detections, Settings
+from dclib.mtcnn.run import trained
 from dclib.records.runs import Record
 from dclib.use.prediction import POINT, Prediction, in_squares
 
@@ -21,17 +23,11 @@ BOX = "#d55e00"  # colour of boxes
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """A face that the cascade found, and what the network says of it.
+    """A face that the cascade found, and what the network says of it."""
 
-    Attributes:
-        box: (4,) left, top, right, bottom in pixels of the photo.
-        score: the cascade's probability that it is a face.
-        prediction: landmarks in pixels of the photo, and labels.
-    """
-
-    box: np.ndarray
-    score: float
-    prediction: Prediction
+    box: np.ndarray  # (4,) left, top, right, bottom in pixels of the photo
+    score: float  # the cascade's probability that it is a face
+    prediction: Prediction  # landmarks in pixels of the photo, and labels
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -45,9 +41,6 @@ def load(cascade: str) -> Cascade:
     Raises:
         RunError: no such cascade, or its weights are not here.
     """
-    from dclib.mtcnn import records
-    from dclib.mtcnn.run import trained
-
     return trained(records.load(cascade))
 
 
@@ -67,8 +60,8 @@ def predict_all(
     """Landmarks and labels of all faces in a photo, by falling score of the cascade.
 
     Args:
-        record: of a run of `dclib.training.loop` on faces, whose network looks at each face.
-        picture: of any kind that `dclib.data.photo.read` takes, and upright as it reads it.
+        record: of a run on faces, whose network looks at each face.
+        picture: as `dclib.data.photo.read` takes it, and upright as it reads it.
 
     Raises:
         RunError: the network's weights are not here.
@@ -77,10 +70,9 @@ def predict_all(
     found = cascade.detect(picture, settings)
     if not len(found):
         return []
-    squares = [face_square(box) for box in found.boxes]
-    predictions = in_squares(record, picture, squares)
-    faces = zip(found.boxes, found.scores, predictions, strict=True)
-    return [Face(box, float(score), prediction) for box, score, prediction in faces]
+    predictions = in_squares(record, picture, [face_square(box) for box in found.boxes])
+    faces = zip(found.boxes, found.scores.tolist(), predictions, strict=True)
+    return [Face(*face) for face in faces]
 
 
 def places(photos: Sequence[Path], folder: Path) -> dict[Path, Path]:

@@ -5,6 +5,7 @@ files are enough, for instance out of its wheel.
 """
 
 import pickle
+import re
 from pathlib import Path
 
 import torch
@@ -14,19 +15,8 @@ from dclib.errors import DataError
 from dclib.mtcnn.stages import Stage, build
 
 FILES = {"P": "pnet.pt", "R": "rnet.pt", "O": "onet.pt"}
-# The package's layers in order, a PReLU behind each but the heads.
-CONVOLUTIONS = {
-    "P": ("conv1", "conv2", "conv3"),
-    "R": ("conv1", "conv2", "conv3"),
-    "O": ("conv1", "conv2", "conv3", "conv4"),
-}
-HIDDEN = {"R": "dense4", "O": "dense5"}
-HEADS = {
-    "P": ("conv4_1", "conv4_2"),
-    "R": ("dense5_1", "dense5_2"),
-    "O": ("dense6_1", "dense6_2", "dense6_3"),
-}
-SIDES = {"R": 3, "O": 3}  # of the maps that the hidden layer gets
+LAYER = re.compile(r"(conv|dense|prelu)([\d_]+)\.(weight|bias)")  # a PReLU behind each but heads
+SIDE = 3  # of the maps that the hidden layer gets
 
 
 def stages(folder: Path) -> dict[str, Stage]:
@@ -41,8 +31,8 @@ def stages(folder: Path) -> dict[str, Stage]:
 def _stage(name: str, path: Path) -> Stage:
     net = build(name, "MTCNN", pooling="ceil")
     try:
-        net.load_state_dict(_translated(name, torch.load(path, weights_only=True)))
-    except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        net.load_state_dict(_translated(net, torch.load(path, weights_only=True)))
+    except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise DataError(
             f"{path} is not facenet-pytorch's ({error}): take the folder facenet_pytorch/data of"
             " its wheel, version 2.6.0"
@@ -50,23 +40,24 @@ def _stage(name: str, path: Path) -> Stage:
     return net.eval()
 
 
-def _translated(name: str, theirs: dict[str, Tensor]) -> dict[str, Tensor]:
+def _translated(net: Stage, theirs: dict[str, Tensor]) -> dict[str, Tensor]:
     """The package's weights under our names, and in our order."""
-    ours = {}
-    for at, layer in enumerate(CONVOLUTIONS[name]):
-        for kind in ("weight", "bias"):
-            ours[f"columns.0.{at}.0.{kind}"] = theirs[f"{layer}.{kind}"]
-        ours[f"columns.0.{at}.1.weight"] = theirs[f"prelu{at + 1}.weight"]
-    if name in HIDDEN:
-        layer, side = HIDDEN[name], SIDES[name]
-        weight = theirs[f"{layer}.weight"].unflatten(1, (side, side, -1))  # (D, w, h, C)
-        ours["hidden.0.1.weight"] = weight.permute(0, 3, 2, 1).flatten(1)  # (D, C h w)
-        ours["hidden.0.1.bias"] = theirs[f"{layer}.bias"]
-        ours["hidden.0.2.weight"] = theirs[f"prelu{layer[-1]}.weight"]
-    for at, layer in enumerate(HEADS[name]):
-        for kind in ("weight", "bias"):
-            values = theirs[f"{layer}.{kind}"]
-            if at == 2:  # all x, then all y
-                values = values.unflatten(0, (2, 5)).transpose(0, 1).flatten(0, 1)
-            ours[f"heads.{at}.{kind}"] = values
+
+    def place(name: str) -> tuple[str, bool, bool]:
+        if not (parts := LAYER.fullmatch(name)):
+            raise ValueError(f"it has {name}")
+        return parts[2], parts[1] == "prelu", parts[3] == "bias"
+
+    names = [
+        f"{part}.{key}"
+        for part in ("columns", "hidden", "heads")
+        for key in getattr(net, part).state_dict()
+    ]
+    ours = dict(zip(names, (theirs[name] for name in sorted(theirs, key=place)), strict=True))
+    for name, values in ours.items():
+        if name == "hidden.0.1.weight":  # columns before rows, before channels
+            maps = values.unflatten(1, (SIDE, SIDE, -1))  # (D, w, h, C)
+            ours[name] = maps.permute(0, 3, 2, 1).flatten(1)  # (D, C h w)
+        elif name.startswith("heads.2."):  # all x, then all y
+            ours[name] = values.unflatten(0, (2, 5)).transpose(0, 1).flatten(0, 1)
     return ours

@@ -1,6 +1,6 @@
 """The choice of stage O's learning rate, made on held-out photos and kept in a table.
 
-Of the grid `dclib.mtcnn.presets.rates` a cascade takes the rate at which O's landmark error, after
+Of the grid `dclib.mtcnn.presets.grid` a cascade takes the rate at which O's landmark error, after
 the last epoch, is lowest on the tenth of the photos that is held out from training.
 """
 
@@ -54,7 +54,5 @@ def chosen(preset: str) -> dict[str, float]:
 
 
 def _rows() -> list[dict[str, str]]:
-    if not path().exists():
-        return []
-    with path().open(newline="") as lines:
-        return list(csv.DictReader(lines))
+    text = path().read_text() if path().exists() else ""
+    return list(csv.DictReader(text.splitlines()))

@@ -4,48 +4,33 @@ A record is a folder of two files, committed in `results/cascades` or in the sto
 weights of the stages.
 """
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dclib import paths
-from dclib.errors import DAMAGE, RunError
-from dclib.files import write_atomically
 from dclib.mtcnn.experiment import STAGES, CascadeExperiment
 from dclib.mtcnn.findings import Findings, restore
-from dclib.records.store import Shelf
+from dclib.records.store import Kept, Shelf
 
-FORMAT = 1
 RECORD, ARRAYS = "cascade.json", "findings.npz.xz"
 
 
 @dataclass(frozen=True)
-class CascadeRecord:
-    """A trained and scored cascade.
-
-    Attributes:
-        experiment: what was made.
-        environment: versions, device, commit; by stage its parameters, and by what was done the
-            seconds that it took.
-        history: stage -> one row per epoch: losses by task, on held-out photos too, and seconds.
-        mined: stage -> numbers of samples by kind ("negative", "positive", "part", "landmark"), how
-            many were "left out", and the "hardest" negatives: photo, square and score of each.
-        findings: what it made of the photos it was scored on.
-        folder: where it is kept.
-    """
+class CascadeRecord(Kept):
+    """A trained and scored cascade."""
 
     experiment: CascadeExperiment
+    # versions, device, commit; by stage its parameters, and by what was done its seconds
     environment: dict[str, Any]
+    # stage -> a row per epoch: losses by task, on held-out photos too, and seconds
     history: dict[str, list[dict[str, Any]]]
+    # stage -> numbers of samples by kind ("negative", "positive", "part", "landmark"), how many
+    # were "left out", and the "hardest" negatives: photo, square and score of each
     mined: dict[str, dict[str, Any]]
-    findings: Findings
+    findings: Findings  # what it made of the photos it was scored on
     folder: Path
-
-    @property
-    def id(self) -> str:
-        return self.experiment.id
+    digests: dict[str, str] = field(default_factory=dict)  # none in format 1
 
     @property
     def weights(self) -> dict[str, Path] | None:
@@ -62,65 +47,37 @@ def weights_name(stage: str) -> str:
 def save(
     folder: Path,
     experiment: CascadeExperiment,
-    environment: Mapping[str, Any],
-    history: Mapping[str, list[dict[str, Any]]],
-    mined: Mapping[str, Mapping[str, Any]],
+    environment: dict[str, Any],
+    history: dict[str, list[dict[str, Any]]],
+    mined: dict[str, dict[str, Any]],
     findings: Findings,
 ) -> CascadeRecord:
-    """Write a record and read it back; `folder` must exist.
-
-    The record file comes last, so that a folder with one is complete.
-    """
-    write_atomically(folder / ARRAYS, findings.arrays())
-    text = {
-        "format": FORMAT,
-        "experiment": json.loads(experiment.to_json()),
-        "environment": environment,
-        "history": history,
-        "mined": mined,
-        "findings": findings.about(),
-    }
-    write_atomically(folder / RECORD, (json.dumps(text) + "\n").encode())
-    return read(folder)
+    """Write a record and read it back; `folder` must exist."""
+    said = {"environment": environment, "history": history, "mined": mined}
+    said["findings"] = findings.about()
+    return SHELF.save(folder, experiment, {ARRAYS: findings.arrays()}, said)
 
 
-def read(folder: Path) -> CascadeRecord:
-    """The record in a folder.
-
-    Raises:
-        RunError: it is unreadable, of another version, or not the experiment its folder names.
-    """
-    path = folder / RECORD
-    try:
-        text = json.loads(path.read_text())
-        if text["format"] != FORMAT:
-            raise RunError(
-                f"{path} has format {text['format']}, this version reads {FORMAT}: use the code"
-                " that wrote it, or remove the folder and train again"
-            )
-        record = CascadeRecord(
-            CascadeExperiment.from_dict(text["experiment"]),
-            dict(text["environment"]),
-            dict(text["history"]),
-            dict(text["mined"]),
-            restore(text["findings"], (folder / ARRAYS).read_bytes()),
-            folder,
-        )
-    except DAMAGE as error:
-        raise RunError(
-            f"{path} is no record of a cascade of this version ({error}): restore it, or remove"
-            " the folder and train again"
-        ) from error
-    if record.id != folder.name:
-        raise RunError(f"{path} holds cascade {record.id}, not what its folder names: move it back")
+def _parse(text: dict[str, Any], folder: Path) -> CascadeRecord:
+    arrays = (folder / ARRAYS).read_bytes()
+    record = CascadeRecord(
+        CascadeExperiment.from_dict(text["experiment"]),
+        dict(text["environment"]),
+        dict(text["history"]),
+        dict(text["mined"]),
+        restore(text["findings"], arrays),
+        folder,
+        text.get("digests", {}),
+    )
+    record.check(ARRAYS, arrays)
     return record
 
 
 SHELF = Shelf(
-    *("cascades", RECORD, (ARRAYS,), read),
+    *("cascades", RECORD, (ARRAYS,), _parse),
     whole=lambda record: record.findings,
     kind="cascade",
     listing="cascade --list",
 )
-load, existing = SHELF.load, SHELF.existing
-find, every, committed, publish = SHELF.find, SHELF.every, SHELF.committed, SHELF.publish
+read, load, existing, find = SHELF.read, SHELF.load, SHELF.existing, SHELF.find
+every, committed, publish = SHELF.every, SHELF.committed, SHELF.publish

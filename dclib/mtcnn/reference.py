@@ -1,10 +1,8 @@
 """Public detectors, scored as cascades are: what `data_scripts/public_detectors.py` wrote, read.
 
 Their weights were trained on other photos than ours, so they are no rivals in a comparison of
-methods; they show what the published cascade makes of the same faces. Scores are committed, one
-file per detector.
-
-So are the published weights in our own detection.
+methods; they show what the published cascade makes of the same faces, as do the published weights
+in our own detection. Scores are committed, one file per detector.
 """
 
 import base64
@@ -20,11 +18,11 @@ import numpy as np
 from dclib import paths
 from dclib.data.photos import PhotoSet, load
 from dclib.environment import code, machine
-from dclib.errors import DAMAGE, RunError
-from dclib.files import write_atomically
+from dclib.errors import RunError
+from dclib.files import reading, write_atomically
 from dclib.mtcnn import evaluate, public
 from dclib.mtcnn.detect import Cascade, Detections, Settings
-from dclib.mtcnn.findings import ENOUGH, Findings, restore
+from dclib.mtcnn.findings import Findings, restore
 
 FORMAT = 1
 FACES, HELDOUT = "mtfl-test", "lfwnet"
@@ -32,19 +30,12 @@ FACES, HELDOUT = "mtfl-test", "lfwnet"
 
 @dataclass(frozen=True)
 class Reference:
-    """What a public detector made of the photos that the paper's cascades are scored on.
-
-    Attributes:
-        name: of the detector.
-        about: its version and settings, a line for people.
-        environment: versions, settings, and the seconds that it took for all its photos.
-        findings: as of a cascade; of a package only the recall after O is known.
-    """
+    """What a public detector made of the photos that the paper's cascades are scored on."""
 
     name: str
-    about: str
-    environment: dict[str, Any]
-    findings: Findings
+    about: str  # its version and settings, a line for people
+    environment: dict[str, Any]  # versions, settings, and the seconds for all photos
+    findings: Findings  # as of a cascade; of a package only the recall after O is known
 
 
 def score(file: Path) -> Reference:
@@ -55,20 +46,17 @@ def score(file: Path) -> Reference:
         DataError: a photo set is not at hand.
     """
     remedy = "let data_scripts/public_detectors.py make it again"
-    try:
+    with reading(f"{file} holds no detections", remedy, StopIteration):
         told = json.loads(file.read_bytes())
         found = {name: _detections(values) for name, values in told["photos"].items()}
-        name, settings, versions = told["detector"], told["settings"], told["versions"]
+        name, settings = told["detector"], told["settings"]
         environment = {key: told[key] for key in ("settings", "versions", "python", "seconds")}
-        package, version = next(iter(versions.items()))
+        package, version = next(iter(told["versions"].items()))
         about = (
             f"{package} {version} with its own weights, faces of {settings['minimum']} pixels or"
             f" more, thresholds {', '.join(map(str, settings['thresholds']))}"
         )
-    except (*DAMAGE, StopIteration) as error:
-        raise RunError(f"{file} holds no detections ({error}): {remedy}") from error
-    faces, heldout = load(FACES)[1], evaluate.held_out(HELDOUT)
-    for photos in (faces, heldout):
+    for photos in (load(FACES)[1], evaluate.held_out(HELDOUT)):
         if absent := [photo for photo in photos.names if photo not in found]:
             raise RunError(
                 f"{file} lacks {len(absent)} of {len(photos)} photos of {photos.name}, such as"
@@ -78,17 +66,9 @@ def score(file: Path) -> Reference:
     def detect(photos: PhotoSet, number: int) -> Detections:
         return found[photos.names[number]]
 
-    pictures = evaluate.pictures(FACES)
-    shown = {title: picture for title, picture in pictures.items() if picture.file in found}
-    scored = evaluate.on_heldout(heldout, detect)
-    findings = Findings(
-        faces=FACES,
-        heldout=HELDOUT,
-        stages={"O": float(np.mean(scored["overlaps"] >= ENOUGH))},
-        pictures=evaluate.on_pictures(shown, lambda picture: found[picture.file]),
-        **evaluate.on_faces(faces, detect),
-        **scored,
-    )
+    pictures = {n: p for n, p in evaluate.pictures(FACES).items() if p.file in found}
+    shown = evaluate.on_pictures(pictures, lambda picture: found[picture.file])
+    findings = evaluate.findings(FACES, HELDOUT, detect, shown, lambda photos: {})
     return Reference(name, about, environment, findings)
 
 
@@ -113,22 +93,17 @@ def score_weights(folder: Path) -> Reference:
         f" faces of {settings.minimum:g} pixels or more, thresholds"
         f" {', '.join(map(str, settings.thresholds))}"
     )
-    environment = {
-        "settings": asdict(settings),
-        **code(),
-        **machine(),
-        "seconds": round(time.perf_counter() - start, 1),
-    }
+    seconds = round(time.perf_counter() - start, 1)
+    environment = {"settings": asdict(settings), **code(), **machine(), "seconds": seconds}
     return Reference("published weights", about, environment, findings)
 
 
 def _detections(values: Mapping[str, Any]) -> Detections:
-    scores = np.array(values["scores"], dtype=np.float32)
-    return Detections(
-        boxes=np.array(values["boxes"], dtype=np.float32).reshape(len(scores), 4),
-        scores=scores,
-        points=np.array(values["points"], dtype=np.float32).reshape(len(scores), 5, 2),
+    boxes, scores, points = (
+        np.array(values[name], dtype=np.float32) for name in ("boxes", "scores", "points")
     )
+    count = len(scores)
+    return Detections(boxes.reshape(count, 4), scores, points.reshape(count, 5, 2))
 
 
 def path(name: str) -> Path:
@@ -152,25 +127,6 @@ def write(reference: Reference) -> Path:
     return file
 
 
-def read(file: Path) -> Reference:
-    """The scores in a file.
-
-    Raises:
-        RunError: it is corrupt or of another version.
-    """
-    remedy = "restore it, or make it again by `python -m dclib detectors`"
-    try:
-        text = json.loads(file.read_bytes())
-        if text["format"] != FORMAT:
-            raise RunError(
-                f"{file} has format {text['format']}, this version reads {FORMAT}: {remedy}"
-            )
-        findings = restore(text["findings"], base64.b64decode(text["arrays"], validate=True))
-        return Reference(text["name"], text["about"], text["environment"], findings)
-    except DAMAGE as error:
-        raise RunError(f"{file} holds no scores of a detector ({error}): {remedy}") from error
-
-
 def find() -> dict[str, Reference]:
     """All that are there, by name.
 
@@ -178,4 +134,16 @@ def find() -> dict[str, Reference]:
         RunError: a file is corrupt or of another version.
     """
     files = sorted((paths.results() / "detectors").glob("*.json"))
-    return {reference.name: reference for reference in map(read, files)}
+    return {reference.name: reference for reference in map(_read, files)}
+
+
+def _read(file: Path) -> Reference:
+    remedy = "restore it, or make it again by `python -m dclib detectors`"
+    with reading(f"{file} holds no scores of a detector", remedy):
+        text = json.loads(file.read_bytes())
+        if text["format"] != FORMAT:
+            raise RunError(
+                f"{file} has format {text['format']}, this version reads {FORMAT}: {remedy}"
+            )
+        findings = restore(text["findings"], base64.b64decode(text["arrays"], validate=True))
+        return Reference(text["name"], text["about"], text["environment"], findings)

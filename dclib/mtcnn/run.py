@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from safetensors.torch import save as safetensors_bytes
 from dclib import environment, paths
 from dclib.data.photos import PhotoSet
 from dclib.errors import DAMAGE, RunError
-from dclib.files import write_atomically
+from dclib.files import reading, write_atomically
 from dclib.mtcnn import records
 from dclib.mtcnn.detect import Cascade, Settings
 from dclib.mtcnn.evaluate import evaluate
@@ -40,20 +41,22 @@ THREADS = 1  # results depend on it in the last bits
 Tell = Callable[[str, dict[str, Any]], None]  # the stage, and the row of an epoch of its history
 
 
+def _silent(stage: str, row: dict[str, Any]) -> None:
+    pass
+
+
 class Making:
     """A cascade in the making; what is finished is in its folder."""
 
     def __init__(self, experiment: CascadeExperiment, tell: Tell) -> None:
-        self.experiment, self.tell = experiment, tell
-        self.folder = paths.store() / experiment.id
+        self.experiment, self.tell, e = experiment, tell, experiment
+        self.folder = paths.store() / e.id
         self.folder.mkdir(parents=True, exist_ok=True)
         self.code = environment.code()
         self.stages: dict[str, Stage] = {}
         self.told: dict[str, dict[str, Any]] = {}  # of each finished stage
-        self.training, self.held_out = split_sets(experiment)
-        self.recipe = Recipe(
-            experiment.negatives, experiment.near, experiment.jitters, experiment.smallest
-        )
+        self.training, self.held_out = split_sets(e)
+        self.recipe = Recipe(e.negatives, e.near, e.jitters, e.smallest)
 
     def samples(self, stage: str, sets: Sequence[PhotoSet]) -> list[Samples]:
         """What a stage learns from: of each photo set the samples that it gives."""
@@ -88,19 +91,16 @@ class Making:
         """Take a stage from a cascade in the store that differs in what follows it only."""
         name, about = weights_name(stage), f"{stage}.json"
         for file in sorted(paths.store().glob(f"*/{name}")):
-            try:
-                with safe_open(file, "np") as told:
-                    other = json.loads(told.metadata()["experiment"])
-                if _until(CascadeExperiment.from_dict(other), stage) == _until(
-                    self.experiment, stage
-                ):
+            with suppress(*DAMAGE, SafetensorError):  # damaged: the stage is trained anew
+                with safe_open(file, "np") as opened:
+                    other = json.loads(opened.metadata()["experiment"])
+                own = _until(self.experiment, stage)
+                if _until(CascadeExperiment.from_dict(other), stage) == own:
                     told = json.loads((file.parent / about).read_bytes())
                     told = {"taken_from": file.parent.name} | told
                     write_atomically(self.folder / about, json.dumps(told).encode())
                     write_atomically(self.folder / name, file.read_bytes())
                     return True
-            except (*DAMAGE, SafetensorError):
-                continue  # it is trained anew
         return False
 
     def train(self, stage: str, weights: Path, about: Path) -> None:
@@ -116,58 +116,46 @@ class Making:
         history = train_stage(
             net, samples, of, e.try_, checkpoint, lambda row: self.tell(stage, row), held_out
         )
+        counts = [part.counts() for part in samples]
+        first = self.training[shown_background(self.training)[0]]
+        hard = hardest(samples[0], first) if stage != STAGES[0] else []
         told = {
             "parameters": count_parameters(net),
             "seconds": round(drawn - start + sum(row["seconds"] for row in history), 1),
             "history": history,
-            "mined": self.counts(stage, samples),
+            "mined": {k: sum(each[k] for each in counts) for k in counts[0]} | {"hardest": hard},
         }
         write_atomically(about, json.dumps(told).encode())
         content = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
         write_atomically(weights, safetensors_bytes(content, {"experiment": e.to_json()}))
         checkpoint.unlink()
 
-    def counts(self, stage: str, samples: Sequence[Samples]) -> dict[str, Any]:
-        """How many samples of each kind, and the negatives that were hardest for the stage before.
-
-        Of several photo sets the hardest are those of the first.
-        """
-        totals: dict[str, Any] = {}
-        for part in samples:
-            for kind, count in part.counts().items():
-                totals[kind] = totals.get(kind, 0) + count
-        first = self.training[shown_background(self.training)[0]]
-        mined = stage != STAGES[0]
-        return totals | {"hardest": hardest(samples[0], first) if mined else []}
-
     def finish(self) -> CascadeRecord:
         """Score the trained cascade and leave its record."""
         e, start = self.experiment, time.perf_counter()
         settings = Settings(e.minimum, e.factor, e.thresholds)
         findings = evaluate(Cascade(self.stages), e.faces, e.heldout, settings)
-        seconds = {stage: told["seconds"] for stage, told in self.told.items()}
+
+        def told(part: str) -> dict[str, Any]:
+            return {stage: of[part] for stage, of in self.told.items() if part in of}
+
+        scoring = {"scoring": round(time.perf_counter() - start, 1)}
         about = {
             **self.code,
             **environment.machine(),
             "device": "cpu",
             "threads": THREADS,
-            "parameters": {stage: told["parameters"] for stage, told in self.told.items()},
+            "parameters": told("parameters"),
             "trained_on": sum(map(len, self.training)),
             "fingerprints": {photos.name: photos.fingerprint for photos in self.training},
-            "taken_from": {s: t["taken_from"] for s, t in self.told.items() if "taken_from" in t},
-            "seconds": seconds | {"scoring": round(time.perf_counter() - start, 1)},
+            "taken_from": told("taken_from"),
+            "seconds": told("seconds") | scoring,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
-        history, mined = (
-            {stage: told[part] for stage, told in self.told.items()}
-            for part in ("history", "mined")
-        )
-        return records.save(self.folder, e, about, history, mined, findings)
+        return records.save(self.folder, e, about, told("history"), told("mined"), findings)
 
 
-def train_cascade(
-    experiment: CascadeExperiment, tell: Tell = lambda stage, row: None
-) -> CascadeRecord:
+def train_cascade(experiment: CascadeExperiment, tell: Tell = _silent) -> CascadeRecord:
     """Train one cascade, score it, and leave its record and weights in the store.
 
     An interrupted one goes on after its last finished epoch: crops are drawn and mined again, the
@@ -209,12 +197,9 @@ def read_weights(net: Stage, file: Path) -> None:
     Raises:
         RunError: they cannot be read, or are those of another stage.
     """
-    try:
+    told, remedy = f"{file} holds no weights of this stage", "remove its folder and train again"
+    with reading(told, remedy, RuntimeError, SafetensorError):
         net.load_state_dict(load_file(file))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise RunError(
-            f"{file} holds no weights of this stage ({error}): remove its folder and train again"
-        ) from error
     net.eval()
 
 
@@ -248,32 +233,19 @@ def require(
         weights: also the trained weights are needed, which committed records come without.
 
     Raises:
-        RunError, DataError: as `train`.
+        RunError, DataError: as `train_cascade`.
     """
     wanted = list(experiments)
-    waiting = [e for e in dict.fromkeys(wanted) if not _is_there(e, weights)]
+    waiting = [e for e in dict.fromkeys(wanted) if not records.SHELF.has(e, weights)]
     while waiting:
-        busy = []
-        for experiment in waiting:
-            try:
-                with claimed(experiment.id):
-                    if not _is_there(experiment, weights):
-                        train_cascade(experiment, _teller(experiment) if progress else _silent)
-            except Timeout:
-                busy.append(experiment)  # another process trains it
-        waiting = busy
+        for experiment in list(waiting):
+            with suppress(Timeout), claimed(experiment.id):  # else another process trains it
+                if not records.SHELF.has(experiment, weights):
+                    train_cascade(experiment, _teller(experiment) if progress else _silent)
+                waiting.remove(experiment)
         if waiting:
             time.sleep(1)
     return records.find(wanted)
-
-
-def _is_there(experiment: CascadeExperiment, weights: bool) -> bool:
-    record = records.existing(experiment)
-    return record is not None and not (weights and record.weights is None)
-
-
-def _silent(stage: str, row: dict[str, Any]) -> None:
-    pass
 
 
 def _teller(experiment: CascadeExperiment) -> Tell:

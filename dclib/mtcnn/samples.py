@@ -8,7 +8,7 @@ looked for. And a landmark face is kept once, in a larger crop, which `dclib.mtc
 anew each time, where DFace keeps ten jittered crops of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -31,28 +31,16 @@ FINER = 2.5  # pixels along it, in sides of the stage's input
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Square crops of photos, and what a stage is to say of them.
+    """Square crops of photos, and what a stage is to say of them."""
 
-    Attributes:
-        pixels: uint8 (N, 3, S, S); of landmark faces larger than the stage's input.
-        kind: int8 (N,), numbers of `KINDS`.
-        offsets: float32 (N, 4), from the square to the box of its face, see `boxes.offsets`; NaN
-            for negatives.
-        points: float32 (N, 5, 2), as shares of the square; NaN where not known.
-        photo: int32 (N,), number of the photo.
-        squares: float32 (N, 4), in pixels of the photo.
-        scores: float32 (N,), what the stage before gave; NaN for what was drawn.
-        left_out: how many crops may show a face that nobody annotated, see `mining.mine`.
-    """
-
-    pixels: Tensor
-    kind: Tensor
-    offsets: Tensor
-    points: Tensor
-    photo: Tensor
-    squares: Tensor
-    scores: Tensor
-    left_out: int = 0
+    pixels: Tensor  # uint8 (N, 3, S, S); of landmark faces larger than the stage's input
+    kind: Tensor  # int8 (N,), numbers of `KINDS`
+    offsets: Tensor  # float32 (N, 4), from square to box, see `boxes.offsets`; NaN for negatives
+    points: Tensor  # float32 (N, 5, 2), as shares of the square; NaN where not known
+    photo: Tensor  # int32 (N,), number of the photo
+    squares: Tensor  # float32 (N, 4), in pixels of the photo
+    scores: Tensor  # float32 (N,), what the stage before gave; NaN for what was drawn
+    left_out: int = 0  # crops that may show a face that nobody annotated, see `mining.mine`
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -72,20 +60,12 @@ def join(parts: Sequence[Samples]) -> Samples:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How many crops are drawn.
+    """How many crops are drawn."""
 
-    Attributes:
-        negatives: of each photo, anywhere; also how many a photo gives at most when mined.
-        near: around each face, of which those that overlap it little become negatives.
-        jitters: of each face, shifted and scaled, for positives and parts.
-        smallest: shorter side of the smallest box, in pixels, that the last two and landmark faces
-            are drawn from.
-    """
-
-    negatives: int = 50
-    near: int = 5
-    jitters: int = 20
-    smallest: float = 40.0
+    negatives: int = 50  # of each photo, anywhere; also how many one gives at most when mined
+    near: int = 5  # around each face, of which those that overlap it little become negatives
+    jitters: int = 20  # of each face, shifted and scaled, for positives and parts
+    smallest: float = 40.0  # side of the smallest box that the last two and landmarks are of
 
 
 def judge(squares: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -115,10 +95,10 @@ def crops(
     photos: PhotoSet,
     number: int,
     image: Tensor,
+    size: int,
     squares: Tensor,
     kind: Tensor,
     face: Tensor,
-    size: int,
     scores: Tensor | None = None,
 ) -> Samples:
     """Samples of one photo: squares (N, 4) of known kind (N,) and face (N,), `size` pixels wide."""
@@ -142,6 +122,17 @@ def crops(
     )
 
 
+def each(photos: PhotoSet, doing: str) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
+    """Of each photo its number, pixels (3, H, W), boxes (K, 4) and ignored regions; a bar tells."""
+    for number in progress(range(len(photos)), doing, len(photos)):
+        shown = (photos.read(number), photos.boxes[number], photos.ignored[number])
+        yield number, *map(torch.from_numpy, shown)  # type: ignore[misc]
+
+
+def _large(boxes: Tensor, recipe: Recipe) -> Tensor:
+    return (boxes[:, 2:] - boxes[:, :2]).amin(dim=1) >= recipe.smallest
+
+
 def draw(photos: PhotoSet, size: int, recipe: Recipe, seed: int) -> Samples:
     """Samples of the first stage: negatives anywhere and near faces, positives and parts.
 
@@ -150,15 +141,12 @@ def draw(photos: PhotoSet, size: int, recipe: Recipe, seed: int) -> Samples:
         seed: of all draws; a photo's depend on its number and on nothing else.
     """
     parts = []
-    for number in progress(range(len(photos)), f"draw {size}-px samples", len(photos)):
+    for number, image, boxes, ignored in each(photos, f"draw {size}-px samples"):
         stream = np.random.default_rng([seed, number])
-        image = torch.from_numpy(photos.read(number))
-        boxes = torch.from_numpy(photos.boxes[number])
-        ignored = torch.from_numpy(photos.ignored[number])
-        large = boxes[(boxes[:, 2:] - boxes[:, :2]).amin(dim=1) >= recipe.smallest]
-
-        anywhere = _anywhere(image.shape, size, 2 * recipe.negatives, stream)
-        near = _near(large.repeat_interleave(recipe.near, dim=0), image.shape, size, stream)
+        large = boxes[_large(boxes, recipe)]
+        anywhere = _within(image.shape, size, 2 * recipe.negatives, stream)
+        touched = large.repeat_interleave(recipe.near, dim=0)
+        near = _within(image.shape, size, len(touched), stream, touched)
         jittered = _jittered(large.repeat_interleave(recipe.jitters, dim=0), stream)
 
         chosen = []
@@ -174,7 +162,7 @@ def draw(photos: PhotoSet, size: int, recipe: Recipe, seed: int) -> Samples:
             chosen.append(squares[wanted][:most])
         squares = torch.cat(chosen)
         kind, face, _ = judge(squares, boxes)
-        parts.append(crops(photos, number, image, squares, kind, face, size))
+        parts.append(crops(photos, number, image, size, squares, kind, face))
     return join(parts)
 
 
@@ -185,44 +173,44 @@ def draw_landmarks(photos: PhotoSet, size: int, recipe: Recipe) -> Samples:
         size: side of the stage's input in pixels; the crops have 2.5 times as many.
     """
     parts = []
-    for number in progress(range(len(photos)), "cut landmark faces", len(photos)):
-        boxes = torch.from_numpy(photos.boxes[number])
+    for number, image, boxes, _ in each(photos, "cut landmark faces"):
         known = torch.from_numpy(photos.points[number]).isfinite().all(dim=2).all(dim=1)
-        large = (boxes[:, 2:] - boxes[:, :2]).amin(dim=1) >= recipe.smallest
-        face = torch.nonzero(known & large)[:, 0]
+        face = torch.nonzero(known & _large(boxes, recipe))[:, 0]
         kind = torch.full((len(face),), LANDMARK, dtype=torch.int8)
-        image = torch.from_numpy(photos.read(number))
-        squares = widened(square(boxes[face]), AROUND)
-        parts.append(crops(photos, number, image, squares, kind, face, round(FINER * size)))
+        squares = _widened(square(boxes[face]), AROUND)
+        parts.append(crops(photos, number, image, round(FINER * size), squares, kind, face))
     return join(parts)
 
 
-def widened(squares: Tensor, share: float) -> Tensor:
+def _widened(squares: Tensor, share: float) -> Tensor:
     """Squares (N, 4) around the same centres, this many times as wide."""
     centres = (squares[:, :2] + squares[:, 2:]) / 2
     halves = share * (squares[:, 2:] - squares[:, :2]) / 2
     return torch.cat([centres - halves, centres + halves], dim=1)
 
 
-def _anywhere(shape: Sequence[int], size: int, count: int, stream: np.random.Generator) -> Tensor:
-    """Squares (count, 4) within a photo, `size` pixels wide or wider; none if it is smaller."""
-    height, width = shape[1:]
-    if min(height, width) < size:
-        return torch.zeros(0, 4)
-    sides = _sides(height, width, size, count, stream)
-    corners = stream.random((count, 2)) * (np.array([width, height]) - sides)
-    return _squares(corners, sides)
+def _within(
+    shape: Sequence[int],
+    size: int,
+    count: int,
+    stream: np.random.Generator,
+    near: Tensor | None = None,
+) -> Tensor:
+    """Squares (count, 4) within a photo, `size` pixels wide or wider; none if it is smaller.
 
-
-def _near(boxes: Tensor, shape: Sequence[int], size: int, stream: np.random.Generator) -> Tensor:
-    """For each of boxes (N, 4) a square (N, 4) within the photo that touches it or nearly does."""
-    height, width = shape[1:]
-    if min(height, width) < size:
+    Their sides are even on a logarithmic scale, up to the photo's. They lie anywhere, or such that
+    each touches one of the boxes `near` (count, 4), or nearly does.
+    """
+    extent = np.array([shape[2], shape[1]])
+    if extent.min() < size:
         return torch.zeros(0, 4)
-    sides = _sides(height, width, size, len(boxes), stream)
-    first, last = boxes[:, :2].numpy() - sides, boxes[:, 2:].numpy()
-    corners = first + stream.random((len(boxes), 2)) * (last - first)
-    return _squares(np.clip(corners, 0, np.array([width, height]) - sides), sides)
+    sides = size * (extent.min() / size) ** stream.random((count, 1))
+    room = extent - sides
+    first, last = np.zeros((count, 2)), room
+    if near is not None:
+        first, last = near[:, :2].numpy() - sides, near[:, 2:].numpy()
+    corners = first + stream.random((count, 2)) * (last - first)
+    return _squares(np.clip(corners, 0, room), sides)
 
 
 def _jittered(boxes: Tensor, stream: np.random.Generator) -> Tensor:
@@ -233,14 +221,6 @@ def _jittered(boxes: Tensor, stream: np.random.Generator) -> Tensor:
     sides = (smallest + stream.random(len(boxes)) * (largest - smallest))[:, None]  # (N, 1)
     shifts = SHIFT * (2 * stream.random((len(boxes), 2)) - 1) * extent
     return _squares((around[:, :2] + around[:, 2:]) / 2 + shifts - sides / 2, sides)
-
-
-def _sides(
-    height: int, width: int, size: int, count: int, stream: np.random.Generator
-) -> np.ndarray:
-    """Sides (count, 1) of squares, evenly on a logarithmic scale from `size` to the photo's."""
-    sides: np.ndarray = size * (min(height, width) / size) ** stream.random((count, 1))
-    return sides
 
 
 def _squares(corners: np.ndarray, sides: np.ndarray) -> Tensor:

@@ -33,11 +33,10 @@ def split_sets(experiment: CascadeExperiment) -> tuple[list[PhotoSet], list[Phot
             f"{', '.join(names)} have fingerprint {here or 'none'}, the cascade names"
             f" {e.fingerprint or 'none'}: obtain the same photos, or make a new experiment"
         )
-    training, held_out = [], []
-    for photo_set in sets:
-        out, rest = _in_two(photo_set, round(VALIDATION_SHARE * len(photo_set)), "groups")
-        held_out.append(out)
-        training.append(rest if e.photos is None else _in_two(rest, e.photos, "photos")[0])
+    halves = [_in_two(each, round(VALIDATION_SHARE * len(each)), "groups") for each in sets]
+    held_out, training = (list(each) for each in zip(*halves, strict=True))
+    if e.photos is not None:
+        training = [_in_two(each, e.photos, "photos")[0] for each in training]
     return training, held_out
 
 

@@ -8,7 +8,7 @@ and pooling rounds the size of maps down; the original's rounds it up.
 
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,21 +24,13 @@ METHODS = ("MTCNN", "MTCNNx", "DC-MTCNN")
 POOLING = ("floor", "ceil")
 
 
-@dataclass(frozen=True)
-class Layout:
-    """The layers of a stage.
+class Layout(NamedTuple):
+    """The layers of a stage."""
 
-    Attributes:
-        kernels: side of each convolution's kernel.
-        channels: feature maps that each makes.
-        pools: side of the maximum pooling behind each, with stride 2; 0 where there is none.
-        hidden: width of the fully connected layer; 0 in P, which is convolutional throughout.
-    """
-
-    kernels: tuple[int, ...]
-    channels: tuple[int, ...]
-    pools: tuple[int, ...]
-    hidden: int
+    kernels: tuple[int, ...]  # side of each convolution's kernel
+    channels: tuple[int, ...]  # feature maps that each makes
+    pools: tuple[int, ...]  # side of the pooling behind each, with stride 2; 0: none
+    hidden: int  # width of the fully connected layer; 0 in P, which is convolutional throughout
 
 
 LAYOUTS = {
@@ -72,23 +64,19 @@ class Stage(Network):
         name: "P", "R" or "O".
         columns: how many; a single one is shared by all tasks, one per task are joined by
             collaborative blocks behind every convolution and its pooling.
-        width: multiplies all feature maps and the hidden layer.
-        pooling: "floor" or "ceil", which is how it rounds.
-        kernel: of the blocks' second convolutions.
+        width, pooling, kernel: as for `build`.
     """
 
     def __init__(self, name: str, columns: int, width: float, pooling: str, kernel: int) -> None:
         layout = LAYOUTS[name]
         channels = [_scaled(width, count) for count in layout.channels]
         hidden = _scaled(width, layout.hidden) if layout.hidden else 0
-        side, series = SIZES[name], []
-        for _ in range(columns):
-            blocks, side = _convolutions(layout, channels, pooling, SIZES[name])
-            series.append(blocks)
         self.convolutional = not hidden
-        tasks = [
-            cast(Task, Output(task)) for task in TASKS[name]
-        ]  # nothing but what it has is used
+        tasks = [cast(Task, Output(task)) for task in TASKS[name]]  # only what it has is used
+        series, sides = zip(
+            *(_convolutions(layout, channels, pooling, SIZES[name]) for _ in range(columns)),
+            strict=True,
+        )
         super().__init__(
             tasks,
             series,
@@ -98,8 +86,11 @@ class Stage(Network):
         )
         self.name, self.size = name, SIZES[name]
         self.local = columns == 1 or kernel == 1  # nothing is padded anywhere
+        incoming = channels[-1] * sides[0] ** 2
         self.hidden = nn.ModuleList(
-            _hidden(channels[-1] * side**2, hidden) if hidden else nn.Identity()
+            nn.Sequential(nn.Flatten(), nn.Linear(incoming, hidden), nn.PReLU(hidden))
+            if hidden
+            else nn.Identity()
             for _ in range(columns)
         )
         for part in (self.columns, self.hidden, self.heads):
@@ -150,10 +141,6 @@ def _convolutions(
             side = (side - pool + (pooling == "ceil")) // 2 + 1
         blocks.append(nn.Sequential(*layers))
     return blocks, side
-
-
-def _hidden(incoming: int, width: int) -> nn.Sequential:
-    return nn.Sequential(nn.Flatten(), nn.Linear(incoming, width), nn.PReLU(width))
 
 
 def _initialise(layer: nn.Module) -> None:
@@ -225,17 +212,10 @@ def matched_width(stage: str, width: float, pooling: str = "floor", kernel: int 
     return best
 
 
-def parameters(
-    method: str, *, width: float = 1.0, pooling: str = "floor", kernel: int = 1
-) -> dict[str, int]:
+def parameters(method: str, **settings: Any) -> dict[str, int]:
     """How many trained parameters each stage has; arguments and errors as for `build`."""
     with torch.device("meta"):
-        return {
-            stage: count_parameters(
-                build(stage, method, width=width, pooling=pooling, kernel=kernel)
-            )
-            for stage in SIZES
-        }
+        return {stage: count_parameters(build(stage, method, **settings)) for stage in SIZES}
 
 
 def normalise(pixels: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from dclib.mtcnn.samples import KINDS, NEGATIVE, POSITIVE, Samples
 from dclib.mtcnn.stages import SIZES, Stage
 from dclib.mtcnn.views import DRAWS, Batch, look, together
 from dclib.training.checkpoint import read_state, write_checkpoint
-from dclib.training.optimiser import rate
+from dclib.training.optimiser import through
 
 VALIDATED = 2000  # held-out samples of each kind, at most
 AT_ONCE = 256  # of them
@@ -28,35 +28,23 @@ OnEpoch = Callable[[dict[str, Any]], None]  # called with each epoch's row of th
 
 @dataclass(frozen=True)
 class Training:
-    """How a stage is trained, by Adam at a rate that first rises and then falls.
-
-    Attributes:
-        epochs: how many.
-        batch: samples per step, or about so many.
-        lr: the highest rate.
-        samples: how many an epoch goes through, of all kinds together.
-        mix: shares of negatives, positives, parts and landmark faces, in every batch; what a stage
-            has none of, drops out. Of each kind, all are seen before any is seen again.
-        online: faces are told apart by this share of a batch's negatives and positives, those with
-            the highest losses; None for all of them.
-        weighting: of the losses, "MTCNN" or "DFace"; the latter gives landmarks a fifth as much.
-    """
+    """How a stage is trained, by Adam at a rate that first rises and then falls."""
 
     epochs: int
-    batch: int
-    lr: float
-    samples: int
+    batch: int  # samples per step, or about so many
+    lr: float  # the highest rate
+    samples: int  # how many an epoch goes through, of all kinds together
+    # shares of negatives, positives, parts and landmark faces, in every batch; what a stage has
+    # none of, drops out; of each kind, all are seen before any is seen again
     mix: tuple[float, float, float, float] = (3.0, 1.0, 1.0, 2.0)
+    # faces are told apart by this share of a batch's negatives and positives, those with the
+    # highest losses; None for all of them
     online: float | None = 0.7
-    weighting: str = "MTCNN"
+    weighting: str = "MTCNN"  # of the losses; "DFace" gives landmarks a fifth as much
 
 
 def batches(kinds: np.ndarray, training: Training, seed: list[int], epoch: int) -> list[np.ndarray]:
-    """Which samples are seen in an epoch, step by step, from seed and epoch alone.
-
-    Args:
-        kinds: (N,) of all samples.
-    """
+    """Which samples, of kinds (N,), an epoch sees step by step, from seed and epoch alone."""
     present = [k for k, share in enumerate(training.mix) if share and (kinds == k).any()]
     total = sum(training.mix[k] for k in present)
     stream = np.random.default_rng([*seed, len(KINDS), epoch])
@@ -102,7 +90,8 @@ class Course:
                 )
         self.validated = [_validated(part, net.size) for part in held_out if len(part)]
         net.to(memory_format=torch.channels_last)
-        self.optimiser = torch.optim.Adam(net.parameters(), lr=training.lr, fused=True)
+        groups = [{"params": list(net.parameters()), "peak": training.lr}]
+        self.optimiser = torch.optim.Adam(groups, lr=training.lr, fused=True)
         self.history: list[dict[str, Any]] = []
 
     def batch(self, index: np.ndarray, stream: np.random.Generator) -> Batch:
@@ -134,21 +123,14 @@ class Course:
         stream = np.random.default_rng([*self.seed, len(KINDS) + 1, number])
         torch.manual_seed(int(stream.integers(2**62)))  # of what the network itself may draw
         chosen = batches(self.kinds, of, self.seed, number)
-        sums: dict[str, float] = {}
         self.net.train()
-        for k, index in enumerate(chosen):
-            share = rate("one-cycle", (number + k / len(chosen)) / of.epochs)
-            for group in self.optimiser.param_groups:
-                group["lr"] = of.lr * share
-            values = self.step(self.batch(index, stream))
-            if not all(map(math.isfinite, values.values())):
-                raise RunError(
-                    f"stage {self.net.name}: {values} in epoch {number}, step {k}: lower lr"
-                )
-            for name, value in values.items():
-                sums[name] = sums.get(name, 0.0) + value / len(chosen)
+        values, share = through(
+            chosen,
+            lambda index: self.step(self.batch(index, stream)),
+            *(self.optimiser, "one-cycle", number, of.epochs, f"stage {self.net.name}"),
+        )
         row = {"epoch": number, "lr": _short(of.lr * share)}
-        row |= {name: _short(value) for name, value in (sums | self.validate()).items()}
+        row |= {name: _short(value) for name, value in (values | self.validate()).items()}
         return row | {"seconds": round(time.perf_counter() - start, 2)}
 
     @torch.no_grad()
@@ -158,10 +140,9 @@ class Course:
             return {}
         self.net.eval()
         batch = together(self.validated)
-        parts = [
-            self.net(images.contiguous(memory_format=torch.channels_last))
-            for images in batch.images.split(AT_ONCE)
-        ]
+        channels_last = torch.channels_last
+        split = batch.images.split(AT_ONCE)
+        parts = [self.net(some.contiguous(memory_format=channels_last)) for some in split]
         outputs = {task: torch.cat([part[task] for part in parts]) for task in parts[0]}
         values = {task: loss.item() for task, loss in losses(outputs, batch).items()}
         values["accuracy"] = accuracy(outputs, batch)
@@ -170,9 +151,8 @@ class Course:
         return {f"validation.{name}": value for name, value in values.items()}
 
     def state(self) -> dict[str, Any]:
-        """What an interrupted training goes on from."""
         return {
-            "training": self.identity(),
+            "experiment": self.identity(),
             "net": self.net.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "history": json.dumps(self.history),
@@ -183,17 +163,7 @@ class Course:
         return json.dumps([*self.seed, asdict(self.training), self.content])
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint.
-
-        Raises:
-            RunError: the file is corrupt, or belongs to another training.
-        """
-        state = read_state(path, "stage")
-        if state.get("training") != self.identity():
-            raise RunError(
-                f"{path} belongs to another training of a stage, or to other samples: remove it,"
-                " and the stage starts anew"
-            )
+        state = read_state(path, self.identity())
         self.net.load_state_dict(state["net"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.history = json.loads(state["history"])
@@ -234,8 +204,8 @@ def train_stage(
 
     Returns:
         The history, a row per epoch: epoch, lr, loss.TASK, accuracy, seconds; with held-out samples
-        validation.TASK, validation.accuracy and, of landmarks, validation.error, the mean error as
-        a share of the inter-ocular distance.
+        validation.TASK, validation.accuracy and validation.error, that of landmarks as a share of
+        the inter-ocular distance.
 
     Raises:
         RunError: there are no negatives or no positives, a loss is not finite, the disk is full,

@@ -26,12 +26,7 @@ DRAWS = 2 + 3 * TRIES  # mirror, turn, and each square's scale, shift in x and i
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Views of B samples.
-
-    Attributes:
-        images: float32 (B, 3, s, s), normalised.
-        kind, offsets, points: as in `Samples`, of what is seen.
-    """
+    """Views of B samples: normalised images (B, 3, s, s); the rest as in `Samples`."""
 
     images: Tensor
     kind: Tensor
@@ -70,10 +65,7 @@ def together(batches: Sequence[Batch]) -> Batch:
 def _through(
     pixels: Tensor, offsets: Tensor, points: Tensor, size: int, draws: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Crops (B, 3, S, S) seen through squares about their faces; offsets and points follow.
-
-    All in here is in shares of the crop, from 0 to 1.
-    """
+    """Crops (B, 3, S, S) seen through squares about their faces; all in shares of the crop."""
     box = offsets + offsets.new_tensor([0, 0, 1, 1])  # (B, 4)
     middle = (box[:, :2] + box[:, 2:]) / 2
     corner, side = _squares(box, draws)  # (B, 2), (B, 1)

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self, get_args
+from math import inf
+from typing import Any, ClassVar, Self, get_args
 
 from dclib.names import WEIGHTINGS, WEIGHTS
 
@@ -14,10 +16,33 @@ SPLITS = ("validation", "test")
 # names of those runs stay.
 LATER = {"penalty": 0.0, "precision": None, "revision": 0}
 
+Rule = tuple[Callable[[Any], bool], str]  # whether a value is possible, and what to say if not
+POSITIVE: Rule = (lambda x: 0 < x < inf, "must be positive and finite")
+NOT_NEGATIVE: Rule = (lambda x: 0 <= x < inf, "must not be negative")
+COUNT: Rule = (lambda n: n >= 0, "counts from 0")
+
+
+def at_least(least: float, unit: str = "") -> Rule:
+    return lambda x: x >= least, f"at least {least}{unit}"
+
+
+def one_of(choices: Sequence[Any]) -> Rule:
+    return lambda x: x in choices, f"choose from {list(choices)}"
+
 
 @dataclass(frozen=True)
 class Named:
-    """What is named by the hash of all its fields."""
+    """What is named by the hash of all its fields.
+
+    Raises:
+        ValueError: a value breaks the rule of its field; names field, value and rule.
+    """
+
+    RULES: ClassVar[dict[str, Rule]] = {}  # by field
+
+    def __post_init__(self) -> None:
+        for field, (possible, rule) in self.RULES.items():
+            self.demand(possible(getattr(self, field)), field, rule)
 
     @property
     def id(self) -> str:
@@ -38,20 +63,15 @@ class Named:
             ValueError: fields are missing or unknown.
         """
         names = {field.name for field in fields(cls)}
-        if not names - LATER.keys() <= values.keys() <= names:
-            missing = sorted(names - LATER.keys() - values.keys())
+        missing, unknown = names - LATER.keys() - values.keys(), values.keys() - names
+        if missing or unknown:
             raise ValueError(
-                f"not an experiment of this version: missing {missing},"
-                f" unknown {sorted(values.keys() - names)}"
+                f"not an experiment of this version: missing {sorted(missing)},"
+                f" unknown {sorted(unknown)}"
             )
         return cls(**values)
 
     def demand(self, condition: bool, field: str, rule: str) -> None:
-        """Refuse an impossible value.
-
-        Raises:
-            ValueError: the condition does not hold; names field, value and rule.
-        """
         if not condition:
             raise ValueError(f"{field}={getattr(self, field)!r}: {rule}")
 
@@ -113,31 +133,35 @@ class Experiment(Named):
     precision: str | None = None
     revision: int = 0
 
+    RULES: ClassVar = {
+        "split": one_of(SPLITS),
+        "train_faces": (lambda n: n is None or n >= 2, "at least 2"),
+        "width": POSITIVE,
+        "resolution": at_least(16, " px"),
+        "pretrained": one_of((False, *WEIGHTS)),
+        "epochs": at_least(1),
+        "batch": at_least(2, ", for BatchNorm"),
+        "lr": POSITIVE,
+        "unit_rate": POSITIVE,
+        "momentum": (lambda x: 0 <= x < 1, "between 0 and 1"),
+        "weight_decay": NOT_NEGATIVE,
+        "schedule": one_of(("one-cycle", "constant")),
+        "augmentation": one_of(("standard", "none")),
+        "weighting": one_of(WEIGHTINGS),
+        "related": (lambda pairs: all(w >= 0 for _, w in pairs), "weights must not be negative"),
+        "try_": COUNT,
+        "penalty": NOT_NEGATIVE,
+        "precision": one_of((None, "fp32", "bf16")),
+        "revision": COUNT,
+    }
+
     def __post_init__(self) -> None:
-        demand = self.demand
         for field in fields(self):
             self._settle(field.name, get_args(field.type) or (field.type,))
-        demand(self.split in SPLITS, "split", f"choose from {list(SPLITS)}")
-        demand(self.holdout or self.split == "test", "holdout", "validation faces are held out")
-        demand(self.train_faces is None or self.train_faces >= 2, "train_faces", "at least 2")
-        demand(0 < self.width < float("inf"), "width", "must be positive and finite")
-        demand(self.resolution >= 16, "resolution", "at least 16 px")
-        known = self.pretrained is False or self.pretrained in WEIGHTS
-        demand(known, "pretrained", f"choose False or from {list(WEIGHTS)}")
-        demand(self.epochs >= 1, "epochs", "at least 1")
-        demand(self.batch >= 2, "batch", "at least 2, for BatchNorm")
-        demand(0 < self.lr < float("inf"), "lr", "must be positive and finite")
-        demand(0 < self.unit_rate < float("inf"), "unit_rate", "must be positive and finite")
-        demand(0 <= self.penalty < float("inf"), "penalty", "must not be negative")
-        demand(self.precision in (None, "fp32", "bf16"), "precision", "choose fp32, bf16 or None")
-        demand(0 <= self.momentum < 1, "momentum", "between 0 and 1")
-        demand(0 <= self.weight_decay < float("inf"), "weight_decay", "must not be negative")
-        demand(self.schedule in ("one-cycle", "constant"), "schedule", "one-cycle or constant")
-        demand(self.augmentation in ("standard", "none"), "augmentation", "standard or none")
-        demand(self.weighting in WEIGHTINGS, "weighting", f"choose from {list(WEIGHTINGS)}")
-        demand(self.try_ >= 0, "try_", "counts from 0")
-        demand(self.revision >= 0, "revision", "counts from 0")
-        demand(all(w >= 0 for _, w in self.related), "related", "weights must not be negative")
+        super().__post_init__()
+        self.demand(
+            self.holdout or self.split == "test", "holdout", "validation faces are held out"
+        )
 
     def _settle(self, name: str, kinds: tuple[Any, ...]) -> None:
         """Hold a value in the type of its field, so that equal values are one experiment.

@@ -10,6 +10,19 @@ ERROR_UNITS = 2000  # errors are kept in steps of 1/2000 of the inter-ocular dis
 OFFSET_UNITS = 16  # sub-pixel offsets in steps of 1/16 pixel
 
 
+def pack(arrays: dict[str, np.ndarray]) -> bytes:
+    """Arrays by name, compressed."""
+    raw = io.BytesIO()
+    np.savez(raw, **arrays)  # type: ignore[arg-type]
+    return lzma.compress(raw.getvalue(), preset=9)
+
+
+def unpack(packed: bytes) -> dict[str, np.ndarray]:
+    """The way back; raises one of `dclib.errors.DAMAGE` where there is none."""
+    with np.load(io.BytesIO(lzma.decompress(packed)), allow_pickle=False) as stored:
+        return dict(stored)
+
+
 @dataclass(frozen=True)
 class Outcomes:
     """What a run made of each test face in its last epochs; E is five, or fewer in shorter runs.
@@ -52,14 +65,11 @@ class Outcomes:
             small = labels.max(initial=0) <= np.iinfo(np.uint8).max
             arrays[f"classes.{task}"] = labels.astype(np.uint8 if small else np.uint16)
             arrays[f"accuracy.{task}"] = self.accuracy[task].astype(np.float64)
-        raw = io.BytesIO()
-        np.savez(raw, **arrays)  # type: ignore[arg-type]
-        return lzma.compress(raw.getvalue(), preset=9)
+        return pack(arrays)
 
     @classmethod
     def from_bytes(cls, packed: bytes) -> "Outcomes":
-        with np.load(io.BytesIO(lzma.decompress(packed)), allow_pickle=False) as stored:
-            arrays = dict(stored)
+        arrays = unpack(packed)
 
         def of(kind: str) -> dict[str, np.ndarray]:
             start = f"{kind}."

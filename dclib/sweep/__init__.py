@@ -26,7 +26,6 @@ from dclib.sweep.attempt import (
     Terms,
     attempt,
     duration,
-    is_there,
 )
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def require(
     def terms(experiment: Experiment) -> tuple[bool, float, float]:
         return weights, *(budget.limits(experiment) if budget else (math.inf, 0.0))
 
-    waiting = [e for e in dict.fromkeys(experiments) if not is_there(e, weights)]
+    waiting = [e for e in dict.fromkeys(experiments) if not runs.SHELF.has(e, weights)]
     failures: list[str] = []
     with (
         Progress(waiting, progress) as show,
@@ -111,7 +110,10 @@ def _trainers(
     report: Tell, terms: Terms, missing: int, workers: int | None, scheduler: str | None
 ) -> AbstractContextManager[Attempts]:
     """What trains: this process, or workers where there are runs for more than one."""
-    asked = _asked(workers)
+    named = os.environ.get("DCLIB_WORKERS") or "0" if workers is None else str(workers)
+    if not named.isdecimal():
+        raise RunError(f"{named!r} is no number of workers: 1 or more, or 0 for all that have room")
+    asked = int(named)
     if (missing and scheduler) or (missing > 1 and asked != 1):
         try:
             from dclib.sweep import cluster
@@ -134,14 +136,6 @@ def _trainers(
     return nullcontext(attempts)
 
 
-def _asked(workers: int | None) -> int:
-    """How many workers are asked for, 0 where it is left to the machine."""
-    named = os.environ.get("DCLIB_WORKERS") or "0" if workers is None else str(workers)
-    if not named.isdecimal():
-        raise RunError(f"{named!r} is no number of workers: 1 or more, or 0 for all that have room")
-    return int(named)
-
-
 class Progress:
     """A bar where there is a terminal, one plain line a run where there is none."""
 
@@ -149,14 +143,15 @@ class Progress:
         self.left = dict.fromkeys(experiments, 0)  # and how many epochs each has behind it
         self.seconds: dict[tuple[Any, ...], list[float]] = {}  # of epochs, by kind of run
         self.begun = time.perf_counter()
+        terminal = sys.stderr.isatty()
         self.bar = tqdm(
             total=sum(e.epochs for e in experiments),
             unit="epoch",
-            disable=not (shown and sys.stderr.isatty()),
+            disable=not (shown and terminal),
             leave=False,
             bar_format="{desc} {percentage:.0f}% |{bar}| {n_fmt}/{total_fmt} epochs{postfix}",
         )
-        self.lines = shown and not sys.stderr.isatty()
+        self.lines = shown and not terminal
         self.count, self.total = 0, len(experiments)
 
     def __enter__(self) -> "Progress":

@@ -11,9 +11,8 @@ from filelock import FileLock, Timeout
 
 from dclib import paths
 from dclib.errors import RunError
-from dclib.records import runs
 from dclib.records.experiment import Experiment
-from dclib.records.runs import Record
+from dclib.records.runs import SHELF, Record
 
 
 class State(Enum):
@@ -30,12 +29,6 @@ Tell = Callable[[Experiment, EpochRow], None]  # called with every epoch that wa
 Terms = Callable[[Experiment], tuple[bool, float, float]]  # the last three arguments of `attempt`
 Attempt = tuple[Experiment, State, str]  # and what came of it
 Attempts = Callable[[Sequence[Experiment]], Iterator[Attempt]]  # in the order they end in
-
-
-def is_there(experiment: Experiment, weights: bool) -> bool:
-    """Whether a record is there, with its weights where they are needed."""
-    record = runs.existing(experiment)
-    return record is not None and not (weights and record.weights is None)
 
 
 @contextmanager
@@ -106,7 +99,7 @@ def attempt(
 
     try:
         with claimed(experiment.id):
-            if not is_there(experiment, weights):
+            if not SHELF.has(experiment, weights):
                 if time.time() + seconds > until:
                     return State.LEFT, f"needs about {duration(seconds)}"
                 train(experiment, epoch)

@@ -47,11 +47,6 @@ def _measurable(faces: FaceSet) -> np.ndarray:
     return ~np.isnan(face_sizes(faces)) if sized else np.full(len(faces), True)
 
 
-def held_out(train: FaceSet) -> np.ndarray:
-    """The validation faces among the training faces, never trained on where `holdout` is set."""
-    return split_validation(train)[1]
-
-
 class Faces:
     """A face set on the training device, as network inputs and targets."""
 

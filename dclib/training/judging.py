@@ -44,14 +44,13 @@ def judge(
     classes, accuracy, errors = {}, {}, {}
     bins = np.zeros((len(last), len(scored), 0, 2))
     offsets = bins[-1]
-    for task in tasks:
-        if isinstance(task, Landmarks):
-            truth, sizes = true_points(scored), face_sizes(scored)
-            for decoder in ("bin", "soft"):
-                of = [metrics.normalised_errors(p[decoder], truth, sizes) for p in last]
-                errors[decoder] = np.stack(of)
-            bins = np.stack([np.floor(p["bin"]) for p in last])
-            offsets = last[-1]["soft"] - last[-1]["bin"]
+    if any(isinstance(task, Landmarks) for task in tasks):
+        truth, sizes = true_points(scored), face_sizes(scored)
+        for decoder in ("bin", "soft"):
+            of = [metrics.normalised_errors(p[decoder], truth, sizes) for p in last]
+            errors[decoder] = np.stack(of)
+        bins = np.stack([np.floor(p["bin"]) for p in last])
+        offsets = last[-1]["soft"] - last[-1]["bin"]
     for task in label_tasks(tasks):
         classes[task.name] = np.stack([p[task.name] for p in last])
         accuracy[task.name] = accuracies(classes[task.name], scored, task)

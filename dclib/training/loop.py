@@ -1,7 +1,6 @@
 """One run: from an experiment to its record, resumable to the bit."""
 
 import json
-import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from dclib import data, environment, fast, files, paths, pretrained
 from dclib.data.augment import Augmentation, centre, normalise
+from dclib.data.faces import split_validation
 from dclib.errors import RunError
 from dclib.factory import build
 from dclib.methods import METHODS
@@ -22,13 +22,14 @@ from dclib.records import runs
 from dclib.records.experiment import Experiment
 from dclib.records.runs import Record
 from dclib.tasks import KINDS, Landmarks, Task, describe, label_logits, label_tasks, task_weights
-from dclib.training.batches import Faces, draws_of_epoch, face_sets, held_out
+from dclib.training.batches import Faces, draws_of_epoch, face_sets
 from dclib.training.checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
 from dclib.training.judging import judge
-from dclib.training.optimiser import make_optimiser, rate
+from dclib.training.optimiser import make_optimiser, through
 
 LAST = 5  # the paper averages over the last five epochs
 CURVE = 10  # how often in a run the faces are scored, at least, for its curve of failure rates
+AT_ONCE = 256  # faces, where nothing is learned from them
 
 OnEpoch = Callable[[dict[str, Any]], None]  # called with each epoch's row of the history
 
@@ -70,24 +71,22 @@ class Run:
 
     def __init__(self, experiment: Experiment, how: dict[str, Any]) -> None:
         self.experiment = experiment
-        asked = {"precision": experiment.precision} if experiment.precision else {}
         torch.set_num_threads(how["threads"])
         self.device = torch.device(how["device"])
-        train, self.order, scored = face_sets(experiment)
+        train, self.order, self.scored = face_sets(experiment)
         net = make_network(experiment)
         if how["layout"] == "channels_last":
             net = net.to(memory_format=torch.channels_last)
         self.net = net.to(self.device)
-        how = how | asked
+        how = how | ({"precision": experiment.precision} if experiment.precision else {})
         self.how = how | fast.settle(net, how, experiment.batch, experiment.resolution)
         self.forward = self.predict
         if how.get("compile") == "yes":  # on a GPU a step becomes a few CUDA graphs
             self.forward = torch.compile(self.predict, mode="reduce-overhead", dynamic=False)
         self.parameters = count_parameters(net)
         self.faces = Faces(train, net.tasks, self.device)
-        self.scored = scored
         self.stopped = METHODS[experiment.method].stopped
-        self.held_out = held_out(train) if self.stopped else np.zeros(0, dtype=np.int64)
+        self.held_out = split_validation(train)[1] if self.stopped else np.zeros(0, dtype=np.int64)
         if self.stopped and not experiment.holdout:
             raise RunError(
                 f"run {experiment.id}: {experiment.method} ends tasks by faces that are not trained"
@@ -99,11 +98,9 @@ class Run:
                 f"run {experiment.id}: related={experiment.related} names {sorted(unknown)}, and"
                 f" {experiment.dataset} has the tasks {sorted(known)}"
             )
-        self.weights = task_weights(
-            net.tasks,
-            experiment.weighting,
-            {n: w for n, w in experiment.related if n in {t.name for t in net.tasks}},
-        )
+        own = {task.name for task in net.tasks}
+        related = {name: weight for name, weight in experiment.related if name in own}
+        self.weights = task_weights(net.tasks, experiment.weighting, related)
         self.history: list[dict[str, Any]] = []
         self.last: list[dict[str, np.ndarray]] = []  # predictions of the last epochs
         self.epochs = experiment.epochs * net.stages
@@ -158,23 +155,17 @@ class Run:
         index = self.order[np.argsort(keys[self.order], kind="stable")]
         batches = [b for b in np.split(index, range(e.batch, len(index), e.batch)) if len(b) > 1]
         augmentation = Augmentation() if e.augmentation == "standard" else None
-        weights, sums = self.current_weights(), dict[str, float]()
-        self.net.train()
-        for k, batch in enumerate(batches):
-            share = rate(e.schedule, (number + k / len(batches)) / e.epochs)
-            for group in self.optimiser.param_groups:
-                group["lr"] = group["peak"] * share
+        weights = self.current_weights()
+
+        def step(batch: np.ndarray) -> dict[str, float]:
             draws = torch.from_numpy(uniforms[batch]).to(self.device)
             chosen = torch.from_numpy(batch).to(self.device)
-            losses = self.step(*self.faces.batch(chosen, draws, augmentation), weights)
-            if not all(math.isfinite(loss) for loss in losses.values()):
-                raise RunError(
-                    f"run {e.id} ({e.title}): loss {losses} in epoch {number}, step {k}:"
-                    " lower lr or the task weights"
-                )
-            for name, loss in losses.items():
-                sums[name] = sums.get(name, 0.0) + loss / len(batches)
-        row = {f"loss.{name}": round(value, 5) for name, value in sums.items()}
+            return self.step(*self.faces.batch(chosen, draws, augmentation), weights)
+
+        self.net.train()
+        name = f"run {e.id} ({e.title})"
+        losses, share = through(batches, step, self.optimiser, e.schedule, number, e.epochs, name)
+        row = {f"loss.{name}": round(value, 5) for name, value in losses.items()}
         if self.stopped:
             row |= {f"held_out.{n}": round(loss, 5) for n, loss in self.validate().items()}
         row |= {"epoch": len(self.history), "lr": round(e.lr * share, 6)}
@@ -185,10 +176,8 @@ class Run:
         """Mean loss of each task on the held-out faces."""
         self.net.eval()
         sums = {task.name: 0.0 for task in self.net.tasks}
-        none = torch.zeros(0, 0)
-        for start in range(0, len(self.held_out), 256):
-            chosen = torch.from_numpy(self.held_out[start : start + 256]).to(self.device)
-            images, targets = self.faces.batch(chosen, none, None)
+        for chosen in torch.from_numpy(self.held_out).to(self.device).split(AT_ONCE):
+            images, targets = self.faces.batch(chosen, torch.zeros(0, 0), None)
             logits, _ = self.predict(images)
             share = len(chosen) / len(self.held_out)
             for task in self.net.tasks:
@@ -199,22 +188,22 @@ class Run:
     def score(self) -> dict[str, np.ndarray]:
         """Predictions on every face that outcomes are on."""
         self.net.eval()
-        parts: list[dict[str, np.ndarray]] = []
+        parts: list[dict[str, Tensor]] = []
         size = self.experiment.resolution
-        for start in range(0, len(self.scored), 256):
-            images = torch.from_numpy(np.array(self.scored.images[start : start + 256]))
+        for start in range(0, len(self.scored), AT_ONCE):
+            images = torch.from_numpy(np.array(self.scored.images[start : start + AT_ONCE]))
             points = torch.zeros(len(images), 1, 2)
             seen, _ = centre(images.to(self.device), points.to(self.device), size)
             logits, _ = self.predict(normalise(seen))
             part = {}
             for task in self.net.tasks:
                 if isinstance(task, Landmarks):
-                    part["bin"] = task.decode(logits[task.name]).cpu().numpy()
-                    part["soft"] = task.decode(logits[task.name], "soft").cpu().numpy()
+                    for decoder in ("bin", "soft"):
+                        part[decoder] = task.decode(logits[task.name], decoder)
             for name, own in label_logits(self.net.tasks, logits).items():
-                part[name] = own.argmax(dim=1).cpu().numpy()
+                part[name] = own.argmax(dim=1)
             parts.append(part)
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]}
 
     def answers(self) -> dict[str, Any] | None:
         """What the record says of the outputs of the network; None of tasks of other kinds."""
@@ -277,16 +266,9 @@ def train(experiment: Experiment, report: OnEpoch = lambda row: None) -> Record:
     checkpoint = folder / CHECKPOINT
     state = read_checkpoint(checkpoint, experiment) if checkpoint.exists() else None
     before = runs.existing(experiment)
-    again = fast.recorded(before.environment) if before else None
-    chosen = (
-        state["how"]
-        if state
-        else again
-        or fast.choose(
-            default_device(), experiment.width, experiment.resolution, experiment.precision
-        )
-    )
-    run = Run(experiment, chosen)
+    how = state["how"] if state else fast.recorded(before.environment) if before else None
+    asked = (experiment.width, experiment.resolution, experiment.precision)
+    run = Run(experiment, how or fast.choose(default_device(), *asked))
     if state:
         run.resume(state)
     while len(run.history) < run.epochs:
@@ -305,8 +287,7 @@ def train(experiment: Experiment, report: OnEpoch = lambda row: None) -> Record:
     weights = {n: t.detach().cpu().clone(memory_format=own) for n, t in state_dict.items()}
     about = {"experiment": experiment.to_json()}
     files.write_atomically(folder / runs.WEIGHTS, safetensors_bytes(weights, about))
-    about_run = code | run.describe()
-    found = judge(run.last, run.scored, run.net.tasks)
-    record = runs.save(folder, experiment, about_run, run.history, found, run.answers())
+    made = judge(run.last, run.scored, run.net.tasks), run.answers()
+    record = runs.save(folder, experiment, code | run.describe(), run.history, *made)
     checkpoint.unlink()
     return record

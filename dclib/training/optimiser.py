@@ -1,15 +1,18 @@
-"""How weights are learned: stochastic gradient descent, and its rate as training goes."""
+"""How weights are learned: stochastic gradient descent, its rate as training goes, an epoch."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 
+from dclib.errors import RunError
 from dclib.fast.flat_sgd import FlatSGD
 from dclib.methods import METHODS
 from dclib.network import Network
 from dclib.records.experiment import Experiment
+
+B = TypeVar("B")
 
 
 def make_optimiser(experiment: Experiment, net: Network, fused: bool = False) -> torch.optim.SGD:
@@ -48,3 +51,40 @@ def rate(schedule: str, progress: float) -> float:
     if progress < warm:
         return 0.04 + 0.96 * progress / warm
     return 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm)))
+
+
+def through(
+    batches: Sequence[B],
+    step: Callable[[B], dict[str, float]],
+    optimiser: torch.optim.Optimizer,
+    schedule: str,
+    epoch: int,
+    epochs: int,
+    name: str,
+) -> tuple[dict[str, float], float]:
+    """An epoch: a step for each batch, at the rate that the schedule has then.
+
+    Args:
+        step: takes a batch and returns its losses.
+        optimiser: whose groups have a "peak", the highest rate of each.
+        name: of what is trained.
+
+    Returns:
+        Mean losses, and the share of the peak rate at the last step.
+
+    Raises:
+        RunError: a loss is not finite.
+    """
+    sums, share = dict[str, float](), 0.0
+    for k, batch in enumerate(batches):
+        share = rate(schedule, (epoch + k / len(batches)) / epochs)
+        for group in optimiser.param_groups:
+            group["lr"] = group["peak"] * share
+        losses = step(batch)
+        if not all(map(math.isfinite, losses.values())):
+            raise RunError(
+                f"{name}: loss {losses} in epoch {epoch}, step {k}: lower lr or the task weights"
+            )
+        for task, loss in losses.items():
+            sums[task] = sums.get(task, 0.0) + loss / len(batches)
+    return sums, share
