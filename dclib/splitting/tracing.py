@@ -146,7 +146,7 @@ def trace(model: nn.Module, whole: dict[str, str]) -> Steps:
 
 def _traced(model: nn.Module, tracer: _Tracer) -> Steps:
     made, _ = private(model, "meta", attributes=False)
-    before = state(made) | generators()
+    before, chance = state(made), generators()
     on_meta = torch.get_default_device().type == "meta"  # but constants must have values
     with torch.device("cpu") if on_meta else nullcontext():
         graph = tracer.trace(made)
@@ -154,7 +154,9 @@ def _traced(model: nn.Module, tracer: _Tracer) -> Steps:
     constants = {name: made.__dict__.pop(name) for name in names}
     if not tracer.mode.node.users:
         graph.erase_node(tracer.mode.node)
-    why = changed(before, state(made) | generators())
+    if drawn := changed(chance, generators()):  # by chance a layer may be left out
+        raise fx.proxy.TraceError(drawn)
+    why = changed(before, state(made))
     if any(part.__dict__["training"] is not tracer.mode for part in made.modules()):
         why = why or "it changes its mode"
     if why:
