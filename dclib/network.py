@@ -57,9 +57,9 @@ class Network(nn.Module):
         channels: for each column, the feature maps after each of its blocks.
         mixer: makes what joins the columns at a depth from the channels that they have there.
         features: how many features each head gets; by default the maps of its column's last block.
-        single_first: training goes through all epochs twice, first with the columns apart, which
-            makes each a single-task network, and then joined.
     """
+
+    stages = 1  # of training, each of them all epochs
 
     def __init__(
         self,
@@ -68,7 +68,6 @@ class Network(nn.Module):
         channels: Channels,
         mixer: Mixer = Apart,
         features: Sequence[int] | None = None,
-        single_first: bool = False,
     ) -> None:
         super().__init__()
         self.tasks = tuple(tasks)
@@ -80,8 +79,6 @@ class Network(nn.Module):
         self.heads = nn.ModuleList(
             self.make_head(count, task.outputs) for task, count in zip(tasks, features, strict=True)
         )
-        self.stages = 2 if single_first else 1
-        self.joined = True
 
     def make_head(self, features: int, outputs: int) -> nn.Module:
         """The head of a task: features (B, features) to logits (B, outputs)."""
@@ -91,10 +88,13 @@ class Network(nn.Module):
         """The feature maps (B, C, h, w) of all columns after each block and what joins them."""
         maps = [images] * len(self.columns)
         columns = cast(Sequence[nn.ModuleList], self.columns)
-        for blocks, mixer in zip(zip(*columns, strict=True), self.mixers, strict=True):
-            maps = [block(x) for block, x in zip(blocks, maps, strict=True)]
-            maps = mixer(maps) if self.joined else maps
+        for blocks, mixer in zip(zip(*columns, strict=True), self.joins(), strict=True):
+            maps = mixer([block(x) for block, x in zip(blocks, maps, strict=True)])
             yield maps
+
+    def joins(self) -> Sequence[nn.Module]:
+        """What joins the columns after each block."""
+        return cast(Sequence[nn.Module], self.mixers)
 
     def last_maps(self, images: Tensor) -> list[Tensor]:
         """The feature maps (B, C, h, w) of all columns after the last block and its mixer."""
@@ -127,8 +127,26 @@ class Network(nn.Module):
 
         Training goes through all epochs in each of `stages` stages, with a new optimiser.
         """
-        self.joined = stage == self.stages - 1
         return tuple(task.name for task in self.tasks)
+
+
+class SingleFirst(Network):
+    """Columns trained twice: apart, each as a network of a single task, and then joined.
+
+    They are joined unless the first stage of training was entered last.
+    """
+
+    stages = 2
+    apart = False
+
+    def joins(self) -> Sequence[nn.Module]:
+        """Nothing in the first stage, then the mixers."""
+        return [Apart()] * len(self.mixers) if self.apart else super().joins()
+
+    def enter(self, stage: int) -> tuple[str, ...]:
+        """Leave the mixers out in the first stage, so that they learn in the second only."""
+        self.apart = stage == 0
+        return super().enter(stage)
 
 
 def shared(tasks: int) -> int:
@@ -195,4 +213,5 @@ class Method:
         """The network of this method on given columns."""
         if self.network is not Network:
             return self.network(tasks, columns, channels)
-        return Network(tasks, columns, channels, self.mixer, single_first=self.single_first)
+        kind = SingleFirst if self.single_first else Network
+        return kind(tasks, columns, channels, self.mixer)

@@ -97,8 +97,20 @@ class Landmarks:
         return (share * (position + 0.5)).sum(dim=-1)
 
 
+class _Label:
+    """A task of a single cross-entropy, whose logits are (B, outputs)."""
+
+    cross_entropies = 1
+
+    def shape(self, logits: Tensor) -> Tensor:
+        return logits
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        return _cross_entropy(logits, target)
+
+
 @dataclass(frozen=True)
-class Classes:
+class Classes(_Label):
     """A label with a few values, such as gender; logits are (B, classes)."""
 
     name: str
@@ -108,19 +120,9 @@ class Classes:
     def outputs(self) -> int:
         return self.classes
 
-    @property
-    def cross_entropies(self) -> int:
-        return 1
-
-    def shape(self, logits: Tensor) -> Tensor:
-        return logits
-
     def encode(self, truth: Tensor) -> Tensor:
         """Labels (B,), -1 where missing, to targets (B,)."""
         return truth.masked_fill(truth < 0, MISSING)
-
-    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        return _cross_entropy(logits, target)
 
     def decode(self, logits: Tensor) -> Tensor:
         """The most probable label (B,)."""
@@ -128,7 +130,7 @@ class Classes:
 
 
 @dataclass(frozen=True)
-class Angle:
+class Angle(_Label):
     """A head angle in degrees, in bins 30 degrees wide between -limit and limit (section 4.1)."""
 
     name: str
@@ -139,20 +141,10 @@ class Angle:
     def outputs(self) -> int:
         return round(2 * self.limit / self.width)
 
-    @property
-    def cross_entropies(self) -> int:
-        return 1
-
-    def shape(self, logits: Tensor) -> Tensor:
-        return logits
-
     def encode(self, truth: Tensor) -> Tensor:
         """Degrees (B,), NaN where missing, to bins (B,); angles beyond the limit to the last."""
         bins = ((truth.nan_to_num() + self.limit) / self.width).floor()
         return bins.clamp(0, self.outputs - 1).long().masked_fill(truth.isnan(), MISSING)
-
-    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        return _cross_entropy(logits, target)
 
     def decode(self, logits: Tensor) -> Tensor:
         """The centre (B,), in degrees, of the most probable bin."""

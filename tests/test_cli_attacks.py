@@ -347,6 +347,16 @@ def test_streams_that_are_full_or_closed(redirected, status, said, there):
     assert len(done.stderr.splitlines()) == bool(said)
 
 
+@pytest.mark.slow
+def test_an_interrupt_while_modules_load_ends_quietly(tmp_path):
+    loading = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    (tmp_path / "torch.py").write_text(loading)
+    where = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(paths.root())])}
+    words = [sys.executable, "-m", "dclib", "blocks", "resnet18"]
+    done = subprocess.run(words, env=where, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_places_below_a_file_are_one_line(there, monkeypatch, capsys):
     monkeypatch.setenv("DCLIB_STORE", os.path.abspath("face.png/store"))
     said = refused_after_words([*RUN, "--epochs", "1", "--workers", "1"], capsys)
@@ -408,9 +418,10 @@ def test_every_option_has_a_line_and_what_has_a_default_says_it(name, parser):
 
 def test_every_way_of_a_command_speaks_of_its_options():
     parsers = dict([*commands(cli.parser())])
-    for name, ways in cli.options.WAYS.items():
+    for name, command in cli.options.COMMANDS.items():
         known = {action.dest for action in parsers[name]._actions}
-        assert {*ways, *(option for way in ways.values() for option in way)} - {""} <= known
+        said = {*command.ways, *(option for way in command.ways.values() for option in way)}
+        assert {*said, *command.clash} - {""} <= known
 
 
 def test_the_version_is_said(capsys):

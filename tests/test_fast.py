@@ -12,10 +12,9 @@ from dclib import METHODS, CollaborativeBlock, build, fast, mtfl_tasks
 from dclib.errors import RunError
 from dclib.fast import winograd
 from dclib.fast.forms import PLAIN, FastCrossStitch
-from dclib.fast.small_maps import FastConv2d, convolve
+from dclib.fast.small_maps import convolve
 from dclib.fast.stacked import StackedNetwork
-from dclib.fast.ways import Ways, fastest, possible
-from dclib.fast.winograd import WinogradConv2d
+from dclib.fast.ways import TABLES, FastConv2d, Ways, fastest, possible
 from dclib.methods.cross_stitch import CrossStitch
 from dclib.network import Apart, Network
 
@@ -300,21 +299,6 @@ def test_gradients_add_up_until_they_are_cleared():
         torch.testing.assert_close(two, 2 * one, atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (2, 2)])
-def test_a_tiny_convolution_is_a_convolution(size):
-    layer = nn.Conv2d(128, 100, 3, padding=1, bias=False).double()
-    quick = in_forms(nn.Sequential(layer))[0]
-    assert isinstance(quick, FastConv2d)
-    x = torch.randn(3, 128, *size, dtype=torch.double, requires_grad=True)
-    assert quick._tiny(x)
-    expected = functional.conv2d(x, layer.weight, padding=1)
-    torch.testing.assert_close(quick(x), expected)
-    above = torch.randn_like(expected)
-    of_x, of_weight = torch.autograd.grad(expected, (x, layer.weight), above)
-    found = torch.autograd.grad(quick(x), (x, quick.weight), above)
-    torch.testing.assert_close(found, (of_x, of_weight))
-
-
 @pytest.mark.parametrize("size", [(1, 1), (1, 4), (2, 3), (3, 3), (4, 3), (4, 4), (5, 6)])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_tiny_convolutions_side_by_side_and_with_a_stride(size, stride):
@@ -330,11 +314,18 @@ def test_tiny_convolutions_side_by_side_and_with_a_stride(size, stride):
     torch.testing.assert_close(*gradients)
 
 
-def test_maps_are_halved_by_matrices_where_they_are_tiny():
-    layer = nn.Conv2d(96, 100, 3, stride=2, padding=1, bias=False).double()
-    quick = in_forms(nn.Sequential(layer), "winograd")[0]
-    for side, matrices in ((3, True), (4, True), (5, False)):
-        x = torch.randn(2, 96, side, side, dtype=torch.double)
+@pytest.mark.parametrize(
+    ("forms", "stride", "sizes"),
+    [
+        ("fast", 1, {(1, 2): True, (2, 1): True, (2, 2): True, (3, 3): False}),
+        ("winograd", 2, {(3, 3): True, (4, 4): True, (5, 5): False}),
+    ],
+)
+def test_tiny_maps_are_convolved_by_matrices(forms, stride, sizes):
+    layer = nn.Conv2d(96, 100, 3, stride=stride, padding=1, bias=False).double()
+    quick = in_forms(nn.Sequential(layer), forms)[0]
+    for size, matrices in sizes.items():
+        x = torch.randn(2, 96, *size, dtype=torch.double)
         y = quick(x)
         assert ("TinyConvolution" in type(y.grad_fn).__name__) == matrices
         torch.testing.assert_close(y, layer(x))
@@ -366,7 +357,9 @@ def test_names_and_parameters_stay_and_plain_comes_back():
     assert {type(m) for m in net.modules()} & set(PLAIN)
     fast.apply(net, "winograd")
     assert {name: p.data_ptr() for name, p in net.named_parameters()} == before
-    assert type(net.columns[0][1][0].conv1) is WinogradConv2d
+    conv = net.columns[0][1][0].conv1
+    assert type(conv) is FastConv2d
+    assert conv.ways is TABLES["winograd"]
     fast.apply(net, "plain")
     assert [(type(m), getattr(m, "inplace", None)) for m in net.modules()] == classes
 

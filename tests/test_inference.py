@@ -278,6 +278,15 @@ def test_both_roads_predict_the_same(record, photo):
         predict(record, photo, road="guess")
 
 
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [((10, 10, 10.5, 40), "smaller than a pixel"), ((60, 10, 121, 40), "does not lie inside")],
+)
+def test_boxes_without_a_face_are_refused(box, message, photo):
+    with pytest.raises(ValueError, match=message):
+        predict(None, photo, box)
+
+
 def test_the_file_is_made_again_when_damaged_or_of_other_weights(record):
     file, weights = record.folder / inference.FILE, record.weights.read_bytes()
     told = (record.folder / runs.RECORD).read_text()

@@ -6,16 +6,12 @@ import torch
 from torch import nn
 from toy_columns import TASKS, column, network
 
-from dclib.block import CollaborativeBlock
 from dclib.methods import METHODS
 from dclib.methods.cross_stitch import CrossStitch
 from dclib.methods.hyperface import Branch
 from dclib.methods.l2_distance import distance
 from dclib.methods.mtan import attention, fitted
-from dclib.methods.nddr import NDDR
-from dclib.methods.progressive import Laterals
 from dclib.methods.relationship import precision, quadratic_form, task_covariance
-from dclib.methods.shared_private import normalised, overlap, reverse
 from dclib.methods.sluice import Sluice
 from dclib.methods.sluice import overlap as halves_overlap
 from dclib.methods.tcdcn import stopping_score
@@ -43,34 +39,12 @@ def test_hard_sharing_reads_one_mean_and_a_single_task_is_a_part_of_it():
     assert torch.equal(alone(images)["landmarks"], net(images)["landmarks"])
 
 
-def test_cross_stitch_mixes_rows_not_columns():
-    """0.9 of the own and 0.05 of each other: (1, 2, 3) to (1.15, 2, 2.85)."""
-    unit, maps = CrossStitch([1, 1, 1]), dots(1, 2, 3)
-    y = unit(maps)
-    assert [v.item() for v in y] == pytest.approx([1.15, 2.0, 2.85])
-    y[0].sum().backward()
-    gradient = unit.alpha.grad[..., 0]
-    assert gradient.tolist() == [[1, 2, 3], [0, 0, 0], [0, 0, 0]]
-
-
 def test_cross_stitch_has_a_factor_for_each_map_or_one_for_all():
     unit = CrossStitch([2, 2])
     unit.alpha.data[0, 1] = torch.tensor([1.0, -1.0])
     x = [torch.tensor(v).view(1, 2, 1, 1) for v in ([1.0, 2.0], [10.0, 20.0])]
     assert unit(x)[0].flatten().tolist() == pytest.approx([10.9, -18.2])
     assert CrossStitch([2, 2], per_channel=False).alpha.shape == (2, 2, 1)
-
-
-@pytest.mark.parametrize(("x", "expected"), [(5.0, 2.0), (1.0, 0.0), (-1.0, 0.0)])
-def test_deep_collaboration_adds_to_x_before_its_relu(x, expected):
-    """With gamma 0 and beta -3 in the last BatchNorm of each F_t: ReLU(x - 3)."""
-    block = CollaborativeBlock([4, 4]).eval()
-    last = [m for m in block.specific.modules() if isinstance(m, nn.BatchNorm2d)][1::2]
-    for norm in last:
-        nn.init.zeros_(norm.weight)
-        nn.init.constant_(norm.bias, -3.0)
-    for y in block([torch.full((1, 4, 3, 3), x)] * 2):
-        assert y.unique().item() == expected
 
 
 def test_hyperfaces_branches_step_as_far_as_they_see():
@@ -92,14 +66,6 @@ def test_mtans_mask_is_a_sigmoid_and_pools_by_the_maximum():
     assert mask(torch.randn(1, 3, 2, 2)).flatten().tolist() == pytest.approx([0.75] * 32)
     x = torch.tensor([[1.0, 5, 0, 0], [2, 3, 0, -1], [-1, -2, 7, 8], [-3, -4, 6, 5]])
     assert fitted(x.view(1, 1, 4, 4), (2, 2)).flatten().tolist() == [5, 0, -1, 8]
-
-
-def test_nddr_starts_as_a_weighted_sum_and_normalises():
-    y = NDDR([1, 1]).eval()(dots(2, 4))
-    assert [v.item() for v in y] == pytest.approx([2.2, 3.8], rel=1e-4)
-    five = NDDR([1] * 5).eval()(dots(1, 2, 3, 4, 5))
-    expected = [0.8 * v + 0.05 * (15 - v) for v in (1, 2, 3, 4, 5)]
-    assert [v.item() for v in five] == pytest.approx(expected, rel=1e-4)
 
 
 def test_sluice_mixes_halves_in_the_order_of_channels():
@@ -163,28 +129,6 @@ def test_trace_norms_stack_kernels_as_the_authors_do(name):
     }[name]
     expected = sum(np.linalg.svd(m, compute_uv=False).sum() for m in matrices)
     assert net.penalty([]).item() == pytest.approx(expected, rel=1e-5)
-
-
-def test_private_features_are_held_apart_from_shared_ones():
-    """S = (1, -1), H = (1, 1): nothing in common; S = (1, -1), H = (2, -2): all of it."""
-    s, h = torch.tensor([[1.0], [-1.0]]), torch.tensor([[1.0], [1.0]])
-    assert overlap(s, h).item() == 0
-    assert overlap(s, 2 * s).item() == 16
-    assert overlap(normalised(s), normalised(2 * s + 5)).item() == pytest.approx(1)
-    x = torch.tensor([2.0, 3.0], requires_grad=True)
-    (reverse(x, 0.05) * torch.tensor([4.0, -6.0])).sum().backward()
-    assert x.grad.tolist() == pytest.approx([-0.2, 0.3])
-
-
-def test_progressive_reads_all_earlier_columns_through_one_adapter():
-    """V and U of ones: 3 + ReLU(0.01 (5 - 7)) = 3; with one adapter for each it were 3.05."""
-    mixer = Laterals([1, 1, 1])
-    for weight in (w for into in mixer.into[1:] for w in (into.reduce.weight, into.give.weight)):
-        nn.init.ones_(weight)
-    assert [y.item() for y in mixer(dots(5, -7, 3))] == pytest.approx([5, 0, 3])
-    assert [y.item() for y in mixer(dots(5, 2, 3))] == pytest.approx([5, 2.05, 3.07])
-    mixer.into[2].scale.data.copy_(torch.tensor([0.5, -0.25]))
-    assert mixer(dots(4, 2, 3))[2].item() == pytest.approx(3 + 0.5 * 4 - 0.25 * 2)
 
 
 def test_the_covariance_of_tasks_is_that_of_their_weights():

@@ -69,7 +69,7 @@ def test_the_second_stage_begins_where_the_first_ended_with_a_new_optimiser():
         run.history.append(run.epoch())
     ended, used = copy.deepcopy(run.net.state_dict()), run.optimiser
     assert used.state
-    assert not run.net.joined
+    assert run.net.apart
     seen = {}
 
     def look(*_):
@@ -79,7 +79,7 @@ def test_the_second_stage_begins_where_the_first_ended_with_a_new_optimiser():
 
     run.step = look
     run.epoch()
-    assert run.net.joined
+    assert not run.net.apart
     assert seen["optimiser"] is not used
     assert not seen["optimiser"].state
     assert all(torch.equal(ended[key], now) for key, now in seen["weights"].items())

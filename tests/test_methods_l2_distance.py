@@ -12,13 +12,6 @@ from dclib import build, mtfl_tasks
 from dclib.methods.l2_distance import METHOD, distance, kernels
 
 
-def test_by_hand():
-    """Weights 1, 2, 4: 1 + 9 + 4 = 14, which is 3 times the sum of (w - 7/3) squared."""
-    weights = torch.tensor([[1.0], [2.0], [4.0]])
-    assert distance(weights).item() == pytest.approx(14.0)
-    assert 3 * sum((w - 7 / 3) ** 2 for w in (1, 2, 4)) == pytest.approx(14.0)
-
-
 def test_it_is_the_sum_over_all_pairs_for_each_weight():
     weights = torch.randn(5, 4, 3, 3, 3, dtype=torch.double)
     w = weights.numpy()

@@ -15,16 +15,6 @@ def positive_definite(size: int, rng: np.random.Generator) -> np.ndarray:
     return a @ a.T + np.eye(size)
 
 
-def test_by_hand():
-    """w_1 = (1, 0), w_2 = (0, 1), identity precisions: 2, so a penalty of 1; covariance I / 2."""
-    weights = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]])  # two tasks, one output, two inputs
-    form = quadratic_form(weights, torch.eye(2))
-    assert form.item() == 2
-    assert form.item() / 2 == 1
-    # each weight of a task is 1 or 0: a mean square of one half, and nothing in common
-    torch.testing.assert_close(task_covariance(weights), 0.5 * torch.eye(2), atol=1.1e-5, rtol=0)
-
-
 def test_the_covariance_is_the_most_likely_one():
     """Of many draws from a tensor-normal prior it is the covariance that they were drawn with."""
     rng = np.random.default_rng(0)

@@ -25,8 +25,8 @@ def toy(*channels: int) -> nn.ModuleList:
     )
 
 
-def assembled(method: str, channels: tuple[int, ...], seed: int = 0):
-    torch.manual_seed(seed)
+def assembled(method: str, channels: tuple[int, ...]):
+    torch.manual_seed(0)
     return METHODS[method].assemble(mtfl_tasks(32), [toy(*channels)], [channels])
 
 
@@ -108,7 +108,7 @@ def test_a_probe_gives_shapes_and_changes_nothing():
 @pytest.mark.parametrize("channels", [(8, 16, 32), (5, 7), (6,), (4, 4, 4, 4)])
 @pytest.mark.parametrize("method", ["HF", "MTAN"])
 def test_given_blocks(method, channels):
-    """The loss is finite, its gradient reaches every parameter, seed and weights determine it."""
+    """The loss is finite, and its gradient reaches every parameter."""
     net = assembled(method, channels)
     images, labels = torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 1, 0])
     logits = net(images)
@@ -117,14 +117,6 @@ def test_given_blocks(method, channels):
     assert torch.isfinite(total)
     total.backward()
     assert [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
-
-    first, again, other = (assembled(method, channels, seed).eval() for seed in (1, 1, 2))
-    for name, values in first(images).items():
-        assert torch.equal(again(images)[name], values)
-        assert not torch.equal(other(images)[name], values)
-    other.load_state_dict(first.state_dict())
-    for name, values in first(images).items():
-        assert torch.equal(other(images)[name], values)
 
 
 @pytest.mark.parametrize("method", ["HF", "MTAN"])

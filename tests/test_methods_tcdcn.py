@@ -95,12 +95,6 @@ def test_the_name_stands_for_its_own_network():
 # The rule
 
 
-def test_score_by_hand():
-    """A plateau gives 4 x 0.25; a fall 16 / 15 x 0.5."""
-    assert stopping_score([2, 2, 2, 2, 2], 2.5, window=4) == pytest.approx(1.0)
-    assert stopping_score([16, 8, 4, 2, 1], 1.5, window=4) == pytest.approx(16 / 15 * 0.5)
-
-
 def test_score_is_the_formula_on_any_sequence():
     draws = np.random.default_rng(0)
     for _ in range(20):

@@ -42,15 +42,6 @@ def test_two_tasks_by_hand(tasks, norm):
     assert last_axis_flattening(weights).item() == pytest.approx(norm, abs=1e-6)
 
 
-def test_a_tensor_by_hand():
-    """2 x 2 x 2 with ones at [0, 0, 0] and [1, 0, 1]: Tucker 2 + sqrt 2 + 2, TT 2 + 2, LAF 2."""
-    w = torch.zeros(2, 2, 2)
-    w[0, 0, 0] = w[1, 0, 1] = 1
-    assert tucker(w).item() == pytest.approx(4 + 2**0.5)
-    assert tensor_train(w).item() == pytest.approx(4)
-    assert last_axis_flattening(w).item() == pytest.approx(2)
-
-
 @MATRICES
 def test_the_norm_is_the_sum_of_singular_values(shape):
     matrix = torch.randn(shape)

@@ -9,15 +9,20 @@ from torch.nn import functional
 
 from dclib import build, fast, mtfl_tasks
 from dclib.fast import winograd
-from dclib.fast.winograd import WinogradConv2d
+from dclib.fast.ways import FastConv2d, usual
 
 
-def layer(channels: int = 64, maps: int = 72, **others) -> WinogradConv2d:
+def layer(channels: int = 64, maps: int = 72, **others) -> FastConv2d:
     torch.manual_seed(0)
     settings = {"kernel_size": 3, "padding": 1, "bias": False} | others
     net = nn.Sequential(nn.Conv2d(channels, maps, **settings))
     fast.apply(net, "winograd")
     return net[0]
+
+
+def halved(conv: FastConv2d, x: torch.Tensor) -> bool:
+    """Whether a convolution is computed in half the products."""
+    return usual(conv) and conv.ways.choose(x, conv.weight, 1, conv.stride[0]) == "winograd"
 
 
 def both_gradients(y: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) -> list[torch.Tensor]:
@@ -40,7 +45,7 @@ def test_it_is_a_convolution(size, batch, everywhere):
     """Heights that are no multiple of four rows too, in double precision."""
     conv = layer().double()
     x = torch.randn(batch, 64, *size, dtype=torch.double, requires_grad=True)
-    assert conv._by_values(x)
+    assert halved(conv, x)
     y = conv(x)
     assert y.is_contiguous(memory_format=torch.channels_last)
     found = both_gradients(y, x, conv.weight)
@@ -105,16 +110,16 @@ def test_points_are_those_with_little_rounding():
 def test_others_are_torchs_own(others, size):
     conv = layer(**{"maps": 64} | others)
     x = torch.randn(2, conv.in_channels, size, size)
-    assert not conv._by_values(x)
+    assert not halved(conv, x)
     torch.testing.assert_close(conv(x), nn.Conv2d.forward(conv, x), atol=1e-5, rtol=1e-5)
 
 
 def test_mixed_precision_is_torchs_own():
     conv, x = layer(), torch.randn(2, 64, 16, 16)
-    assert conv._by_values(x)
+    assert halved(conv, x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert not conv._by_values(x)
         assert conv(x).dtype == torch.bfloat16
+        assert torch.equal(conv(x), nn.Conv2d.forward(conv, x))
 
 
 @pytest.mark.slow

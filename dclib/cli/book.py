@@ -2,16 +2,16 @@
 
 import argparse
 
-from dclib.cli.options import Commands
+from dclib.cli.options import command, option, preset, switch
 
 
-def register(commands: Commands) -> None:
-    making = commands.add("report", "execute the notebooks and build the book", report)
-    making.option("notebooks", "some only, such as 04_2_mtfl (default: all)", nargs="*")
-    making.preset("smoke")
-    making.switch("--publish", "renew the pages in book/")
-
-
+@command(
+    "report",
+    "execute the notebooks and build the book",
+    option("notebooks", "some only, such as 04_2_mtfl (default: all)", nargs="*"),
+    preset("smoke"),
+    switch("--publish", "renew the pages in book/"),
+)
 def report(options: argparse.Namespace) -> None:
     from dclib.study.pages import report as building
 

@@ -6,35 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dclib.cli.options import Commands, count, path, say, try_
+from dclib.cli import options as common
+from dclib.cli.options import PUBLISH, command, option, path, run, say, switch
 from dclib.cli.records import verify_each
 from dclib.errors import RunError
 
 if TYPE_CHECKING:
     from dclib.mtcnn.experiment import CascadeExperiment
 
-
-def register(commands: Commands) -> None:
-    training = commands.add("cascade", "train and score a cascade of MTCNN, section 4.5", cascade)
-    training.option("run", "cascades by their ids: to have their weights", None, "ID", nargs="*")
-    training.option("--method", "DC-MTCNN, MTCNNx or MTCNN")
-    about = "mtcnn: all cascades of section 4.5 instead; rates: those that O's rate is chosen by"
-    training.option("--plan", about, metavar="FIGURE", choices=["mtcnn", "rates"])
-    training.preset(None)
-    training.option("--try", "the try, which is its seed (default: 0)", try_, "N", dest="try_")
-    training.option("--tries", "of a plan, the first N tries (default: all)", count, "N")
-    training.switch("--publish", "copy records to results/")
-    training.switch("--list", "show the cascades that are there")
-    training.switch("--verify", "recompute errors from landmarks, of those named or of all")
-
-    about = "score what public detectors found; writes results/detectors/"
-    scoring = commands.add("detectors", about, detectors)
-    about = "written by data_scripts/public_detectors.py"
-    scoring.option("file", about, path, "FILE.json", nargs="*")
-    about = "the wheel of facenet-pytorch, unpacked: score its weights in our own detection"
-    scoring.option("--package", about, path, "FOLDER", action="append")
-    about = "time our detection beside that package instead, and beside mtcnn in another --package"
-    scoring.switch("--time", about)
+PLANS = "mtcnn: all cascades of section 4.5 instead; rates: those that O's rate is chosen by"
+PACKAGE = "the wheel of facenet-pytorch, unpacked: score its weights in our own detection"
+TIME = "time our detection beside that package instead, and beside mtcnn in another --package"
 
 
 def _experiments(options: argparse.Namespace) -> "list[CascadeExperiment]":
@@ -53,6 +35,26 @@ def _experiments(options: argparse.Namespace) -> "list[CascadeExperiment]":
     return [presets.experiment(options.preset, options.method, try_=options.try_)]
 
 
+@command(
+    "cascade",
+    "train and score a cascade of MTCNN, section 4.5",
+    run("cascades by their ids: to have their weights", nargs="*"),
+    option("--method", "DC-MTCNN, MTCNNx or MTCNN"),
+    option("--plan", PLANS, metavar="FIGURE", choices=["mtcnn", "rates"]),
+    common.preset(None),
+    common.seed,
+    common.tries,
+    common.publish,
+    switch("--list", "show the cascades that are there"),
+    switch("--verify", "recompute errors from landmarks, of those named or of all"),
+    ways={
+        "list": {},
+        "verify": {"run": []},
+        "run": PUBLISH,
+        "plan": {"preset": "cpu", "tries": None, **PUBLISH},
+        "method": {"preset": "cpu", "try_": 0, **PUBLISH},
+    },
+)
 def cascade(options: argparse.Namespace) -> None:
     """Train what is missing; a line for each record, without what it found."""
     if options.list or options.verify:
@@ -89,6 +91,14 @@ def _verify(options: argparse.Namespace) -> None:
     verify_each(records.SHELF, options.run, lambda record: verify(record.findings), "landmarks")
 
 
+@command(
+    "detectors",
+    "score what public detectors found; writes results/detectors/",
+    option("file", "written by data_scripts/public_detectors.py", path, "FILE.json", nargs="*"),
+    option("--package", PACKAGE, path, "FOLDER", action="append"),
+    switch("--time", TIME),
+    ways={"time": {"package": []}, "": {"file": [], "package": []}},
+)
 def detectors(options: argparse.Namespace) -> None:
     """Score files or weights, or measure the pace; say what was found and where it is kept."""
     if not options.package and (options.time or not options.file):

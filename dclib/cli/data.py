@@ -2,16 +2,17 @@
 
 import argparse
 
-from dclib.cli.options import Commands, path
+from dclib.cli.options import command, option, path
+
+SOURCE = "archive or folder to take it from (default: DCLIB_MIRROR and what is there)"
 
 
-def register(commands: Commands) -> None:
-    data = commands.add("data", "find, verify and decode a data set", prepare_data)
-    data.option("name", "of a data set, such as mtfl, or what your folder is to be called")
-    about = "archive or folder to take it from (default: DCLIB_MIRROR and what is there)"
-    data.option("source", about, path, "SOURCE", nargs="?")
-
-
+@command(
+    "data",
+    "find, verify and decode a data set",
+    option("name", "of a data set, such as mtfl, or what your folder is to be called"),
+    option("source", SOURCE, path, "SOURCE", nargs="?"),
+)
 def prepare_data(options: argparse.Namespace) -> None:
     from dclib import data
 

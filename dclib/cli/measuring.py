@@ -2,34 +2,22 @@
 
 import argparse
 
-from dclib.cli.options import Commands, count, number, path, pixels
+from dclib.cli.options import command, count, number, option, path, pixels, preset
 from dclib.errors import RunError
 
-
-def register(commands: Commands) -> None:
-    about = "measure a training step of each method; writes results/cost/PRESET.json"
-    costing = commands.add("cost", about, measure_cost)
-    costing.preset()
-    costing.option("--methods", "these methods only (default: all on ResNet18)", nargs="+")
-    turns, rounds = "how often all take turns (default: 7)", number(int, 1, 1e6)
-    costing.option("--rounds", turns, rounds, "N", default=7)
-
-    racing = commands.add("bench", "time a training step against plain code", run_benchmark)
-    racing.option("settings", "full, slim or small (default: all)", None, "SETTING", nargs="*")
-    racing.option("--method", "a method (default: DCNet)")
-    racing.option("--rounds", turns, rounds, "N")
-    racing.option("--authors-code", "folder of dcnet.py, for DCNet", path, "FOLDER")
-    racing.option("--libmtl", "a clone of LibMTL, for XS", path, "FOLDER")
-    about = "measure all that the book shows of a preset instead; writes results/speed/PRESET.json"
-    racing.option("--record", about, metavar="PRESET")
-
-    cutting = commands.add("blocks", "a torchvision network as a table of blocks", show_blocks)
-    cutting.option("network", "by its name, such as mobilenet_v3_small")
-    cutting.option("--resolution", "of the images (default: 224)", pixels, "PIXELS", default=224)
-    about = "cut after N layers with weights (default: where the maps become smaller)"
-    cutting.option("--every", about, count, "N")
+TURNS, ROUNDS = "how often all take turns (default: 7)", number(int, 1, 1e6)
+RECORD = "measure all that the book shows of a preset instead; writes results/speed/PRESET.json"
+EVERY = "cut after N layers with weights (default: where the maps become smaller)"
+RIVALS = {"authors_code": None, "libmtl": None}
 
 
+@command(
+    "cost",
+    "measure a training step of each method; writes results/cost/PRESET.json",
+    preset(),
+    option("--methods", "these methods only (default: all on ResNet18)", nargs="+"),
+    option("--rounds", TURNS, ROUNDS, "N", default=7),
+)
 def measure_cost(options: argparse.Namespace) -> None:
     from dclib.study.speed import cost
 
@@ -38,6 +26,20 @@ def measure_cost(options: argparse.Namespace) -> None:
     print(cost.write(record))
 
 
+@command(
+    "bench",
+    "time a training step against plain code",
+    option("settings", "full, slim or small (default: all)", metavar="SETTING", nargs="*"),
+    option("--method", "a method (default: DCNet)"),
+    option("--rounds", TURNS, ROUNDS, "N"),
+    option("--authors-code", "folder of dcnet.py, for DCNet", path, "FOLDER"),
+    option("--libmtl", "a clone of LibMTL, for XS", path, "FOLDER"),
+    option("--record", RECORD, metavar="PRESET"),
+    ways={
+        "record": {"rounds": None, **RIVALS},
+        "": {"settings": [], "method": "DCNet", "rounds": 7, **RIVALS},
+    },
+)
 def run_benchmark(options: argparse.Namespace) -> None:
     from dclib.study.speed import bench
 
@@ -49,9 +51,9 @@ def run_benchmark(options: argparse.Namespace) -> None:
         print(survey.about(record))
         print(survey.write(record))
         return
-    for option, method in {"authors": "DCNet", "libmtl": "XS"}.items():
-        if rivals[option] and options.method != method:
-            raise RunError(f"{rivals[option]} is timed beside {method}: give --method {method}")
+    for rival, method in {"authors": "DCNet", "libmtl": "XS"}.items():
+        if rivals[rival] and options.method != method:
+            raise RunError(f"{rivals[rival]} is timed beside {method}: give --method {method}")
     for name, setting in bench.find(options.settings).items():
         contenders = bench.contenders(setting, options.method, **rivals)
         width, size, batch, _ = setting
@@ -59,6 +61,13 @@ def run_benchmark(options: argparse.Namespace) -> None:
         print(bench.table(bench.measure(contenders, options.rounds)).round(2).to_string())
 
 
+@command(
+    "blocks",
+    "a torchvision network as a table of blocks",
+    option("network", "by its name, such as mobilenet_v3_small"),
+    option("--resolution", "of the images (default: 224)", pixels, "PIXELS", default=224),
+    option("--every", EVERY, count, "N"),
+)
 def show_blocks(options: argparse.Namespace) -> None:
     from torchvision import models
 

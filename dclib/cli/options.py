@@ -1,81 +1,70 @@
-"""What options may hold, and which of them go together."""
+"""Commands as data: what they are called, their options, and which of these go together."""
 
 import argparse
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dclib.errors import RunError
 
 Do = Callable[[argparse.Namespace], object]
 Kind = Callable[[str], Any]  # makes a value of a word
 
-# The fields of an experiment that the command line may change.
-CHANGES = (
-    *("dataset", "train_faces", "width", "resolution", "epochs", "batch", "lr", "weighting"),
-    *("pretrained", "precision"),
-)
-PUBLISH = {"publish": False}
-HOW = PUBLISH | dict.fromkeys(("budget_minutes", "workers", "scheduler"))
-RIVALS = dict.fromkeys(("authors_code", "libmtl"))
-
-# The ways of commands that have several: by the option that tells which, "" where none does, what
+# The ways of a command that has several: by the option that tells which, "" where none does, what
 # else can be said there, and what holds where it is not. The first way that is named is taken;
 # everything said that is none of its own is refused.
-WAYS: dict[str, dict[str, dict[str, Any]]] = {
-    "train": {
-        "run": {},
-        "plan": {"preset": "cpu", "methods": None, "tries": None, "dry_run": False, **HOW},
-        "method": {"preset": "cpu", "underlying": None, "try_": 0, **dict.fromkeys(CHANGES), **HOW},
-    },
-    "ablate": {"run": PUBLISH, "": {"plan": "fig6", "preset": "cpu", **PUBLISH}},
-    "bench": {
-        "record": {"rounds": None, **RIVALS},
-        "": {"settings": [], "method": "DCNet", "rounds": 7, **RIVALS},
-    },
-    "cascade": {
-        "list": {},
-        "verify": {"run": []},
-        "run": PUBLISH,
-        "plan": {"preset": "cpu", "tries": None, **PUBLISH},
-        "method": {"preset": "cpu", "try_": 0, **PUBLISH},
-    },
-    "detectors": {"time": {"package": []}, "": {"file": [], "package": []}},
-}
+Ways = Mapping[str, Mapping[str, Any]]
+Option = tuple[str, dict[str, Any]]  # its name, and what argparse wants to know of it
 
 
-class Command(argparse.ArgumentParser):
-    """A command; every option of it has a line that says what it is, and what holds without it."""
+class Command(NamedTuple):
+    """A command: what it is called, says of itself and does; its options, and which go together."""
 
-    def option(
-        self, name: str, about: str, kind: Kind | None = None, metavar: str = "NAME", **more: Any
-    ) -> None:
-        """One more option, or a word that stands alone; by default a name."""
-        self.add_argument(name, type=kind or text, metavar=metavar, help=about, **more)
-
-    def switch(self, name: str, about: str) -> None:
-        """One more that is on or off."""
-        self.add_argument(name, action="store_true", help=about)
-
-    def preset(self, default: str | None = "cpu") -> None:
-        """Most commands have one; None leaves its default to `WAYS`."""
-        about = f"smoke, cpu, long, pretrained or paper (default: {default or 'cpu'})"
-        self.option("--preset", about, default=default)
+    name: str
+    about: str
+    do: Do
+    options: tuple[Option, ...]
+    ways: Ways
+    clash: tuple[str, ...]
 
 
-class Commands:
-    """The commands of a parser."""
+COMMANDS: dict[str, Command] = {}
 
-    def __init__(self, parser: argparse.ArgumentParser, metavar: str) -> None:
-        self.parsers = parser.add_subparsers(required=True, metavar=metavar, parser_class=Command)
 
-    def add(self, name: str, about: str, do: Do | None = None) -> Command:
-        """One more: its name, a line about it, and what it does."""
-        made = self.parsers.add_parser(name, help=about, description=about, allow_abbrev=False)
-        made.set_defaults(do=do, command=name, parser=made)
-        return made
+def command(
+    name: str, about: str, *options: Option, ways: Ways | None = None, clash: tuple[str, ...] = ()
+) -> Callable[[Do], Do]:
+    """Make a function a command; every option has a line that says what holds without it."""
+
+    def register(do: Do) -> Do:
+        COMMANDS[name] = Command(name, about, do, options, ways or {}, clash)
+        return do
+
+    return register
+
+
+def option(
+    name: str,
+    about: str,
+    kind: Kind | None = None,
+    metavar: str | tuple[str, ...] = "NAME",
+    **more: Any,
+) -> Option:
+    """An option, or a word that stands alone; by default a name."""
+    return name, {"type": kind or text, "metavar": metavar, "help": about, **more}
+
+
+def switch(name: str, about: str) -> Option:
+    """An option that is on or off."""
+    return name, {"action": "store_true", "help": about}
+
+
+def preset(default: str | None = "cpu") -> Option:
+    """Most commands have one; None leaves its default to the ways."""
+    about = f"smoke, cpu, long, pretrained or paper (default: {default or 'cpu'})"
+    return option("--preset", about, default=default)
 
 
 def checked(options: argparse.Namespace) -> argparse.Namespace:
@@ -84,12 +73,15 @@ def checked(options: argparse.Namespace) -> argparse.Namespace:
     Raises:
         RunError: some were said that do not go together.
     """
-    ways = WAYS.get(options.command)
-    if ways is None:
-        return options
+    ways, clash = options.command.ways, options.command.clash
     names = {a.dest: (*a.option_strings, a.metavar or a.dest)[0] for a in options.parser._actions}
     said = {name for name in names if getattr(options, name, None) not in (None, [])}
     said = {name for name in said if getattr(options, name) is not False}
+    if clash and said.issuperset(clash):
+        one, other = (names[name] for name in clash)
+        raise RunError(f"{one} does not go with {other}: leave one of them out")
+    if not ways:
+        return options
     way = next((way for way in ways if way in said or not way), None)
     if way is None:
         raise RunError(f"name what to train: {', '.join(names[way] for way in ways)}")
@@ -130,10 +122,26 @@ def path(word: str) -> Path:
     return Path(text(word))
 
 
+def face_count(word: str) -> int | str:
+    """A number of faces, or "all"."""
+    return word if word == "all" else int(number(int, most=1e9)(word))
+
+
 count = number(int, 1, 1e9)
-try_ = number(int, 0, 1e9)
 width = number(float, 1 / 64, 16)
 pixels = number(int, 16, 2048)
+
+PUBLISH = {"publish": False}
+publish = switch("--publish", "copy records to results/")
+tries = option("--tries", "of a plan, the first N tries (default: all)", count, "N")
+seed = option(
+    "--try", "the try, which is its seed (default: 0)", number(int, 0, 1e9), "N", dest="try_"
+)
+
+
+def run(about: str = "its id, or the start of it", **more: Any) -> Option:
+    """The ids of a run, or of several."""
+    return option("run", about, metavar="ID", **more)
 
 
 def say(line: str) -> None:

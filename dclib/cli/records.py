@@ -5,34 +5,22 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dclib.cli.options import Commands, path, say
+from dclib.cli.options import command, option, path, run, say
 from dclib.errors import RunError
 
 if TYPE_CHECKING:
     from dclib.records.store import Shelf
 
-
-def register(commands: Commands) -> None:
-    kept = commands.add("runs", "list, show, verify, publish, pack or unpack run records")
-    actions = Commands(kept, "ACTION")
-    listing = actions.add("list", "all runs, those made here first", list_runs)
-    for name, field in {"method": "method", "preset": "preset", "data": "dataset"}.items():
-        listing.option(f"--{name}", f"those of this {name} (default: all)", dest=field)
-    showing = actions.add("show", "one run: its settings, where it was made, its results", show_run)
-    showing.option("run", "its id, or the start of it", metavar="ID")
-    verifying = actions.add("verify", "recompute outcomes from raw predictions", verify_runs)
-    verifying.option("run", "ids, or the starts of them (default: all)", None, "ID", nargs="*")
-    publishing = actions.add("publish", "copy runs to results/, without weights", publish_runs)
-    publishing.option("run", "ids, or the starts of them", None, "ID", nargs="+")
-    packing = actions.add("pack", "write runs into one archive", pack_runs)
-    packing.option("archive", "the file to write", path, "FILE")
-    packing.option(
-        "run", "ids, or the starts of them (default: all of the store)", None, "ID", nargs="*"
-    )
-    unpacking = actions.add("unpack", "put the runs of an archive into the store", unpack_runs)
-    unpacking.option("archive", "the file to read", path, "FILE")
+IDS = "ids, or the starts of them"
 
 
+@command(
+    "runs list",
+    "all runs, those made here first",
+    option("--method", "those of this method (default: all)"),
+    option("--preset", "those of this preset (default: all)"),
+    option("--data", "those of this data (default: all)", dest="dataset"),
+)
 def list_runs(options: argparse.Namespace) -> None:
     import pandas as pd
 
@@ -54,6 +42,7 @@ def list_runs(options: argparse.Namespace) -> None:
     print(pd.DataFrame(rows).to_string(index=False) if rows else none)
 
 
+@command("runs show", "one run: its settings, where it was made, its results", run())
 def show_run(options: argparse.Namespace) -> None:
     from dclib.records import runs
 
@@ -65,6 +54,11 @@ def show_run(options: argparse.Namespace) -> None:
     print(table)
 
 
+@command(
+    "runs verify",
+    "recompute outcomes from raw predictions",
+    run(f"{IDS} (default: all)", nargs="*"),
+)
 def verify_runs(options: argparse.Namespace) -> None:
     from dclib.records import runs
     from dclib.training.verify import verify
@@ -98,13 +92,20 @@ def verify_each(
         )
 
 
+@command("runs publish", "copy runs to results/, without weights", run(IDS, nargs="+"))
 def publish_runs(options: argparse.Namespace) -> None:
     from dclib.records import runs
 
-    for record in [runs.load(run) for run in options.run]:
+    for record in [runs.load(name) for name in options.run]:
         print(runs.publish(record).folder)
 
 
+@command(
+    "runs pack",
+    "write runs into one archive",
+    option("archive", "the file to write", path, "FILE"),
+    run(f"{IDS} (default: all of the store)", nargs="*"),
+)
 def pack_runs(options: argparse.Namespace) -> None:
     from dclib import paths
     from dclib.records import parcel, runs
@@ -113,6 +114,11 @@ def pack_runs(options: argparse.Namespace) -> None:
     print(parcel.write(options.archive, [runs.load(run) for run in options.run] or every))
 
 
+@command(
+    "runs unpack",
+    "put the runs of an archive into the store",
+    option("archive", "the file to read", path, "FILE"),
+)
 def unpack_runs(options: argparse.Namespace) -> None:
     from dclib.records import parcel
 

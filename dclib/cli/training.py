@@ -4,71 +4,35 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dclib.cli.options import CHANGES, Commands, count, number, pixels, say, text, try_, width
+from dclib.cli import options as common
+from dclib.cli.options import PUBLISH, command, number, option, pixels, run, say, switch, width
 from dclib.errors import RunError
 
 if TYPE_CHECKING:
     from dclib.records.experiment import Experiment
     from dclib.records.runs import Record
 
-
-def face_count(word: str) -> int | str:
-    """A number of faces, or "all"."""
-    return word if word == "all" else int(number(int, most=1e9)(word))
-
-
-def register(commands: Commands) -> None:
-    training = commands.add("train", "train one run, or all runs of a figure", train_runs)
-    training.preset(None)
-    training.option("--data", "a data set (default: the preset's)", dest="dataset")
-    training.option("--method", "a method by the paper's name, such as DCNet")
-    training.option("--underlying", "underlying network (default: the method's)")
-    training.option("--try", "the try, which is its seed (default: 0)", try_, "N", dest="try_")
-    training.option("--width", "share of the full width (default: the preset's)", width, "N")
-    training.option("--resolution", "of the input (default: the preset's)", pixels, "PIXELS")
-    for name, about in {"epochs": "length of training", "batch": "faces per step"}.items():
-        training.option(f"--{name}", f"{about} (default: the preset's)", number(int, most=1e6), "N")
-    training.option("--lr", "learning rate (default: the selected one)", number(float), "RATE")
-    training.option("--train-faces", "how many, or all (default: the preset's)", face_count, "N")
-    training.option("--weighting", "per_output or per_task (default: the preset's)")
-    about = "imagenet, imagenet-mlnet or tiny-imagenet (default: the preset's start)"
-    training.option("--pretrained", about)
-    training.option("--precision", "bf16 or fp32 (default: the machine's)")
-    training.option("--plan", "all runs of a figure: rates, fig3, ...; or gpu", metavar="FIGURE")
-    training.option("--methods", "of a plan, these methods (default: all)", nargs="+")
-    training.option("--tries", "of a plan, the first N tries (default: all)", count, "N")
-    training.option("--run", "a run once more: its weights are then here", metavar="ID")
-    training.switch("--publish", "copy records to results/")
-    training.switch("--dry-run", "of the plan gpu: say what would be done, and in what memory")
-    about = "start no run that does not fit, and stop by then after an epoch (default: no limit)"
-    training.option("--budget-minutes", about, number(float, 0, 1e7), "N")
-    crew, about = training.add_mutually_exclusive_group(), "processes at a time (default: one per"
-    about += " GPU, or core where there is none)"
-    crew.add_argument("--workers", type=number(int, most=4096), metavar="N", help=about)
-    about = "of a Dask cluster that trains (default: this machine)"
-    crew.add_argument("--scheduler", type=text, metavar="ADDRESS", help=about)
-
-    planning = commands.add("plan", "the runs of every figure, and what they cost", show_plan)
-    about = "each run of these instead: rates, fig3, ... (default: a line for every figure)"
-    planning.option("figures", about, None, "FIGURE", nargs="*")
-    planning.preset()
-
-    starting = commands.add(
-        "pretrain", "train weights that columns may start from", pretrain_column
-    )
-    starting.option("underlying", "resnet18 or alexnet", metavar="NETWORK")
-    starting.option("--width", "share of the full width (default: 0.25)", width, "N", default=0.25)
-    starting.option("--resolution", "of the photos (default: that of cpu)", pixels, "PIXELS")
-    starting.switch("--publish", "copy them to results/")
-
-    commands.add("select", "choose learning rates from the runs of the grid", select).preset()
-
-    about = "replace each task's features at each block, section 4.4, and count the failures"
-    ablating = commands.add("ablate", about, ablate)
-    ablating.option("run", "runs by their ids (default: all of the plan)", None, "ID", nargs="*")
-    ablating.option("--plan", "fig6, truth, ... (default: fig6)", metavar="FIGURE")
-    ablating.preset(None)
-    ablating.switch("--publish", "copy evaluations to results/")
+OFTEN = number(int, most=1e6)
+CHANGES = (  # the fields of an experiment that the command line may change, as options
+    option("--data", "a data set (default: the preset's)", dest="dataset"),
+    option("--width", "share of the full width (default: the preset's)", width, "N"),
+    option("--resolution", "of the input (default: the preset's)", pixels, "PIXELS"),
+    option("--epochs", "length of training (default: the preset's)", OFTEN, "N"),
+    option("--batch", "faces per step (default: the preset's)", OFTEN, "N"),
+    option("--lr", "learning rate (default: the selected one)", number(float), "RATE"),
+    option("--train-faces", "how many, or all (default: the preset's)", common.face_count, "N"),
+    option("--weighting", "per_output or per_task (default: the preset's)"),
+    option(
+        "--pretrained", "imagenet, imagenet-mlnet or tiny-imagenet (default: the preset's start)"
+    ),
+    option("--precision", "bf16 or fp32 (default: the machine's)"),
+)
+FIELDS = [how.get("dest", name[2:].replace("-", "_")) for name, how in CHANGES]
+HOW = PUBLISH | dict.fromkeys(("budget_minutes", "workers", "scheduler"))
+BUDGET = "start no run that does not fit, and stop by then after an epoch (default: no limit)"
+WORKERS = "processes at a time (default: one per GPU, or core where there is none)"
+SCHEDULER = "of a Dask cluster that trains (default: this machine)"
+EACH = "each run of these instead: rates, fig3, ... (default: a line for every figure)"
 
 
 def experiments(options: argparse.Namespace) -> "list[Experiment]":
@@ -89,7 +53,7 @@ def experiments(options: argparse.Namespace) -> "list[Experiment]":
             )
         chosen = [e for e in chosen if e.label in (options.methods or known)]
         return [e for e in chosen if options.tries is None or e.try_ < options.tries]
-    changes = {name: value for name in CHANGES if (value := getattr(options, name)) is not None}
+    changes = {name: value for name in FIELDS if (value := getattr(options, name)) is not None}
     if changes.get("train_faces") == "all":
         changes["train_faces"] = None
     of = METHODS.get(options.method)
@@ -98,6 +62,32 @@ def experiments(options: argparse.Namespace) -> "list[Experiment]":
     return [replace(made, try_=options.try_)]
 
 
+@command(
+    "train",
+    "train one run, or all runs of a figure",
+    common.preset(None),
+    option("--method", "a method by the paper's name, such as DCNet"),
+    option("--underlying", "underlying network (default: the method's)"),
+    common.seed,
+    *CHANGES,
+    option("--plan", "all runs of a figure: rates, fig3, ...; or gpu", metavar="FIGURE"),
+    option("--methods", "of a plan, these methods (default: all)", nargs="+"),
+    common.tries,
+    option("--run", "a run once more: its weights are then here", metavar="ID"),
+    common.publish,
+    switch("--dry-run", "of the plan gpu: say what would be done, and in what memory"),
+    option("--budget-minutes", BUDGET, number(float, 0, 1e7), "N"),
+    option("--workers", WORKERS, number(int, most=4096), "N"),
+    option(
+        "--scheduler", "of a Dask cluster that trains (default: this machine)", metavar="ADDRESS"
+    ),
+    ways={
+        "run": {},
+        "plan": {"preset": "cpu", "methods": None, "tries": None, "dry_run": False, **HOW},
+        "method": {"preset": "cpu", "underlying": None, "try_": 0, **dict.fromkeys(FIELDS), **HOW},
+    },
+    clash=("workers", "scheduler"),
+)
 def train_runs(options: argparse.Namespace) -> None:
     from dclib import sweep
     from dclib.records import runs
@@ -178,6 +168,14 @@ def _too_early(record: "Record") -> bool:
     return not selection.is_chosen(e.preset, e.method, e.underlying)
 
 
+@command(
+    "pretrain",
+    "train weights that columns may start from",
+    option("underlying", "resnet18 or alexnet", metavar="NETWORK"),
+    option("--width", "share of the full width (default: 0.25)", width, "N", default=0.25),
+    option("--resolution", "of the photos (default: that of cpu)", pixels, "PIXELS"),
+    switch("--publish", "copy them to results/"),
+)
 def pretrain_column(options: argparse.Namespace) -> None:
     from dclib.study.plans import pretraining
 
@@ -189,6 +187,7 @@ def pretrain_column(options: argparse.Namespace) -> None:
     print(f"weights in {file}")
 
 
+@command("select", "choose learning rates from the runs of the grid", common.preset())
 def select(options: argparse.Namespace) -> None:
     from dclib import data
     from dclib.records import runs
@@ -211,6 +210,12 @@ def select(options: argparse.Namespace) -> None:
     print(table.to_string(index=False))
 
 
+@command(
+    "plan",
+    "the runs of every figure, and what they cost",
+    option("figures", EACH, metavar="FIGURE", nargs="*"),
+    common.preset(),
+)
 def show_plan(options: argparse.Namespace) -> None:
     from dclib.study.speed import forecast
 
@@ -224,6 +229,15 @@ def show_plan(options: argparse.Namespace) -> None:
     print(estimates)
 
 
+@command(
+    "ablate",
+    "replace each task's features at each block, section 4.4, and count the failures",
+    run("runs by their ids (default: all of the plan)", nargs="*"),
+    option("--plan", "fig6, truth, ... (default: fig6)", metavar="FIGURE"),
+    common.preset(None),
+    switch("--publish", "copy evaluations to results/"),
+    ways={"run": PUBLISH, "": {"plan": "fig6", "preset": "cpu", **PUBLISH}},
+)
 def ablate(options: argparse.Namespace) -> None:
     from dclib.records import runs
     from dclib.study import plans

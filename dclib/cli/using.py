@@ -4,36 +4,25 @@ import argparse
 import json
 from typing import Any
 
-from dclib.cli.options import Commands, number, path, say, text
+from dclib.cli.options import command, number, option, path, run, say
 from dclib.errors import RunError
 
-
-def register(commands: Commands) -> None:
-    seeing = commands.add("predict", "landmarks and labels of the face in a photo", predict_photo)
-    seeing.option("photo", "a JPEG or PNG", path, "PHOTO")
-    about = "whose network predicts: its id, or the start of it"
-    seeing.option("--run", about, metavar="ID", required=True)
-    where = seeing.add_mutually_exclusive_group()
-    about = "of the face, in pixels (default: the central square)"
-    sides = ("LEFT", "TOP", "RIGHT", "BOTTOM")
-    where.add_argument("--box", nargs=4, type=number(float), metavar=sides, help=about)
-    about = "all faces that this cascade finds, instead of one"
-    where.add_argument("--cascade", type=text, metavar="ID", help=about)
-    seeing.option("--draw", "write the photo with its landmarks here", path, "FILE")
-
-    finding = commands.add("detect", "find faces in photos by a cascade, section 4.5", detect)
-    finding.option("photo", "JPEG or PNG", path, "PHOTO", nargs="+")
-    about = "of the cascade that finds them, or the start of it"
-    finding.option("--run", about, metavar="ID", required=True)
-    about, side = "side of the smallest faces looked for (default: 20)", number(float, most=1e5)
-    finding.option("--minimum", about, side, "PIXELS", default=20.0)
-    finding.option("--draw", "write the photos with their faces here", path, "FOLDER")
-
-    giving = commands.add("export", "write the network of a run as an ONNX file", export_network)
-    giving.option("run", "its id, or the start of it", metavar="ID")
-    giving.option("file", "what is written", path, "FILE.onnx")
+WHOSE = "whose network predicts: its id, or the start of it"
+BOX = "of the face, in pixels (default: the central square)"
+SIDES = ("LEFT", "TOP", "RIGHT", "BOTTOM")
+SMALLEST = "side of the smallest faces looked for (default: 20)"
 
 
+@command(
+    "predict",
+    "landmarks and labels of the face in a photo",
+    option("photo", "a JPEG or PNG", path, "PHOTO"),
+    option("--run", WHOSE, metavar="ID", required=True),
+    option("--box", BOX, number(float), SIDES, nargs=4),
+    option("--cascade", "all faces that this cascade finds, instead of one", metavar="ID"),
+    option("--draw", "write the photo with its landmarks here", path, "FILE"),
+    clash=("box", "cascade"),
+)
 def predict_photo(options: argparse.Namespace) -> None:
     from dclib import paths
     from dclib.data.photo import spare
@@ -60,6 +49,14 @@ def predict_photo(options: argparse.Namespace) -> None:
         draw(photo, landmarks, options.draw)
 
 
+@command(
+    "detect",
+    "find faces in photos by a cascade, section 4.5",
+    option("photo", "JPEG or PNG", path, "PHOTO", nargs="+"),
+    option("--run", "the cascade that finds them, or its start", metavar="ID", required=True),
+    option("--minimum", SMALLEST, number(float, most=1e5), "PIXELS", default=20.0),
+    option("--draw", "write the photos with their faces here", path, "FOLDER"),
+)
 def detect(options: argparse.Namespace) -> None:
     from dclib.mtcnn import pipeline
     from dclib.mtcnn.detect import Settings
@@ -89,6 +86,12 @@ def _json(found: dict[str, Any], whose: str, again: str) -> str:
         ) from None
 
 
+@command(
+    "export",
+    "write the network of a run as an ONNX file",
+    run(),
+    option("file", "what is written", path, "FILE.onnx"),
+)
 def export_network(options: argparse.Namespace) -> None:
     from dclib.records import runs
     from dclib.use import inference

@@ -7,11 +7,10 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock
 
 from dclib.fast.blocks import FastBasicBlock
-from dclib.fast.small_maps import FastConv2d
-from dclib.fast.ways import MeasuredConv2d
+from dclib.fast.ways import FastConv2d
 
 WITHOUT_WEIGHTS = (nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.Identity)
-CONVOLUTIONS = (nn.Conv2d, FastConv2d, MeasuredConv2d)
+CONVOLUTIONS = (nn.Conv2d, FastConv2d)
 STACKABLE = (nn.Sequential, FastBasicBlock, nn.BatchNorm2d, *CONVOLUTIONS, *WITHOUT_WEIGHTS)
 
 

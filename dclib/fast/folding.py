@@ -5,90 +5,57 @@ The forms compute the same as the network, in fewer or other steps; none of them
 
 import copy
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_weights
-from torch.overrides import TorchFunctionMode
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils._pytree import tree_leaves
 
 from dclib import fast
 from dclib.block import CollaborativeBlock
-from dclib.fast.stacked import StackedNetwork
 from dclib.network import Network
 from dclib.splitting.watching import generators, private, same_chance, state
 
-TOLERANCE = 1e-3  # of the largest output, well above rounding and well below any other layer
+TOLERANCE = 1e-9  # of the largest output in double precision: well above rounding
 NORMS = {nn.Conv2d: nn.BatchNorm2d, nn.Linear: nn.BatchNorm1d}  # what a layer can take over
 
+Pair = tuple[str, str]  # the names of a layer and of the BatchNorm behind it
+
 # A BatchNorm in evaluation mode is a scale and a shift, which the layer before can do.
-
-
-class _Uses(TorchFunctionMode):
-    """Within it, how often each tensor goes into a step that makes tensors is counted."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.of: Counter[int] = Counter()  # by id, so the tensors must not go away
-        self.kept: list[Tensor] = []
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
-    ) -> Any:
-        found = func(*args, **(kwargs or {}))
-        if any(isinstance(x, Tensor) for x in tree_leaves(found)):  # not x.shape and the like
-            used = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
-            self.of.update(map(id, used))
-            self.kept += used
-        return found
-
-
-def _like(net: nn.Module) -> Tensor:
-    return next(net.parameters())
-
-
-def _black(net: nn.Module, resolution: int) -> Tensor:
-    like = _like(net)
-    return torch.zeros(1, 3, resolution, resolution, dtype=like.dtype, device=like.device)
 
 
 @torch.no_grad()
 def fold(net: Network, resolution: int = 224) -> Network:
     """A copy of a network in evaluation mode whose BatchNorms are part of the layers before them.
 
-    Which BatchNorm gets the output of which convolution or linear layer, and whether nobody else
-    does, is seen while a copy runs; so it makes no difference how the network is written.
-    BatchNorms that follow anything else stay, and all do where the outcome would not be the same.
+    Which BatchNorm gets the output of which convolution or linear layer is seen while a copy runs,
+    and that nothing else changes by folding is tried in double precision; so it makes no difference
+    how the network is written. All other BatchNorms stay.
 
     Args:
         net: a network of any method on any underlying network; it stays as it is.
         resolution: of the images with which this is found out, in pixels.
     """
     plain = cast(Network, private(net)[0]).eval().requires_grad_(False)
-    if isinstance(plain, StackedNetwork):  # whose steps know the original's weights only
-        del plain.steps
-        plain.__class__ = Network  # type: ignore[assignment]
     fast.apply(plain, "plain")
-    folded = copy.deepcopy(plain) if (pairs := _pairs(plain, resolution)) else plain
-    for layer, norm in pairs:
-        absorbed = folded.get_submodule(norm)
-        _absorb(folded.get_submodule(layer), absorbed)
-        for name, module in list(folded.named_modules(remove_duplicate=False)):
-            if module is absorbed:
-                folded.set_submodule(name, nn.Identity())
-    return folded if _alike(plain, folded, resolution) else plain
+    tensors = [*plain.parameters(), *plain.buffers()]
+    kinds = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
+    if len(kinds) > 1 or not (pairs := _pairs(plain, resolution)):
+        return plain
+    exact = copy.deepcopy(plain).double()
+    found = _equal_when_folded(exact, sorted(pairs), resolution)
+    return _folded(exact, found).to(kinds.pop()) if found else plain
 
 
-def _pairs(net: Network, resolution: int) -> set[tuple[str, str]]:
-    """Names of layers, and of the BatchNorms that get all their output while nobody else does.
+def _pairs(net: Network, resolution: int) -> set[Pair]:
+    """The layers and the BatchNorms that get what they give, whatever the images.
 
-    Seen for images of several sizes and numbers, and on the meta device, where there are no values:
-    so it holds for every image. None where something is decided by values, by chance or by what
-    was before.
+    They are met on the meta device, so it holds for every image. None where something is decided by
+    values, by chance or by what was before.
     """
     with same_chance(), torch.device("meta"):
         try:
@@ -100,44 +67,34 @@ def _pairs(net: Network, resolution: int) -> set[tuple[str, str]]:
     return set.intersection(*found)
 
 
-def _met(net: Network, batch: int, resolution: int) -> set[tuple[str, str]]:
+def _met(net: Network, batch: int, resolution: int) -> set[Pair]:
     made, _ = private(net, "meta")
     layers = {m: name for name, m in made.named_modules() if _usual(m)}
     runs: Counter[nn.Module] = Counter()
+    met: Counter[tuple[Any, Any]] = Counter()  # layer, norm
     source: dict[int, nn.Module] = {}
-    met: list[tuple[Any, Any, Tensor]] = []  # layer, norm, what lies between
+    kept: list[Tensor] = []  # so that no other tensor gets its id
 
     def after(module: nn.Module, inputs: Any, named: dict[str, Any], output: Tensor) -> None:
         x = next(iter((*inputs, *named.values())))
         layer = source.get(id(x))
         # channels are last behind a linear layer, and second in what is normalised
         if NORMS.get(type(layer)) is type(module) and (type(layer) is nn.Conv2d or x.dim() == 2):
-            met.append((layer, module, x))
+            met[layer, module] += 1
         runs[module] += 1
         source[id(output)] = module
-        uses.kept.append(output)
+        kept.append(output)
 
     for layer in layers:
         layer.register_forward_hook(after, with_kwargs=True)
-    before, chance = state(made), generators()
-    with _Uses() as uses:
-        given = made(torch.zeros(batch, 3, resolution, resolution, dtype=_like(net).dtype))
-    uses.of.update(id(x) for x in tree_leaves(given) if isinstance(x, Tensor))
-    if state(made) != before or generators() != chance:
+    before = state(made) | generators()
+    made(torch.zeros(batch, 3, resolution, resolution, dtype=next(net.parameters()).dtype))
+    if state(made) | generators() != before:
         return set()
-    alone = Counter((layer, norm) for layer, norm, x in met if uses.of[id(x)] == 1)
     return {
         (layers[layer], layers[norm])
-        for (layer, norm), times in alone.items()
-        if runs[layer] == runs[norm] == times
-        and norm.running_var is not None
-        and not norm.training
-        and all(
-            uses.of[id(tensor)] == times and tensor.dtype == layer.weight.dtype
-            for part in (layer, norm)
-            for tensor in (*part.parameters(), *part.buffers())
-            if tensor.is_floating_point()
-        )
+        for (layer, norm), times in met.items()
+        if runs[layer] == runs[norm] == times and norm.running_var is not None and not norm.training
     }
 
 
@@ -149,37 +106,37 @@ def _usual(module: nn.Module) -> bool:
     )
 
 
-def _absorb(layer: Any, norm: Any) -> None:
-    """Let a layer do what the BatchNorm behind it does."""
-    kind, bias = layer.weight.dtype, layer.bias
-    weight, bias = fuse_conv_bn_weights(
-        layer.weight.double(),
-        None if bias is None else bias.double(),
-        norm.running_mean.double(),
-        norm.running_var.double(),
-        norm.eps,
-        norm.weight,
-        norm.bias,
-    )
-    layer.weight = nn.Parameter(weight.to(kind), requires_grad=False)
-    layer.bias = nn.Parameter(bias.to(kind), requires_grad=False)
+def _folded(net: Network, pairs: Iterable[Pair]) -> Network:
+    made = copy.deepcopy(net)
+    for name, norm in pairs:
+        layer, absorbed = cast(Any, made.get_submodule(name)), cast(Any, made.get_submodule(norm))
+        fused = fuse_conv_bn_eval(layer, absorbed)
+        layer.weight, layer.bias = fused.weight, fused.bias
+        for place, module in list(made.named_modules(remove_duplicate=False)):
+            if module is absorbed:
+                made.set_submodule(place, nn.Identity())
+    return made.requires_grad_(False)
+
+
+def _equal_when_folded(net: Network, pairs: list[Pair], resolution: int) -> list[Pair]:
+    """Those of the pairs whose folding changes nothing but rounding."""
+    if _alike(net, _folded(net, pairs), resolution):
+        return pairs
+    half = len(pairs) // 2
+    parts = (pairs[:half], pairs[half:]) if half else ()
+    return [pair for part in parts for pair in _equal_when_folded(net, part, resolution)]
 
 
 def _alike(net: Network, other: Network, resolution: int) -> bool:
-    """Whether two networks give the same for a random image, up to rounding."""
-    like = _like(net)
+    """Whether two networks give the same for random images, up to rounding."""
     noise = torch.randn(2, 3, resolution, resolution, generator=torch.Generator().manual_seed(0))
-    close = TOLERANCE if like.dtype in (torch.float32, torch.float64) else 100 * TOLERANCE
     with same_chance():
         try:
-            pairs = [tree_leaves(one(noise.to(like))) for one in (net, other)]
+            outputs = [tree_leaves(one(noise.to(next(net.parameters())))) for one in (net, other)]
         except Exception:  # layers that were taken away are asked for
             return False
-    for one, same in zip(*pairs, strict=True):
-        expected = one.double().nan_to_num()
-        if (same.double().nan_to_num() - expected).abs().max() > close * expected.abs().max():
-            return False
-    return True
+    pairs = [(one.nan_to_num(), same.nan_to_num()) for one, same in zip(*outputs, strict=True)]
+    return all((x - y).abs().max() <= TOLERANCE * x.abs().max() for x, y in pairs)
 
 
 # Forms that suit onnxruntime, which lays out maps by 16 channels: maps that are put together must
@@ -234,7 +191,7 @@ def suit(net: Network, resolution: int) -> None:
         sizes[conv].add(next(iter((*inputs, *named.values()))).shape[1:])
 
     hooks = [conv.register_forward_pre_hook(note, with_kwargs=True) for conv in sizes]
-    net(_black(net, resolution))
+    net(torch.zeros(1, 3, resolution, resolution).to(next(net.parameters())))
     for hook in hooks:
         hook.remove()
     for conv, seen in sizes.items():

@@ -19,9 +19,7 @@ from dclib.block import CollaborativeBlock
 from dclib.errors import RunError
 from dclib.fast import depths, stacked
 from dclib.fast.blocks import FastBasicBlock, FastCollaborativeBlock, FastCrossStitch
-from dclib.fast.small_maps import FastConv2d
-from dclib.fast.ways import Measured, MeasuredConv2d, Ways
-from dclib.fast.winograd import WinogradConv2d
+from dclib.fast.ways import TABLES, FastConv2d, Measured, Ways
 from dclib.methods.cross_stitch import CrossStitch
 
 FORMS = ("plain", "fast", "stacked", "winograd", "measured")
@@ -111,12 +109,13 @@ def apply(net: nn.Module, forms: str, ways: Mapping[str, str] | None = None) -> 
     if forms not in FORMS:
         raise ValueError(f"forms={forms!r}: choose from {list(FORMS)}")
     stacked.unstack(net)
-    found = ways if isinstance(ways, Ways) else Ways(ways or {})
+    measured = ways if isinstance(ways, Ways) else Ways(ways or {})
+    found = TABLES.get(forms, measured)
     for module in net.modules():
         plain = PLAIN.get(type(module), type(module))
         module.__class__ = FASTER[forms].get(plain, plain)
         vars(module).pop("ways", None)
-        if isinstance(module, MeasuredConv2d):
+        if isinstance(module, FastConv2d):
             module.ways = found
         if isinstance(module, nn.Sequential):
             _rectify_in_place(list(module), forms != "plain")
@@ -158,11 +157,6 @@ FAST: dict[type[nn.Module], type[nn.Module]] = {
     BasicBlock: FastBasicBlock,
     CollaborativeBlock: FastCollaborativeBlock,
 }
-FASTER = {
-    "plain": {},
-    "fast": FAST,
-    "stacked": FAST | {CrossStitch: FastCrossStitch},  # what is not stacked
-    "winograd": FAST | {CrossStitch: FastCrossStitch, nn.Conv2d: WinogradConv2d},
-    "measured": FAST | {CrossStitch: FastCrossStitch, nn.Conv2d: MeasuredConv2d},
-}
-PLAIN = {faster: plain for forms in FASTER.values() for plain, faster in forms.items()}
+UNITS: dict[type[nn.Module], type[nn.Module]] = FAST | {CrossStitch: FastCrossStitch}
+FASTER = {"plain": {}, "fast": FAST} | dict.fromkeys(("stacked", "winograd", "measured"), UNITS)
+PLAIN = {faster: plain for plain, faster in UNITS.items()}

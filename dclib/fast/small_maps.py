@@ -6,7 +6,7 @@ Products that would only meet the zeros around the map are left out: a 2 x 2 map
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 TINY = 2  # sides of maps, in pixels, up to which a convolution is a sum of matrix products
@@ -99,27 +99,3 @@ def convolve(x: Tensor, weight: Tensor, groups: int = 1, stride: int = 1) -> Ten
     """3x3 convolution, padding 1, of maps (B, T C, h, w) with weight (T D, C, 3, 3) in T groups."""
     y: Tensor = _TinyConvolution.apply(x, weight, groups, stride)
     return y
-
-
-class FastConv2d(nn.Conv2d):
-    """A convolution that is a sum of matrix products where maps are tiny and channels many."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self._tiny(x):
-            return convolve(x, self.weight)
-        return super().forward(x)
-
-    def _tiny(self, x: Tensor) -> bool:
-        return self.stride == (1, 1) and tiny(x, self.in_channels) and self._usual(x)
-
-    def _usual(self, x: Tensor) -> bool:
-        """Whether it is a 3x3 convolution of the usual kind, computed in one precision."""
-        return (
-            self.kernel_size == (3, 3)
-            and self.padding == self.dilation == (1, 1)
-            and self.groups == 1
-            and self.bias is None
-            and self.padding_mode == "zeros"
-            and x.dtype == self.weight.dtype
-            and not torch.is_autocast_enabled(x.device.type)
-        )

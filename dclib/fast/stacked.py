@@ -19,7 +19,7 @@ from dclib.fast import small_maps
 from dclib.fast.alike import begin_with_weights, check, used_twice, watched
 from dclib.fast.blocks import FastCollaborativeBlock
 from dclib.fast.ways import Ways, plain, usual
-from dclib.network import Apart, Network
+from dclib.network import Apart, Network, SingleFirst
 
 SMALL = 8  # sides of maps, in pixels, up to which single precision is computed together on a CPU
 
@@ -213,16 +213,26 @@ class StackedNetwork(Network):
         maps: list[Tensor] = [images] * len(self.columns)
         x: Tensor | None = images  # which all columns read
         columns = zip(*cast(Sequence[nn.ModuleList], self.columns), strict=True)
-        numbered = enumerate(zip(columns, self.mixers, self.steps, strict=True))
+        numbered = enumerate(zip(columns, self.joins(), self.steps, strict=True))
         for depth, (same, mixer, (blocks, mix)) in numbered:
             if _large(maps[0]) if self.together is None else depth not in self.together:
                 maps, x = [block(one) for block, one in zip(same, maps, strict=True)], None
-                maps = mixer(maps) if self.joined else maps
+                maps = mixer(maps)
             else:
                 x = blocks(torch.cat(maps, dim=1) if x is None else x)  # (B, T C, h, w)
-                x = mix(x) if self.joined else x
+                x = x if type(mixer) is Apart else mix(x)
                 maps = list(x.chunk(len(self.columns), dim=1))
             yield maps
+
+
+class StackedSingleFirst(SingleFirst, StackedNetwork):
+    """The same of columns that are trained apart before they are joined."""
+
+
+STACKED: dict[type[nn.Module], type[StackedNetwork]] = {
+    Network: StackedNetwork,
+    SingleFirst: StackedSingleFirst,
+}
 
 
 def stack_columns(
@@ -235,29 +245,29 @@ def stack_columns(
         ways: of convolutions, where they were measured.
         together: the depths that are computed so; by default those of small maps.
     """
-    if type(net) is not Network or len(net.columns) < 2:
+    if type(net) not in STACKED or len(cast(Network, net).columns) < 2:
         return False
-    columns = cast(Sequence[nn.ModuleList], net.columns)
+    stacked = cast(StackedNetwork, net)
     try:
-        same = list(zip(*columns, strict=True))
+        same = list(zip(*cast(Sequence[nn.ModuleList], stacked.columns), strict=True))
         for blocks in same:
             check(blocks)
     except ValueError:
         return False
     if not begin_with_weights(same[0][0]) or used_twice(net):
         return False
-    stacked = cast(StackedNetwork, net)
     stacked.steps = [
-        (stack(blocks, ways), mix(mixer, len(columns), ways))
-        for blocks, mixer in zip(same, net.mixers, strict=True)
+        (stack(blocks, ways), mix(mixer, len(stacked.columns), ways))
+        for blocks, mixer in zip(same, stacked.mixers, strict=True)
     ]
     stacked.together = together
-    stacked.__class__ = StackedNetwork
+    stacked.__class__ = STACKED[type(net)]
     return True
 
 
 def unstack(net: nn.Module) -> None:
     """Let a network compute its columns apart again; their numbers stay what they are."""
-    if type(net) is StackedNetwork:
-        del net.steps, net.together
-        net.__class__ = Network  # type: ignore[assignment]
+    for kind, stacked in STACKED.items():
+        if type(net) is stacked:
+            del net.steps, net.together
+            net.__class__ = kind  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""Which way of computing a convolution is the fastest here: measured, once for each shape.
+"""Which way of computing a convolution is taken: by a table, or measured once for each shape.
 
 A way changes the order of sums, so it is part of how a run was made, and stands in its record.
 """
@@ -84,23 +84,47 @@ class Ways(dict[str, str]):
 
     def convolve(self, x: Tensor, weight: Tensor, groups: int = 1, stride: int = 1) -> Tensor:
         """A convolution without bias, padded by half its kernel, in T groups of maps."""
-        if (
-            x.shape[-1] != x.shape[-2]
-            or x.dtype != weight.dtype
-            or torch.is_autocast_enabled(x.device.type)
-        ):
+        if x.dtype != weight.dtype or torch.is_autocast_enabled(x.device.type):
             return plain(x, weight, groups, stride)
+        return WAYS[self.choose(x, weight, groups, stride)](x, weight, groups, stride)
+
+    def choose(self, x: Tensor, weight: Tensor, groups: int = 1, stride: int = 1) -> str:
+        """The name of the way of a convolution."""
+        if x.shape[-1] != x.shape[-2]:
+            return "plain"
         outgoing, incoming, kernel, _ = weight.shape
         key = f"{kernel}/{stride} {incoming}>{outgoing // groups} x{groups} @{x.shape[-1]}"
-        return WAYS[self.find(key, x, weight, groups, stride)](x, weight, groups, stride)
+        return self.find(key, x, weight, groups, stride)
 
     def find(self, key: str, x: Tensor, weight: Tensor, groups: int, stride: int) -> str:
         """The name of the way of a shape."""
         return self.get(key, "plain")
 
 
-class MeasuredConv2d(nn.Conv2d):
-    """A convolution that is computed as its shape is fastest."""
+class Table(Ways):
+    """Ways of 3x3 convolutions by the rules of the forms "fast" and "winograd"."""
+
+    def __init__(self, halves: bool) -> None:
+        super().__init__()
+        self.halves = halves  # products, by Winograd's convolutions, and maps
+
+    def choose(self, x: Tensor, weight: Tensor, groups: int = 1, stride: int = 1) -> str:
+        """The name of the way of a convolution."""
+        outgoing, incoming, kernel, _ = weight.shape
+        if kernel != 3 or groups > 1 or stride > 1 + self.halves:
+            return "plain"
+        halves = self.halves and stride == 1 and x.shape[-1] >= 3
+        halves = halves and x.dtype in (torch.float32, torch.float64)
+        if halves and winograd.pays(min(incoming, outgoing), x.shape[-2]):
+            return "winograd"
+        return "tiny" if small_maps.tiny(x, incoming, stride) else "plain"
+
+
+TABLES = {"fast": Table(False), "stacked": Table(False), "winograd": Table(True)}
+
+
+class FastConv2d(nn.Conv2d):
+    """A convolution that is computed in the way that suits its shape."""
 
     ways: Ways
 
@@ -110,16 +134,11 @@ class MeasuredConv2d(nn.Conv2d):
         return super().forward(x)
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
 class Measured(Ways):
     """Ways that are measured as they are met; what was measured before is in the store."""
 
-    def __init__(self, report: Callable[[str], None] = _say) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.report = report
         self.machine = json.dumps(environment.machine(), sort_keys=True)
         try:
             self.known = json.loads((paths.store() / CACHE).read_text())
@@ -132,8 +151,7 @@ class Measured(Ways):
         names = possible(weight.shape[-1], stride, groups, x.shape[-1])
         if len(names) == 1:
             return "plain"
-        about = (x, weight, groups, stride)
-        steps = {name: partial(_step, WAYS[name], *about) for name in names}
+        steps = {name: partial(_step, WAYS[name], x, weight, groups, stride) for name in names}
         chosen = self.best(f"{key} of {len(x)}", lambda: fastest(steps))
         if chosen != "plain":
             self[key] = chosen
@@ -149,7 +167,8 @@ class Measured(Ways):
         """Keep what was measured, and say so."""
         if self.new:
             named = ", ".join(f"{what}: {way}" for what, way in self.new.items() if way != "plain")
-            self.report(f"Forms of {len(self.new)} shapes measured here; {named or 'all plain'}")
+            told = f"Forms of {len(self.new)} shapes measured here; {named or 'all plain'}"
+            print(told, file=sys.stderr)
             paths.store().mkdir(parents=True, exist_ok=True)
             write_atomically(paths.store() / CACHE, json.dumps(self.known, indent=1).encode())
 

@@ -21,9 +21,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from dclib.fast import small_maps
-from dclib.fast.small_maps import FastConv2d
-
 POINTS = (0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)  # and infinity
 LOW = 4  # rows of maps, up to which kernels are convolved as matrices
 
@@ -168,23 +165,3 @@ def convolve(x: Tensor, weight: Tensor) -> Tensor:
     way = _ByMatrices if x.shape[-2] <= LOW else _ByConvolutions
     y: Tensor = way.apply(x, weight)
     return y
-
-
-class WinogradConv2d(FastConv2d):
-    """A convolution that takes half the products where maps are higher and channels many."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self._by_values(x):
-            return convolve(x, self.weight)
-        if self.stride == (2, 2) and small_maps.tiny(x, self.in_channels, 2) and self._usual(x):
-            return small_maps.convolve(x, self.weight, 1, 2)
-        return super().forward(x)
-
-    def _by_values(self, x: Tensor) -> bool:
-        return (
-            pays(min(self.in_channels, self.out_channels), x.shape[-2])
-            and x.shape[-1] >= 3
-            and x.dtype in (torch.float32, torch.float64)
-            and self.stride == (1, 1)
-            and self._usual(x)
-        )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from dclib.splitting.tracing import BATCH, REMEDY, follow, values
+from dclib.splitting.tracing import BATCH, REMEDY, Steps, values
 
 WIDER = 1024  # pixels, by which a second look at the sizes is wider
 WEIGHTED = (functional.conv2d, functional.conv_transpose2d, functional.linear)
@@ -51,19 +51,19 @@ class Traced:
     their number: each part of the network finds these by itself.
 
     Raises:
-        ValueError: the network cannot be followed, or takes no images of this size.
+        ValueError: the network takes no images of this size.
     """
 
-    def __init__(self, model: nn.Module, resolution: int) -> None:
+    def __init__(self, model: nn.Module, steps: Steps, resolution: int) -> None:
         self.model = model
         self.name = type(model).__name__
         self.modules = dict(model.named_modules())
-        found, self.values, failed = follow(model, resolution)
-        self.whole, self.constants = found.whole, found.constants
-        self.wide, _ = values(model, found, resolution, resolution + WIDER)
+        self.whole, self.constants = steps.whole, steps.constants
+        self.values, failed = values(model, steps, resolution, resolution)
+        self.wide, _ = values(model, steps, resolution, resolution + WIDER)
         if failed and self._in_trunk(failed[0]):
             raise ValueError(f"{self.name} takes no images of {resolution} px: {failed[1]}")
-        *nodes, self.output = found.graph.nodes
+        *nodes, self.output = steps.graph.nodes
         self.steps = self._steps(nodes)
         self.number = {node: k for k, node in enumerate(self.steps)}
         self.places = self._places()
@@ -92,19 +92,21 @@ class Traced:
                 fixed.add(node)
         return [node for node in nodes if node not in fixed | self.batch]
 
+    def _module(self, node: fx.Node) -> nn.Module | None:
+        return self.modules[str(node.target)] if node.op == "call_module" else None
+
     def layers(self, node: fx.Node) -> int:
         """Layers with weights in a step: convolutional and fully connected ones, and the like."""
-        if node.op == "call_module":
-            return layers_with_weights(self.modules[str(node.target)])
-        return int(node.target in WEIGHTED)
+        module = self._module(node)
+        return int(node.target in WEIGHTED) if module is None else layers_with_weights(module)
 
     def _has_parameters(self, node: fx.Node) -> bool:
-        if node.op == "call_module":
-            return any(True for _ in self.modules[str(node.target)].parameters())
+        if (module := self._module(node)) is not None:
+            return any(True for _ in module.parameters())
         return any(n not in self.number and self.shape(n) for n in node.all_input_nodes)
 
     def _is_pointwise(self, node: fx.Node) -> bool:
-        module = self.modules.get(str(node.target)) if node.op == "call_module" else None
+        module = self._module(node)
         return isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)
 
     def _gives_maps(self, node: fx.Node) -> bool:
@@ -143,8 +145,8 @@ class Traced:
 
     def _in_place(self, node: fx.Node) -> bool:
         """Whether a step changes its input: it must not change what joins the columns."""
-        if node.op == "call_module":
-            return bool(getattr(self.modules[str(node.target)], "inplace", False))
+        if (module := self._module(node)) is not None:
+            return bool(getattr(module, "inplace", False))
         name = node.target if isinstance(node.target, str) else node.target.__name__
         own = name.endswith("_") and not name.endswith("__")
         return own or node.target in IN_PLACE or node.kwargs.get("inplace") is True
@@ -155,12 +157,8 @@ class Traced:
         return {key: name for key, (name, _) in calls.items()}
 
     def _level(self, k: int) -> int:
-        level = 0
-        for one, other in zip(self._stack(k), self._stack(k + 1), strict=False):
-            if one != other:
-                break
-            level += 1
-        return level
+        pairs = list(zip(self._stack(k), self._stack(k + 1), strict=False))
+        return next((at for at, (one, other) in enumerate(pairs) if one != other), len(pairs))
 
     def behind(self, name: str) -> int | None:
         """The last step of a module; None if it is not run."""
@@ -175,8 +173,7 @@ class Traced:
     def refuse_tokens(self, at: int) -> None:
         """Refuse a transformer: fully connected layers work on all places, not on one vector."""
         for k, node in enumerate(self.steps):
-            module = self.modules.get(str(node.target)) if node.op == "call_module" else None
-            connected = isinstance(module, (nn.Linear, nn.MultiheadAttention))
+            connected = isinstance(self._module(node), (nn.Linear, nn.MultiheadAttention))
             inputs = [len(self.shape(n)) for n in node.all_input_nodes]
             if connected and max(inputs) > 2 and (k > at or k in self.alone):
                 raise ValueError(

@@ -2,80 +2,89 @@
 
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.parameter import is_lazy
 
-from dclib.splitting.tracing import BATCH, REMEDY, evaluating, first_line, on_meta
-from dclib.splitting.watching import private, same_chance
+from dclib.splitting.tracing import BATCH, REMEDY, UnlikeError, evaluating, first_line, on_meta
+from dclib.splitting.watching import generators, private, same_chance
 
-MODES = (False, False, True, True)  # training or not, run after run: state may build up
+MODES = (True, False, True)  # training or not, batch after batch: state may build up
+SMALL = 96  # pixels: enough to tell, for networks that take images of any size
+SIDES = (224, 64, 32, 28)  # for networks that take neither these nor what they are given
 
 
-@torch.no_grad()
 def refuse_unlike(whole: nn.Module, parts: Sequence[nn.Module], resolution: int) -> None:
-    """Run both on random images, with the same random numbers, in evaluation and in training.
+    """Run copies of both on random images, with the same random numbers, trained and not.
 
-    Nothing is compared where weights have no values, or where the whole takes no images of this
-    size.
+    They must give the same, draw as many random numbers, and have the same gradients and weights
+    at the end. Nothing is compared where weights have no values, or where the whole takes no images
+    of any usual size.
 
     Raises:
-        ValueError: the parts fail, give other numbers, or leave other buffers behind.
+        ValueError: the network has lazy layers.
+        UnlikeError: the parts fail or do something else.
     """
     name, row = type(whole).__name__, nn.Sequential(*parts)
-    tensors = [*whole.parameters(), *whole.buffers()]
-    if any(is_lazy(t) for t in tensors):
+    named = [*whole.named_parameters(), *whole.named_buffers()]
+    if any(is_lazy(t) for _, t in named):
         raise ValueError(f"{name} has lazy layers without weights: run it on images before")
-    if not tensors or any(t.is_meta for t in tensors):
+    if not named or any(t.is_meta for _, t in named):
         return
-    (one, ones), (other, others) = private(whole), private(row)
-    kind = next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
-    device = tensors[0].device
-    generator = torch.Generator().manual_seed(0)
-    with same_chance(), device:
-        for run, training in enumerate(MODES):
-            images = torch.randn(2, 3, resolution, resolution, generator=generator, device="cpu")
+    device = named[0][1].device
+    kind = next((t.dtype for _, t in named if t.is_floating_point()), torch.float32)
+    drawn = torch.Generator().manual_seed(0)
+    with same_chance(), device, torch.enable_grad():
+        for side in (min(resolution, SMALL), resolution, *SIDES):
+            images = torch.randn(len(MODES), 2, 3, side, side, generator=drawn, device="cpu")
             images = images.to(device, kind)
+            (one, ones), (other, others) = private(whole), private(row)
             try:
-                expected = _run(one, images, training, run)
+                expected = _outcomes(one, images)
             except Exception:
-                return
-            try:
-                found = _run(other, images, training, run)
-            except Exception as error:
-                raise ValueError(
-                    f"{name} cannot be split: its blocks fail ({first_line(error)}); {REMEDY}"
-                ) from error
-            if not _alike(expected, found, device.type):
-                mode = "training" if training else "evaluation"
-                raise ValueError(
-                    f"{name} cannot be split: in {mode} its blocks give other numbers than it does,"
-                    f" as forward does more than can be followed; {REMEDY}"
-                )
-    for tensor in tensors:
-        mine, theirs = ones[id(tensor)], others.get(id(tensor))
-        if theirs is None or not _alike(mine, theirs, device.type):
-            where = next(n for n, t in _named(whole) if t is tensor)
-            if theirs is not None or not torch.equal(mine, tensor):
-                raise ValueError(
-                    f"{name} cannot be split: its blocks do not change {where} as it does; {REMEDY}"
-                )
+                continue
+            break
+        else:
+            return
+        try:
+            found = _outcomes(other, images)
+        except Exception as error:
+            raise UnlikeError(
+                f"{name} cannot be split: its blocks fail ({first_line(error)}); {REMEDY}"
+            ) from error
+    for training, (maps, chance), (same, chances) in zip(MODES, expected, found, strict=True):
+        if chance != chances or not _alike(maps, same, device.type):
+            mode = "training" if training else "evaluation"
+            raise UnlikeError(
+                f"{name} cannot be split: in {mode} its blocks give other numbers than it does,"
+                f" as forward does more than can be followed; {REMEDY}"
+            )
+    for where, tensor in named:
+        mine, theirs = ones[id(tensor)], others.get(id(tensor), tensor.detach())
+        if not _alike(mine, theirs, device.type) or not _equally_trained(mine.grad, theirs.grad):
+            raise UnlikeError(
+                f"{name} cannot be split: its blocks do not change {where} as it does; {REMEDY}"
+            )
 
 
-def _named(model: nn.Module) -> list[tuple[str, Tensor]]:
-    return [*model.named_parameters(), *model.named_buffers()]
-
-
-def _run(model: nn.Module, images: Tensor, training: bool, seed: int) -> Tensor:
-    torch.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
-    found = model.train(training)(images.clone())
-    if not isinstance(found, Tensor):
-        raise TypeError(f"it gives no tensor but a {type(found).__name__}")
-    return found
+def _outcomes(model: nn.Module, batches: Tensor) -> list[tuple[Tensor, dict[str, bytes]]]:
+    """What a model gives for each batch, and the state of chance after it."""
+    outcomes = []
+    for seed, (training, images) in enumerate(zip(MODES, batches, strict=True)):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        found = model.train(training)(images.clone())
+        if not isinstance(found, Tensor):
+            raise TypeError(f"it gives no tensor but a {type(found).__name__}")
+        outcomes.append((found.detach().clone(), generators()))
+        if found.requires_grad:
+            with suppress(RuntimeError):  # then there are no gradients to be compared
+                found.square().mean().backward()
+    return outcomes
 
 
 def _alike(one: Tensor, other: Tensor, device: str) -> bool:
@@ -85,6 +94,13 @@ def _alike(one: Tensor, other: Tensor, device: str) -> bool:
     if device == "cpu":
         return bool(torch.equal(one.nan_to_num(), other.nan_to_num()))
     return torch.allclose(one, other, rtol=1e-3, atol=1e-4, equal_nan=True)
+
+
+def _equally_trained(one: Tensor | None, other: Tensor | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    scale = one.abs().max().nan_to_num().item()
+    return torch.allclose(one, other, rtol=1e-3, atol=1e-4 * scale, equal_nan=True)
 
 
 def unshared(blocks: nn.ModuleList, resolution: int) -> nn.ModuleList:

@@ -3,7 +3,7 @@
 The paper takes its blocks by "grouping all layers with matching spatial dimensions" (section 3).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import log
 from typing import TYPE_CHECKING
@@ -13,15 +13,21 @@ from torch import Tensor, nn
 
 from dclib.splitting.cuts import Place, Traced, layers_with_weights
 from dclib.splitting.proof import refuse_unlike
-from dclib.splitting.tracing import BATCH, evaluating, first_line, on_meta
-from dclib.splitting.watching import undisturbed
+from dclib.splitting.tracing import (
+    BATCH,
+    REMEDY,
+    UnlikeError,
+    evaluating,
+    first_line,
+    on_meta,
+    trace,
+)
+from dclib.splitting.watching import Outside, owned, same_chance
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SMALLER = (
-    3 / 4
-)  # below this share a size is another one; unpadded convolutions, 149 to 147, keep it
+SMALLER = 3 / 4  # below it a size is another one; unpadded convolutions, 149 to 147, keep it
 
 Shape = tuple[int, int, int]  # channels, height, width
 
@@ -84,19 +90,49 @@ def split(
     """
     if every is not None and (every < 1 or after is not None):
         raise ValueError(f"every={every}, after={after}: choose one, and a positive number")
-    with undisturbed([model]):
-        if isinstance(model, nn.ModuleList):
-            return _as_given(model, resolution)
-        found = _cut(model, resolution, every, after)
-        if check:
-            refuse_unlike(model, [*found.blocks, found.rest], resolution)
-        return found
+    outside = Outside(model)
+    unlike: UnlikeError | None = None
+    with same_chance():
+        try:
+            if isinstance(model, nn.ModuleList):
+                return _as_given(model, resolution)
+            for whole in _kept_whole(model):
+                try:
+                    steps = trace(model, dict.fromkeys(whole, "it does more than it returns"))
+                    if outside.restore():
+                        raise UnlikeError(
+                            f"{type(model).__name__} cannot be split: it changes what lies outside"
+                            f" of it; {REMEDY}"
+                        )
+                    found = _cut(Traced(model, steps, resolution), resolution, every, after)
+                    if check:
+                        refuse_unlike(model, [*found.blocks, found.rest], resolution)
+                    return found
+                except UnlikeError as error:
+                    unlike = unlike or error
+                except ValueError as error:
+                    raise unlike or error from None
+        finally:
+            outside.restore()
+    assert unlike is not None
+    raise unlike
 
 
-def _cut(
-    model: nn.Module, resolution: int, every: int | None, after: Sequence[str] | None
-) -> Split:
-    traced = Traced(model, resolution)
+def _kept_whole(model: nn.Module) -> Iterator[list[str]]:
+    """Which modules not to follow, one try after the other: none, or the user's own ones."""
+    own = [
+        n for n, part in model.named_modules() if n and owned(type(part)) and any(part.children())
+    ]
+    inner = [name for name in own if not any(other.startswith(f"{name}.") for other in own)]
+    outer = [name for name in own if not any(name.startswith(f"{other}.") for other in own)]
+    yield []
+    if own:
+        yield inner
+    if outer != inner:
+        yield outer
+
+
+def _cut(traced: Traced, resolution: int, every: int | None, after: Sequence[str] | None) -> Split:
     places = _trunk(traced)
     if after is not None:
         ends = [_behind(traced, places, name) for name in after]
@@ -108,17 +144,14 @@ def _cut(
     starts = [0, *(place.at for place in ends)]
     spans = [(start, place.at) for start, place in zip(starts, ends, strict=False)]
     blocks = nn.ModuleList(traced.module(start, end) for start, end in spans)
-    return Split(
-        blocks=blocks,
-        rest=traced.module(starts[-1]),
-        channels=tuple(place.channels for place in ends),
-        table=_table(
-            [traced.parts(start, end) for start, end in spans],
-            [sum(p.layers for p in places if start < p.at <= end) for start, end in spans],
-            blocks,
-            [(place.channels, *place.size) for place in ends],
-        ),
+    table = _table(
+        [traced.parts(start, end) for start, end in spans],
+        [sum(p.layers for p in places if start < p.at <= end) for start, end in spans],
+        blocks,
+        [(place.channels, *place.size) for place in ends],
     )
+    rest, channels = traced.module(starts[-1]), tuple(place.channels for place in ends)
+    return Split(blocks, rest, channels, table)
 
 
 def _table(

@@ -1,16 +1,13 @@
-"""What running a module can change besides what it returns, and how none of that stays.
-
-Attributes and buffers, random numbers, and what lies outside: variables of its class, globals and
-closures of its functions.
-"""
+"""What running a module can change besides what it returns, and how none of that stays."""
 
 import copy
 import io
 import pickle
 import random
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -22,11 +19,25 @@ from torch.nn.parameter import is_lazy
 LIBRARIES = ("torch.", "torchvision.", "numpy.", "dclib.")  # theirs lie outside of nobody's network
 PLAIN = (type(None), bool, int, float, complex, str)
 CONTAINERS = (list, dict, set, deque, bytearray)
-HOOKS = [
-    f"_forward_{hooks}"
-    for hooks in ("hooks", "hooks_with_kwargs", "pre_hooks", "pre_hooks_with_kwargs")
-]
+HOOKS = ("hooks", "hooks_with_kwargs", "pre_hooks", "pre_hooks_with_kwargs")
 LARGE = 100_000  # numbers, from which an array is compared as an object, not by its content
+
+State = tuple[Callable[..., Any], Callable[..., Any]]  # what reads it, and what writes it
+
+CHANCE: dict[str, State] = {  # the generators that everybody shares
+    "Python": (random.getstate, random.setstate),
+    "numpy": (np.random.get_state, np.random.set_state),
+    "torch": (torch.get_rng_state, torch.set_rng_state),
+}
+GENERATORS: dict[type, State] = {  # one's own
+    random.Random: (random.Random.getstate, random.Random.setstate),
+    np.random.RandomState: (np.random.RandomState.get_state, np.random.RandomState.set_state),
+    np.random.Generator: (
+        lambda dice: dice.bit_generator.state,
+        lambda dice, state: setattr(dice.bit_generator, "state", state),
+    ),
+    torch.Generator: (torch.Generator.get_state, torch.Generator.set_state),
+}
 
 
 def private(
@@ -61,55 +72,37 @@ def private(
     for part in model.modules():
         if isinstance(part, fx.GraphModule):  # its copies are without hooks
             for name in HOOKS:
-                getattr(memo[id(part)], name).update(getattr(part, name))
+                hooks = getattr(part, f"_forward_{name}")
+                getattr(memo[id(part)], f"_forward_{name}").update(hooks)
     return made, memo
 
 
-# Random numbers and switches
+# What a module has, and chance
 
 
-def generators() -> dict[str, Any]:
-    """The states of the generators that everybody shares."""
+def generators() -> dict[str, bytes]:
+    """The states of the generators that everybody shares, by what is said of a draw."""
     return {
-        "it draws random numbers of Python": random.getstate(),
-        "it draws random numbers of numpy": pickle.dumps(np.random.get_state()),  # noqa: NPY002
-        "it draws random numbers of torch": torch.get_rng_state().numpy().tobytes(),
+        f"it draws random numbers of {whose}": _frozen(read())
+        for whose, (read, _) in CHANCE.items()
     }
 
 
-def switches() -> dict[str, Any]:
-    """How torch computes at present."""
-    devices = [device for device in ("cpu", "cuda") if torch.amp.is_autocast_available(device)]
-    return {
-        "it switches gradients on or off": (
-            torch.is_grad_enabled(),
-            torch.is_inference_mode_enabled(),
-        ),
-        "it switches mixed precision on or off": [
-            (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device))
-            for device in devices
-        ],
-        "it changes the default type or device": (
-            torch.get_default_dtype(),
-            torch.get_default_device(),
-        ),
-    }
+def _frozen(state: Any) -> bytes:
+    return state.numpy().tobytes() if isinstance(state, Tensor) else pickle.dumps(state)
 
 
 @contextmanager
 def same_chance() -> Iterator[None]:
     """Within it random numbers may be drawn; all generators are then as they were."""
-    python, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002
+    kept = [(write, read()) for read, write in CHANCE.values()]
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
         try:
             yield
         finally:
-            random.setstate(python)
-            np.random.set_state(numpys)  # noqa: NPY002
-
-
-# Attributes, and what lies outside
+            for write, state in kept:
+                write(state)
 
 
 class _Notes(pickle.Pickler):
@@ -135,6 +128,30 @@ def _noted(value: Any) -> Any:
     return notes.getvalue()
 
 
+def state(model: nn.Module) -> dict[str, Any]:
+    """All that modules have besides their modes, by "it changes" and its name, for comparing."""
+    return {
+        f"it changes {f'{where}.{name}'.strip('.')!r}": _noted(value)
+        for where, part in model.named_modules()
+        for name, value in vars(part).items()
+        if name != "training"
+    }
+
+
+def changed(before: dict[str, Any], after: dict[str, Any]) -> str | None:
+    """What is said of the first thing that is no longer the same."""
+    both = [*before, *(name for name in after if name not in before)]
+    return next((name for name in both if before.get(name, both) != after.get(name, both)), None)
+
+
+# What lies outside: variables of its class, globals and closures of its functions
+
+
+def owned(kind: Any) -> bool:
+    """Whether a class or a function is a user's, and of none of the libraries."""
+    return not f"{getattr(kind, '__module__', '')}.".startswith(LIBRARIES)
+
+
 def _codes(code: CodeType) -> Iterator[CodeType]:
     yield code
     for inner in code.co_consts:
@@ -142,14 +159,8 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(inner)
 
 
-def _owned(kind: Any) -> bool:
-    return not f"{getattr(kind, '__module__', '')}.".startswith(LIBRARIES)
-
-
-def _outside(part: nn.Module) -> Iterator[tuple[Any, str, Any]]:
-    """Owner, name and value of what the class, the forward and the hooks of a module can reach."""
-    kinds = [kind for kind in type(part).__mro__ if _owned(kind) and kind is not object]
-    hooks = [*part._forward_hooks.values(), *part._forward_pre_hooks.values()]
+def _reached(kinds: list[type], hooks: list[Any]) -> Iterator[tuple[Any, str, Any]]:
+    """Owner, name and value of what classes, their functions and hooks can reach."""
     left: list[Any] = [*hooks, *(f for kind in kinds for f in vars(kind).values())]
     for kind in kinds:
         yield from ((kind, name, v) for name, v in list(vars(kind).items()) if name[:2] != "__")
@@ -157,7 +168,7 @@ def _outside(part: nn.Module) -> Iterator[tuple[Any, str, Any]]:
     while left:
         function = left.pop()
         function = function.__func__ if isinstance(function, MethodType) else function
-        if not isinstance(function, FunctionType) or function in seen or not _owned(function):
+        if not isinstance(function, FunctionType) or function in seen or not owned(function):
             continue
         seen.add(function)
         space = function.__globals__
@@ -169,84 +180,60 @@ def _outside(part: nn.Module) -> Iterator[tuple[Any, str, Any]]:
         yield from found
 
 
-def _about(part: nn.Module) -> dict[str, Any]:
-    notes = {name: _noted(value) for name, value in vars(part).items() if name != "training"}
-    for owner, name, value in _outside(part):
-        if isinstance(value, CONTAINERS):
-            notes[f"{id(owner)} {name}"] = id(value), [id(v) for v in _items(value)]
-        elif isinstance(value, (*PLAIN, random.Random, np.random.Generator, torch.Generator)):
-            notes[f"{id(owner)} {name}"] = _noted(value)
-        elif isinstance(value, np.random.RandomState):
-            notes[f"{id(owner)} {name}"] = pickle.dumps(value.get_state())
-    return notes
-
-
-def _items(value: Any) -> list[Any]:
-    return [*value, *value.values()] if isinstance(value, dict) else list(value)
-
-
-def state(model: nn.Module) -> dict[str, dict[str, Any]]:
-    """What each module has and can reach, by its name, so that it can be compared later."""
-    return {name: _about(part) for name, part in model.named_modules()}
-
-
-def changed(before: dict[str, Any], after: dict[str, Any]) -> str | None:
-    """The name of something that is no longer the same; "" where it has none of its own."""
-    for name in before.keys() | after.keys():
-        if before.get(name, before) != after.get(name, after):
-            return "" if " " in name else name
-    return None
-
-
-@contextmanager
-def undisturbed(models: Sequence[nn.Module]) -> Iterator[None]:
-    """Within it copies of modules may be run; what lies outside is then as it was."""
-    kept: dict[tuple[int, str], tuple[Any, str, Any, Any]] = {}
-    for part in {part for model in models for part in model.modules()}:
-        for owner, name, value in _outside(part):
-            kept.setdefault((id(owner), name), (owner, name, value, _content(value)))
-    kinds = {kind for model in models for part in model.modules() for kind in type(part).__mro__}
-    names = {kind: set(vars(kind)) for kind in kinds if _owned(kind) and kind is not object}
-    with same_chance():
-        try:
-            yield
-        finally:
-            for owner, name, value, content in kept.values():
-                _restore(owner, name, value, content)
-            for kind, known in names.items():
-                for name in set(vars(kind)) - known:
-                    delattr(kind, name)
-
-
-def _content(value: Any) -> Any:
+def _held(value: Any) -> tuple[Any, Callable[[], Any] | None]:
+    """What a container or a generator holds, for comparing, and what makes it hold that again."""
     if isinstance(value, CONTAINERS):
-        return copy.copy(value)
-    if isinstance(value, random.Random):
-        return value.getstate()
-    if isinstance(value, np.random.Generator):
-        return value.bit_generator.state
-    if isinstance(value, (np.random.RandomState, torch.Generator)):
-        return value.get_state()
-    return None
+        return _items(value), partial(_refill, value, copy.copy(value))
+    for kind, (read, write) in GENERATORS.items():
+        if isinstance(value, kind):
+            state = read(value)
+            return _frozen(state), partial(write, value, state)
+    return None, None
 
 
-def _restore(owner: Any, name: str, value: Any, content: Any) -> None:
-    if isinstance(owner, dict):
-        owner[name] = value
-    elif getattr(owner, name, None) is not value and _settable(owner, name, value):
-        setattr(owner, name, value)
-    if isinstance(value, CONTAINERS):
-        if [*map(id, _items(value))] != [*map(id, _items(content))]:
-            value.clear()
-            value.update(content) if isinstance(value, (dict, set)) else value.extend(content)
-    elif isinstance(value, random.Random):
-        value.setstate(content)
-    elif isinstance(value, np.random.Generator):
-        value.bit_generator.state = content
-    elif isinstance(value, (np.random.RandomState, torch.Generator)):
-        value.set_state(content)
+def _items(value: Any) -> list[int]:
+    return [id(item) for item in ([*value, *value.values()] if isinstance(value, dict) else value)]
 
 
-def _settable(owner: Any, name: str, value: Any) -> bool:
-    """Whether it is a variable: methods and descriptors look otherwise from outside."""
-    return isinstance(owner, CellType) or isinstance(value, (*PLAIN, *CONTAINERS, Tensor))
+def _refill(value: Any, items: Any) -> None:
+    value.clear()
+    value.update(items) if isinstance(value, (dict, set)) else value.extend(items)
+
+
+def _variable(owner: Any, value: Any) -> bool:
+    """Whether it may be set: methods and descriptors look otherwise from outside."""
+    return isinstance(owner, (dict, CellType)) or isinstance(value, (*PLAIN, *CONTAINERS, Tensor))
+
+
+class Outside:
+    """What lies outside of a module and can be reached by it, as it was."""
+
+    def __init__(self, model: nn.Module) -> None:
+        parts = [*model.modules()]
+        kinds = dict.fromkeys(kind for part in parts for kind in type(part).__mro__)
+        own = [kind for kind in kinds if owned(kind) and kind is not object]
+        hooks = [h for part in parts for h in (part._forward_hooks, part._forward_pre_hooks)]
+        self.names = {kind: set(vars(kind)) for kind in own}
+        self.kept = {
+            (id(owner), name): (owner, name, value, *_held(value))
+            for owner, name, value in _reached(own, [f for each in hooks for f in each.values()])
+        }
+
+    def changes(self) -> Iterator[Callable[[], Any]]:
+        """What undoes each of its changes."""
+        for owner, name, value, content, refill in self.kept.values():
+            now = owner.get(name) if isinstance(owner, dict) else getattr(owner, name, None)
+            if now is not value and _variable(owner, value):
+                put = owner.__setitem__ if isinstance(owner, dict) else partial(setattr, owner)
+                yield partial(put, name, value)
+            if refill is not None and _held(value)[0] != content:
+                yield refill
+        for kind, known in self.names.items():
+            yield from (partial(delattr, kind, name) for name in set(vars(kind)) - known)
+
+    def restore(self) -> bool:
+        """Undo its changes; whether there were any."""
+        undoing = list(self.changes())
+        for undo in undoing:
+            undo()
+        return bool(undoing)

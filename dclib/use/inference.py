@@ -27,6 +27,24 @@ FORMAT = "2"  # of the files, to be raised when their networks get another form
 FILE = "network.onnx"
 ROADS = ("onnxruntime", "torch")
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+TOLD = ("tasks", "resolution", "mean", "std", "words")  # what a file says of its use
+
+# Normalised images (B, 3, R, R) to {task name: logits}: arrays to arrays, tensors to tensors.
+Run = Callable[[Any], dict[str, Any]]
+
+
+def weights(record: Record) -> Path:
+    """The file with the weights of a run.
+
+    Raises:
+        RunError: it is not on this machine.
+    """
+    if record.weights is None:
+        raise RunError(
+            f"the weights of run {record.id} are not here (records are kept without them): train it"
+            f" by `python -m dclib train --run {record.id}`"
+        )
+    return record.weights
 
 
 def network(record: Record) -> "Network":
@@ -40,7 +58,7 @@ def network(record: Record) -> "Network":
     from dclib.training.loop import make_network
 
     path = weights(record)
-    net = make_network(replace(record.experiment, pretrained=False), tasks(record))
+    net = make_network(replace(record.experiment, pretrained=False), answers(record)[0])
     try:
         content = path.read_bytes()
         beside = (path.parent / RECORD).exists()  # trained here, perhaps in other bits
@@ -54,31 +72,20 @@ def network(record: Record) -> "Network":
     return net.eval()
 
 
-def tasks(record: Record) -> "tuple[Task, ...]":
-    """The tasks that the network of a run answers, in order, as they were when it was trained.
+def answers(record: Record) -> "tuple[tuple[Task, ...], dict[str, tuple[str, ...]]]":
+    """The tasks that a run's network answers, and the words of labels, as when it was trained.
 
     Raises:
-        RunError: the data set of that name is another one now; or it is gone, and the record is of
-            the first format, which does not say.
+        RunError: the data set of that name is another one now.
+        DataError: it is gone, and the record is of the first format, which does not say.
     """
     from dclib.tasks import from_description
 
     found = _data_set(record)
-    if found is None or record.answers:
-        return from_description((record.answers or {})["tasks"])
-    return found.tasks(record.experiment.resolution)
-
-
-def words(record: Record) -> dict[str, tuple[str, ...]]:
-    """The words of the values of each label, as they were when the run was trained.
-
-    Raises:
-        RunError: as `tasks`.
-    """
-    found = _data_set(record)
-    if found is None or record.answers:
-        return {name: tuple(of) for name, of in (record.answers or {})["words"].items()}
-    return found.words()
+    if found is not None and not record.answers:
+        return found.tasks(record.experiment.resolution), found.words()
+    kept = record.answers or {}
+    return from_description(kept["tasks"]), {n: tuple(of) for n, of in kept["words"].items()}
 
 
 def _data_set(record: Record) -> data.DataSet | None:
@@ -97,20 +104,6 @@ def _data_set(record: Record) -> data.DataSet | None:
             " these, or train a run on the new ones"
         )
     return found
-
-
-def weights(record: Record) -> Path:
-    """The file with the weights of a run.
-
-    Raises:
-        RunError: it is not on this machine.
-    """
-    if record.weights is None:
-        raise RunError(
-            f"the weights of run {record.id} are not here (records are kept without them): train it"
-            f" by `python -m dclib train --run {record.id}`"
-        )
-    return record.weights
 
 
 # Files
@@ -158,9 +151,6 @@ def to_onnx(net: "Network", resolution: int, about: Mapping[str, str]) -> bytes:
 
 # Running
 
-# Normalised images (B, 3, R, R) to {task name: logits}: arrays to arrays, tensors to tensors.
-Run = Callable[[Any], dict[str, Any]]
-
 
 def session(content: bytes, threads: int = 1) -> Any:
     """An onnxruntime session on the CPU for the content of a file."""
@@ -198,11 +188,9 @@ def by_torch(net: "Network", resolution: int) -> Run:
 
     def run(images: Any) -> dict[str, Any]:
         with torch.no_grad():
-            x = torch.as_tensor(images).contiguous(memory_format=torch.channels_last)
-            found = folded(x)
-        if isinstance(images, np.ndarray):
-            return {name: logits.numpy() for name, logits in found.items()}
-        return found
+            found = folded(torch.as_tensor(images).contiguous(memory_format=torch.channels_last))
+        as_arrays = isinstance(images, np.ndarray)
+        return {name: of.numpy() if as_arrays else of for name, of in found.items()}
 
     return run
 
@@ -212,8 +200,7 @@ class Predictor:
     """The network of a run, ready for images.
 
     Attributes:
-        about: what must be known to use it, as `dclib.use.onnx_file.describe` says; and the words
-            for the values of labels, by label, where the data set has them.
+        about: what must be known to use it, `TOLD`; words for the values of labels, by label.
         road: what computes it, one of `ROADS`.
         run: normalised images (B, 3, R, R) to {task name: logits}.
     """
@@ -261,14 +248,12 @@ def _make(record: Record, road: str | None) -> Predictor:
                 raise
         else:
             told = ready.get_modelmeta().custom_metadata_map
-            about = {
-                n: json.loads(told[n]) for n in ("tasks", "resolution", "mean", "std", "words")
-            }
+            about = {name: json.loads(told[name]) for name in TOLD}
             return Predictor(about, "onnxruntime", by_onnxruntime(ready))
     from dclib.use.onnx_file import describe
 
     net, resolution = network(record), record.experiment.resolution
-    about = describe(net.tasks, resolution) | {"words": words(record)}
+    about = describe(net.tasks, resolution) | {"words": answers(record)[1]}
     return Predictor(about, "torch", by_torch(net, resolution))
 
 
@@ -281,7 +266,7 @@ def _cached_session(record: Record) -> Any:
         if (about["weights"], about["format"]) == (digest, FORMAT):
             return ready
     about = {"run": record.id, "weights": digest, "format": FORMAT}
-    about["words"] = json.dumps(words(record))
+    about["words"] = json.dumps(answers(record)[1])
     content = to_onnx(network(record), record.experiment.resolution, about)
     with suppress(OSError, RunError):  # no room for it: it is made again next time
         folder.mkdir(parents=True, exist_ok=True)

@@ -78,7 +78,7 @@ def predict(
 
     Raises:
         RunError: no weights, or a road that cannot be taken.
-        ValueError: an empty box, or one outside the photo.
+        ValueError: a box below a pixel, or one outside the photo.
     """
     if box is not None:
         left, top, right, bottom = box
@@ -86,6 +86,8 @@ def predict(
             raise ValueError(
                 f"box {box} does not lie inside the photo of {photo.width}x{photo.height}"
             )
+        if min(right - left, bottom - top) < 1:
+            raise ValueError(f"box {box} is smaller than a pixel: give left, top, right, bottom")
     square = box_square(box) if box else central_square(photo.size)
     return in_squares(record, photo, [square], road)[0]
 
