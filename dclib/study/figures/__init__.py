@@ -1,7 +1,7 @@
 """The paper's figures and tables, as pure functions of records and of the code's own objects.
 
 Each function returns a matplotlib Figure or a pandas DataFrame and neither shows nor saves it;
-`dclib.study.pages.book` does. Figures carry no title: their captions stand in the notebooks.
+`dclib.study.pages.book.Page` does. Figures carry no title: their captions stand in the notebooks.
 """
 
 import seaborn as sns
