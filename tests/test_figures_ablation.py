@@ -169,15 +169,15 @@ class TestWords:
         assert "in 2 of 25 cells and lower it in 1;" in text
         assert "that of profile (block 5): +85.0 % (" in text
         assert "In the paper it is the same cell." in text
-        assert "hurt both in profile (block 5); only zeros in landmarks (block 2)" in text
-        assert "only another's in glasses (block 4)." in text
+        assert "hurt: profile (block 5) by zeros and another face's features; landmarks" in text
+        assert "glasses (block 4) by another face's alone." in text
         assert text.endswith("by both kinds of ablation: from profile (block 5).")
 
     def test_zeros_alone_are_no_evidence_of_shared_information(self):
         text = words.fig6([made_up({("gender", 4): 400})], EXPERIMENT)
         assert "one try" in text
         assert "In the paper it is profile (block 5)." in text
-        assert "hurt both in none; only zeros in gender (block 4); only another's in none" in text
+        assert "features; gender (block 4) by zeros alone; none by another face's alone." in text
         assert "these runs do not show that the landmark column gets information" in text
 
     def test_decoders_must_agree(self):

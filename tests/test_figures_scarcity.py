@@ -343,7 +343,7 @@ class TestWords:
         assert text.startswith(
             "Of 1 ratio with all four methods, DCNet fails least often at 1 with"
         )
-        assert "1 with the decoder bin and 1 with the decoder soft. Cells are of 1 to 2" in text
+        assert "1 with the decoder bin and 1 with the decoder soft. 4 of 8 cells are of" in text
         assert text.endswith("not of how tries differ.")
 
     def test_of_decoders_that_disagree(self):
@@ -365,8 +365,8 @@ class TestWords:
         text = words.fig5(drawn, "cpu")
         for decoder in ("bin", "soft"):
             one = random_draws.summary(drawn, decoder)
-            mean = f"{one.mean.value:.2f}".replace("-", "−")
-            assert f"in {one.better} with the decoder {decoder}, by {mean} (" in text
+            assert f"{one.better} ({decoder})" in text
+            assert f"{one.mean.value:.2f}".replace("-", "−") + " (" in text
         assert text.startswith("Of 20 draws, all conditional on one split, DCNet fails less often")
         assert text.endswith("Of 100 draws 20 have both of their runs so far.")
         assert "nan" not in words.fig5(drawn[:2], "cpu")

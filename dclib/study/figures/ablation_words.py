@@ -84,11 +84,11 @@ def _control(tasks: Sequence[str], zeros: NDArray[np.bool_], other: NDArray[np.b
 
     both = where(zeros & other)
     hurt = {
-        "both": both,
-        "only zeros": where(zeros & ~other),
-        "only another's": where(other & ~zeros),
+        "zeros and another face's features": both,
+        "zeros alone": where(zeros & ~other),
+        "another face's alone": where(other & ~zeros),
     }
-    told = "; ".join(f"{what} in {named(cells) or 'none'}" for what, cells in hurt.items())
+    told = "; ".join(f"{named(cells) or 'none'} by {what}" for what, cells in hurt.items())
     related = [cell for cell in both if cell[0] != tasks[0]]
     follows = (
         "So the landmark column gets information about the face from columns of related tasks, by"
@@ -97,4 +97,4 @@ def _control(tasks: Sequence[str], zeros: NDArray[np.bool_], other: NDArray[np.b
         else "In no cell of a related task do both hurt: these runs do not show that the landmark"
         " column gets information about the face from there."
     )
-    return f"Of zeros and another face's features hurt {told}. {follows}"
+    return f"Cells that are hurt: {told}. {follows}"
