@@ -189,6 +189,9 @@ def test_committed_pages_build_without_a_warning(tmp_path):
         assert built.count("<figcaption>") == sum(
             "figure" in cell.metadata.get("mystnb", {}) for cell in code_cells(path)
         )
+        shown = [o for cell in code_cells(PAGES / path.name) for o in cell.outputs]
+        lines = ['class="provenance"' in out.get("data", {}).get("text/html", "") for out in shown]
+        assert built.count('class="provenance"') == sum(lines)
     leftovers = {p.name for p in (tmp_path / "book").iterdir()} - {p.name for p in PAGES.iterdir()}
     assert not leftovers
 
@@ -529,6 +532,7 @@ def test_only_the_picture_of_a_cell_has_its_caption():
     assert [out.data for out in above.outputs] == shown[:1]
     assert [out.data for out in below.outputs] == shown[1:]
     assert below.id == f"{above.id}-below"
+    assert below.source  # a page leaves out a cell without code, outputs and all
     assert below.metadata == {"tags": ["remove-input"]}
     nbformat.validate(page)
 

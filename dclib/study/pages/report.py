@@ -235,6 +235,7 @@ def _below_the_picture(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNod
     cell.outputs = [out for out, picture in zip(cell.outputs, shown, strict=True) if picture]
     return [
         nbformat.v4.new_code_cell(
+            "# below the picture",  # pages leave out a cell without code, outputs and all
             id=f"{cell.id}-below",
             metadata={"tags": ["remove-input"]},
             execution_count=cell.execution_count,
