@@ -184,8 +184,8 @@ def test_missing_runs_are_said_and_nothing_is_made_of_them():
     told = words.progress(part)
     assert told.startswith("17 of the plan's 21 runs are there")
     assert "`python -m dclib train --plan regimes --preset cpu`" in told
-    assert "500 faces" not in words.holds(part).splitlines()[0]  # RN
-    assert "500 faces" in words.holds(part).splitlines()[1]  # RNx
+    assert "at all 5 settings run" in words.holds(part).splitlines()[0]  # RN
+    assert "at all 6 settings run" in words.holds(part).splitlines()[1]  # RNx
     frame = pictures.differences(part).set_index(["point", "DCNet minus"])
     assert len(frame) == 14
     assert frame["bin"].isna().sum() == 3
