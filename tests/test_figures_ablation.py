@@ -161,19 +161,17 @@ class TestWords:
         text = words.fig6(ablations, EXPERIMENT)
         assert "**MTFL, preset `cpu`, 2 tries.**" in text
         assert "in 2 of 25 cells and lower it in 1;" in text
-        assert "The largest cell is the paper's, profile, block 5." in text
-        assert "- landmarks, block 2: more failures here, too, +50.0 %" in text
-        assert "- landmarks, block 3: not to be told here, +0.0 %" in text
-        assert "hurt where zeros do in profile (block 5)" in text
-        assert "In landmarks (block 2) zeros hurt and another face's features are not" in text
-        assert "Only another face's features hurt in glasses (block 4)." in text
+        assert "that of profile (block 5): +85.0 % (" in text
+        assert "In the paper it is the same cell." in text
+        assert "hurt: profile (block 5) by zeros and another face's features; landmarks" in text
+        assert "glasses (block 4) by another face's alone." in text
         assert text.endswith("by both kinds of ablation: from profile (block 5).")
 
     def test_zeros_alone_are_no_evidence_of_shared_information(self):
         text = words.fig6([made_up({("gender", 4): 400})], EXPERIMENT)
         assert "one try" in text
-        assert "The paper's largest cell is profile, block 5; here it is another one." in text
-        assert "In gender (block 4) zeros hurt and another face's features are not shown" in text
+        assert "In the paper it is profile (block 5)." in text
+        assert "features; gender (block 4) by zeros alone; none by another face's alone." in text
         assert "these runs do not show that the landmark column gets information" in text
 
     def test_decoders_must_agree(self):
@@ -186,7 +184,7 @@ class TestWords:
     def test_drawn_faces_are_not_held_against_the_paper(self, ablations):
         drawn = replace(EXPERIMENT, dataset="synthetic", preset="smoke")
         text = words.fig6(ablations, drawn)
-        assert "paper prints" not in text
+        assert "In the paper" not in text
         assert text.endswith("it shows that everything runs.")
 
     def test_what_was_evaluated(self, ablations):

@@ -1,8 +1,8 @@
 """The paper's figures and tables, as pure functions of records and of the code's own objects.
 
 Each function returns a matplotlib Figure or a pandas DataFrame and neither shows nor saves it;
-`dclib.study.pages.book` does. Figures carry no title: their captions stand in the notebooks. What
-they share, `plots` draws, and `results` names: the order and the looks of methods and decoders.
+`dclib.study.pages.book.Page` does. Figures carry no title: their captions stand in the notebooks.
+What they share, `plots` draws, and `results` names: order and looks of methods and decoders.
 """
 
 import seaborn as sns

@@ -1,6 +1,7 @@
-"""What notebooks show: figures, tables, and the line below them that says where they come from.
+"""What notebooks show: figures, tables and text, and below each where it comes from.
 
-Every figure and table is also saved, under `DCLIB_OUTPUT`, for readers to take along.
+A notebook opens one `Page`. Every figure and table is also saved, under `DCLIB_OUTPUT`, for readers
+to take along.
 """
 
 import html
@@ -9,7 +10,6 @@ import io
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from textwrap import dedent
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ from matplotlib.figure import Figure
 from dclib import paths
 from dclib.errors import RunError
 from dclib.study.analysis.stats import Interval
+from dclib.study.figures import theme
+from dclib.study.plans.presets import PRESETS
 
 if TYPE_CHECKING:
     from dclib.records.runs import Record
@@ -35,37 +37,123 @@ FOR_DRAWINGS: dict[str, dict[str, Any]] = {
 FOR_PHOTOS: dict[str, dict[str, Any]] = {"jpg": {"pil_kwargs": {"quality": 92, "subsampling": 0}}}
 SHORT = 12  # letters of words in a table that are not broken into lines
 
-_saved: list[str] = []  # files since the last provenance line, which links them
 
+class Page:
+    """The page of a notebook, opened once, before the notebook has made names of its own.
 
-def output() -> Path:
-    """The folder of saved figures and tables (`DCLIB_OUTPUT`)."""
-    folder = paths.output()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def refuse_unknown(namespace: Mapping[str, Any], known: Sequence[str] = ("preset",)) -> None:
-    """Stop a notebook that was given a parameter it does not have; papermill itself only warns.
+    Below a figure or table stands what is behind it: data, preset, runs, device, commit, and the
+    command that makes it again. Where a call names no `records`, `data` or `command` of its own,
+    they are those of the page, which a notebook may set. Where there is nothing to show, that
+    command is shown instead.
 
     Args:
-        namespace: the notebook's `globals()`, before it has made names of its own.
-        known: its parameters.
+        name: the notebook's.
+        namespace: its `globals()`, which hold its parameter, the preset.
+
+    Attributes:
+        records: the runs behind what is shown; none where nothing was trained.
+        data: what was looked at, where there are no runs to name it.
+        command: what makes the page again, from the top folder of the repository.
 
     Raises:
-        RunError: names that are no parameters, or a preset that does not exist.
+        RunError: a parameter that a notebook does not have, of which papermill only warns, or a
+            preset that does not exist.
     """
-    from dclib.study.plans.presets import PRESETS
 
-    given = {name for name, value in namespace.items() if not isinstance(value, ModuleType)}
-    own = {"In", "Out", "exit", "quit", "get_ipython", "open"}  # the kernel's
-    unknown = sorted(name for name in given - own - set(known) if not name.startswith("_"))
+    def __init__(self, name: str, namespace: Mapping[str, Any]) -> None:
+        self.records: Sequence[Record] = ()
+        self.data: str | None = None
+        self.command = f"python -m dclib report --preset {_only_parameter(namespace)} {name}"
+        theme()
+
+    def figure(
+        self,
+        fig: Figure | None,
+        name: str,
+        records: Sequence["Record"] | None = None,
+        **behind: str | None,
+    ) -> None:
+        """Save a figure, and show it: as `name`.svg and `name`.png, or `name`.jpg if of photos.
+
+        The same figure always gives the same bytes. The background is white and opaque, for dark
+        pages. Caption, alternative text and number come from the cell's `mystnb` metadata.
+        """
+        if fig is None:
+            self.not_run(behind.get("command"))
+            return
+        fig.patch.set(facecolor="white", alpha=1)
+        formats = FOR_PHOTOS if _shows_photos(fig) else FOR_DRAWINGS
+        with mpl.rc_context({"svg.hashsalt": name}):
+            for suffix, options in formats.items():
+                buffer = io.BytesIO()
+                fig.savefig(
+                    buffer, format=suffix, dpi=144, bbox_inches="tight", facecolor="auto", **options
+                )
+                _keep(f"{name}.{suffix}", buffer.getvalue())
+        plt.close(fig)
+        display(Image(data=buffer.getvalue(), format=suffix))
+        self._say_where_from([f"{name}.{suffix}" for suffix in formats], records, **behind)
+
+    def table(
+        self,
+        frame: pd.DataFrame | None,
+        name: str,
+        records: Sequence["Record"] | None = None,
+        digits: int = 2,
+        missing: str | None = None,
+        **behind: str | None,
+    ) -> None:
+        """Save a table in full precision as `name`.csv, and show it with `digits` decimals.
+
+        On the page a value and the ends of its interval, in columns `x`, `x low` and `x high`,
+        share a cell; ends in columns named `low` and `high` belong to the column before them.
+        In place of a table without rows stands `missing`, if it is given.
+        """
+        if frame is None or frame.empty:
+            self.text(missing) if missing else self.not_run(behind.get("command"))
+            return
+        _keep(f"{name}.csv", frame.to_csv(lineterminator="\n").encode())
+        display(_as_table(frame, digits), raw=True)
+        self._say_where_from([f"{name}.csv"], records, **behind)
+
+    def text(self, paragraphs: str) -> None:
+        """Show Markdown, such as a sentence with the numbers of this run in it."""
+        display(Markdown(paragraphs))
+
+    def not_run(self, command: str | None = None) -> None:
+        """Name the command that makes what is missing."""
+        self.text(f"Not run: `{command or self.command}`.")
+
+    def code(self, part: Callable[..., Any]) -> None:
+        """Show the code of a function, so that a page cannot differ from what runs."""
+        self.text(f"```python\n{dedent(inspect.getsource(part))}```")
+
+    def _say_where_from(
+        self,
+        files: Sequence[str],
+        records: Sequence["Record"] | None,
+        data: str | None = None,
+        command: str | None = None,
+    ) -> None:
+        if records is None:
+            records = () if data else self.records
+        data = data or self.data
+        facts = {"Data": data, "Runs": "none"} if data else {"Runs": "none, only code"}
+        facts = _facts(records) if records else facts
+        facts |= {"Made by": command or self.command, "Files": ", ".join(files)}
+        plain = " · ".join(f"{label}: {value}" for label, value in facts.items())
+        display({"text/html": _as_html(facts), "text/plain": plain}, raw=True)
+
+
+def _only_parameter(namespace: Mapping[str, Any]) -> str:
+    """The preset; modules, classes and functions are what the notebook has imported."""
+    given = {n for n, v in namespace.items() if not (isinstance(v, ModuleType) or callable(v))}
+    unknown = sorted(n for n in given - {"In", "Out", "preset"} if not n.startswith("_"))
     if unknown:
-        raise RunError(
-            f"no parameter {', '.join(map(repr, unknown))}; there are {', '.join(known)}"
-        )
-    if "preset" in known and namespace["preset"] not in PRESETS:
+        raise RunError(f"no parameter {', '.join(map(repr, unknown))}; there is preset")
+    if namespace["preset"] not in PRESETS:
         raise RunError(f"preset {namespace['preset']!r} is unknown; choose from {list(PRESETS)}")
+    return str(namespace["preset"])
 
 
 def photos_allowed() -> bool:
@@ -73,30 +161,11 @@ def photos_allowed() -> bool:
     return os.environ.get("DCLIB_PUBLISH") != "1"
 
 
-def _keep(name: str, suffix: str, content: bytes) -> None:
-    if not re.fullmatch(r"[a-z0-9_]+", name):
-        raise ValueError(f"name {name!r}: small letters, digits and underscores only")
-    (output() / f"{name}.{suffix}").write_bytes(content)
-    _saved.append(f"{name}.{suffix}")
-
-
-def figure(fig: Figure, name: str) -> None:
-    """Save a figure, and show it: as `name`.svg and `name`.png, or `name`.jpg if it shows photos.
-
-    The same figure always gives the same bytes. The background is white and opaque, for dark pages.
-    Caption, alternative text and number come from the cell's `mystnb` metadata.
-    """
-    fig.patch.set(facecolor="white", alpha=1)
-    formats = FOR_PHOTOS if _shows_photos(fig) else FOR_DRAWINGS
-    with mpl.rc_context({"svg.hashsalt": name}):
-        for suffix, options in formats.items():
-            buffer = io.BytesIO()
-            fig.savefig(
-                buffer, format=suffix, dpi=144, bbox_inches="tight", facecolor="auto", **options
-            )
-            _keep(name, suffix, buffer.getvalue())
-    plt.close(fig)
-    display(Image(data=buffer.getvalue(), format=suffix))
+def _keep(file: str, content: bytes) -> None:
+    if not re.fullmatch(r"[a-z0-9_]+\.\w+", file):
+        raise ValueError(f"file {file!r}: small letters, digits and underscores only")
+    paths.output().mkdir(parents=True, exist_ok=True)
+    (paths.output() / file).write_bytes(content)
 
 
 def _shows_photos(fig: Figure) -> bool:
@@ -104,27 +173,11 @@ def _shows_photos(fig: Figure) -> bool:
     return any(array is not None and array.ndim == 3 for array in arrays)
 
 
-def text(paragraphs: str) -> None:
-    """Show Markdown, such as a sentence with the numbers of this run in it."""
-    display(Markdown(paragraphs))
-
-
-def source(part: Callable[..., Any]) -> None:
-    """Show the code of a function, so that a page cannot differ from what runs."""
-    text(f"```python\n{dedent(inspect.getsource(part))}```")
-
-
-def table(frame: pd.DataFrame, name: str, digits: int = 2) -> None:
-    """Save a table in full precision as `name`.csv, and show it with `digits` decimals.
-
-    On the page a value and the ends of its interval, in columns `x`, `x low` and `x high`, share a
-    cell; ends in columns named `low` and `high` belong to the column before them.
-    """
-    _keep(name, "csv", frame.to_csv(lineterminator="\n").encode())
-    shown = frame
+def _as_table(frame: pd.DataFrame, digits: int) -> dict[str, str]:
+    """A table as a page and as a terminal show it."""
     if not isinstance(frame.index, pd.RangeIndex):
-        shown = frame.rename_axis([label or "" for label in frame.index.names]).reset_index()
-    shown = _with_intervals(shown)
+        frame = frame.rename_axis([label or "" for label in frame.index.names]).reset_index()
+    frame = _with_intervals(frame)
 
     def cell(value: Any) -> str:
         if isinstance(value, Interval):
@@ -141,21 +194,18 @@ def table(frame: pd.DataFrame, name: str, digits: int = 2) -> None:
             return f'{middle} <span class="short">{ends}</span>'
         return _words(value) if isinstance(value, str) else cell(value)
 
-    columns = shown.shape[1]
-    page = _with_headings(shown).to_html(
-        classes="dclib",
-        border=0,
-        index=False,
-        escape=False,
-        na_rep="–",
-        formatters=[on_page] * columns,
-    )
-    plain = shown.to_string(index=False, na_rep="–", formatters=[cell] * columns)
-    display({"text/html": page, "text/plain": plain}, raw=True)
+    shared: dict[str, Any] = {"index": False, "na_rep": "–"}
+    columns = frame.shape[1]
+    return {
+        "text/html": _with_headings(frame).to_html(
+            classes="dclib", border=0, escape=False, formatters=[on_page] * columns, **shared
+        ),
+        "text/plain": frame.to_string(formatters=[cell] * columns, **shared),
+    }
 
 
 def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with a value and the ends of its interval in one column; see `table`."""
+    """The table with a value and the ends of its interval in one column; see `Page.table`."""
     ends: dict[Any, dict[str, Any]] = {}  # labels of "low" and "high" by that of the value
     before = None
     for label in frame.columns:
@@ -187,46 +237,25 @@ def _with_headings(frame: pd.DataFrame) -> pd.DataFrame:
     """The table with its headings as HTML, those over words marked as words."""
     if frame.columns.nlevels > 1:
         return frame.rename(columns=lambda label: html.escape(str(label)))
-    over_words = [any(isinstance(v, str) for v in column) for _, column in frame.items()]
-    return frame.set_axis(
-        [
-            _words(str(label)) if words else html.escape(str(label))
-            for label, words in zip(frame.columns, over_words, strict=True)
-        ],
-        axis="columns",
-    )
-
-
-def provenance(records: Sequence["Record"], command: str, data: str | None = None) -> None:
-    """Show which data, preset, runs, device and commit are behind what stands above.
-
-    Args:
-        records: the runs; none where nothing was trained.
-        command: what makes it again, from the top folder of the repository.
-        data: what was looked at, where there are no runs to name it.
-    """
-    facts = _facts(records)
-    if not records:
-        facts = {"Data": data, "Runs": "none"} if data else {"Runs": "none, only code"}
-    facts["Made by"] = command
-    if _saved:
-        facts["Files"] = ", ".join(dict.fromkeys(_saved))
-        _saved.clear()
-    plain = " · ".join(f"{label}: {value}" for label, value in facts.items())
-    display({"text/html": _as_html(facts), "text/plain": plain}, raw=True)
+    headings = [
+        _words(str(label)) if any(isinstance(v, str) for v in column) else html.escape(str(label))
+        for label, column in frame.items()
+    ]
+    return frame.set_axis(headings, axis="columns")
 
 
 def _facts(records: Sequence["Record"]) -> dict[str, str]:
+    """Which data, preset, runs, devices and commits records stand on."""
+
     def each(values: Sequence[str]) -> str:
         return ", ".join(dict.fromkeys(values))
 
+    made = [record.experiment for record in records]
     where = [record.environment for record in records]
     return {
-        "Data": each(
-            [f"{r.experiment.dataset} ({r.experiment.fingerprint[:12]})" for r in records]
-        ),
-        "Preset": each([r.experiment.preset for r in records]),
-        "Runs": f"{len(records)}: " + each([r.id for r in records]),
+        "Data": each([f"{e.dataset} ({e.fingerprint[:12]})" for e in made]),
+        "Preset": each([e.preset for e in made]),
+        "Runs": f"{len(records)}: " + each([record.id for record in records]),
         "Device": each([str(w["device"]) for w in where]),
         "Commit": each(
             [f"{str(w['commit'])[:10]}{'' if w['clean'] else ' with changes'}" for w in where]
@@ -234,15 +263,14 @@ def _facts(records: Sequence["Record"]) -> dict[str, str]:
     }
 
 
-def _as_html(facts: dict[str, str]) -> str:
+def _as_html(facts: Mapping[str, str]) -> str:
     parts = []
     for label, value in facts.items():
         shown = html.escape(value)
         if label == "Made by":
             shown = f"<code>{shown}</code>"
         if label == "Files":
-            links = (f'<a href="{OUTPUT}/{name}">{name}</a>' for name in value.split(", "))
-            shown = ", ".join(links)
+            shown = ", ".join(f'<a href="{OUTPUT}/{f}">{f}</a>' for f in value.split(", "))
         if label == "Runs" and len(value) > 80:
             count, _, ids = shown.partition(": ")
             shown = f"<details><summary>{count}</summary>{ids}</details>"

@@ -18,20 +18,14 @@ from dclib.study.verdicts import Finding
 from dclib.study.verdicts.evidence import WEIGHTINGS, best, described, of_claim
 
 FOLDER = "_generated"
-NETWORKS = {"resnet18": "ResNet18", "alexnet": "AlexNet"}
 
 
 def write(pages: Path) -> None:
     """Renew the fragments among the pages of a book."""
     folder = pages / FOLDER
     folder.mkdir(exist_ok=True)
-    for name, lines in {
-        "presets": presets(),
-        "answer": answer(),
-        "claims": claims(),
-        "rates": rates(),
-        "status": status(folder),
-    }.items():
+    parts = {"presets": presets(), "answer": answer(), "claims": claims(), "rates": rates()}
+    for name, lines in (parts | {"status": status(folder)}).items():
         (folder / f"{name}.md").write_text("\n".join(lines) + "\n")
 
 
@@ -42,23 +36,24 @@ def _row(*cells: object) -> str:
 def presets() -> list[str]:
     """What each preset runs, from the code that runs it."""
     lines = [
-        _row("preset", "data", "training faces", *NETWORKS.values(), "epochs", "batch", "tries"),
+        "| preset | data | training faces | ResNet18 | AlexNet | epochs | batch | tries |",
         "|---|---|---:|---|---|---:|---:|---:|",
     ]
     for preset in PRESETS.values():
-        settings = preset.settings
-        width = f"width {settings['width']:g}"
-        sides = [f"{px} px, {width}" if (px := preset.resolution.get(u)) else "–" for u in NETWORKS]
-        faces = settings["train_faces"] or "all"
-        count = (faces, *sides, settings["epochs"], settings["batch"], preset.tries)
-        lines.append(_row(f"`{preset.name}`", preset.dataset, *count))
+        own, sides = preset.settings, preset.resolution
+        networks = [
+            f"{sides[name]} px, width {own['width']:g}" if name in sides else "–"
+            for name in ("resnet18", "alexnet")
+        ]
+        counts = (own["epochs"], own["batch"], preset.tries)
+        faces = own["train_faces"] or "all"
+        lines.append(_row(f"`{preset.name}`", preset.dataset, faces, *networks, *counts))
     return lines
 
 
 def answer() -> list[str]:
     """What came out so far, in a few sentences."""
     main = [f for f in verdicts.findings() if f.claim.main and not f.claim.control]
-    equal = next(f for f in main if f.claim.key == "4.2-resnet18-equal-size")
     lines = [f"- Of the paper's {len(main)} main claims: {tables.counted(main)}."]
     for f in main:
         if f.verdict in (Verdict.SUPPORTED, Verdict.CONTRADICTED):
@@ -67,6 +62,7 @@ def answer() -> list[str]:
                 f"- *{f.verdict.capitalize()}*{corrected if f.among_all != f.verdict else ''}:"
                 f" {tables.stated(f.claim)}. {f.brief[0] or f.measured}."
             )
+    equal = next(f for f in main if f.claim.key == "4.2-resnet18-equal-size")
     if equal.records:
         gap, training, moves = equal.brief
         lines.append(
@@ -79,9 +75,8 @@ def answer() -> list[str]:
 def claims() -> list[str]:
     """The main claims in short, then, folded, every claim with its verdicts."""
     found = verdicts.findings()
-    own = [f for f in found if not f.claim.control]
     lines = [
-        _row("main claim", "here, in points", "training", "each doubling adds", "verdict"),
+        "| main claim | here, in points | training | each doubling adds | verdict |",
         "|---|---|---|---|---|",
     ]
     for f in (f for f in found if f.claim.main):
@@ -89,23 +84,19 @@ def claims() -> list[str]:
         here = f.brief[0] or (f.measured if f.records else "–")
         verdict = f'<span class="verdict {f.verdict.replace(" ", "-")}">{f.verdict}</span>'
         lines.append(_row(link, here, f.brief[1] or "–", f.brief[2] or "–", verdict))
+    own = [f for f in found if not f.claim.control]
     lines += [
         "",
         f"**Of the paper's {len(own)} claims: {tables.counted(own)}.**",
         "",
         "````{dropdown} Every claim",
-        _row("claim", "where", "verdict"),
+        "| claim | where | verdict |",
         "|---|---|---|",
     ]
+    same: dict[tuple[str, str], list[Finding]] = {}
     for f in found:
-        same = [
-            g
-            for g in found
-            if (g.claim.statement, tables.where(g.claim))
-            == (f.claim.statement, tables.where(f.claim))
-        ]
-        if f is same[0]:
-            lines.append(_row(f.claim.statement, tables.where(f.claim), _verdicts(same)))
+        same.setdefault((f.claim.statement, tables.where(f.claim)), []).append(f)
+    lines += [_row(*claim, _verdicts(cases)) for claim, cases in same.items()]
     return [*lines, "````"]
 
 
@@ -113,9 +104,9 @@ def _verdicts(same: Sequence[Finding]) -> str:
     """The verdicts on one statement, with the cases that got each of them."""
     cases: dict[str, list[str]] = {}
     for f in same:
-        cases.setdefault(str(f.verdict), []).append(f.claim.case)
+        cases.setdefault(f"*{f.verdict}*", []).append(f.claim.case)
     return "; ".join(
-        f"*{verdict}*" + (f": {_listed(names)}" if any(names) else "")
+        f"{verdict}: {_listed(names)}" if any(names) else verdict
         for verdict, names in cases.items()
     )
 
@@ -127,8 +118,7 @@ def _listed(cases: Sequence[str]) -> str:
     '10 and 30 % to train on'
     """
     starts, _, ends = zip(*(case.partition(" ") for case in cases), strict=True)
-    same = len(set(ends)) == 1
-    return f"{listed(starts)} {ends[0]}".strip() if same else listed(cases)
+    return f"{listed(starts)} {ends[0]}".strip() if len(set(ends)) == 1 else listed(cases)
 
 
 def rates() -> list[str]:
@@ -138,19 +128,17 @@ def rates() -> list[str]:
     group = best(groups, claim.methods)
     if group is None:
         return ["No reference run is there yet."]
-    lines = [f"Here: {described(group)}.", ""]
-    lines += [_row("method", "paper", "here", "95 % interval", "tries"), "|---|---:|---:|---|---:|"]
+    lines = [
+        f"Here: {described(group)}.",
+        "",
+        "| method | paper | here | 95 % interval | tries |",
+        "|---|---:|---:|---|---:|",
+    ]
     for method in in_order(group.methods):
         here, printed = group.score(method), paper.failure_rate(method, "resnet18")
-        lines.append(
-            _row(
-                method,
-                "not printed" if printed is None else f"{printed:.2f}",
-                f"{here.value:.2f}",
-                f"{here.low:.2f} to {here.high:.2f}",
-                len(group.tries[method]),
-            )
-        )
+        papers = "not printed" if printed is None else f"{printed:.2f}"
+        ends, tries = f"{here.low:.2f} to {here.high:.2f}", len(group.tries[method])
+        lines.append(_row(method, papers, f"{here.value:.2f}", ends, tries))
     return lines
 
 
@@ -159,15 +147,10 @@ def status(folder: Path) -> list[str]:
     logs = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     if not logs:
         return ["No notebook has been executed yet."]
-    lines = [_row("page", "preset", "executed", "seconds", "Python"), "|---|---|---|---:|---|"]
+    lines = ["| page | preset | executed | seconds | Python |", "|---|---|---|---:|---|"]
     for log in logs:
         page = f"[{log['notebook'].removesuffix('.ipynb')}]({log['notebook']})"
         preset = f"`{log['parameters']['preset']}`"
         lines.append(_row(page, preset, log["when"], log["seconds"], log["python"]))
-    lines += ["", *_packages(logs)]
-    return lines
-
-
-def _packages(logs: Sequence[dict[str, dict[str, str]]]) -> list[str]:
-    used = {f"{name} {version}" for log in logs for name, version in log["packages"].items()}
-    return [f"Packages: {', '.join(sorted(used))}."]
+    used = {f"{name} {number}" for log in logs for name, number in log["packages"].items()}
+    return [*lines, "", f"Packages: {', '.join(sorted(used))}."]

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -36,13 +36,16 @@ BANNERS = {
     "smoke": "Smoke build: tiny networks trained for seconds on synthetic faces, to show that"
     " everything runs. No number in it says anything about the paper."
 }
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+}
 
 
 def run(
     preset: str,
     publish: bool = False,
     notebooks: Sequence[str] | None = None,
-    parameters: Mapping[str, Any] | None = None,
 ) -> Path:
     """Execute notebooks with a preset and build the book around them.
 
@@ -54,15 +57,14 @@ def run(
             any pixel of a real face, and only for the preset "cpu".
         notebooks: names, such as "04_2_mtfl"; all of them when left out. Other pages are the
             committed ones or, unless it is to publish, come from an earlier call.
-        parameters: further parameters, which every chosen notebook must have.
 
     Returns:
         The front page of the built book.
 
     Raises:
-        RunError: no clone of the repository; an unknown preset, notebook or parameter, before
-            anything is executed; a notebook failed; the book has warnings or lacks pages; another
-            process is at the same build.
+        RunError: no clone of the repository; an unknown preset or notebook, before anything is
+            executed; a notebook failed; the book has warnings or lacks pages; another process is
+            at the same build.
     """
     if not paths.cloned():
         raise RunError(
@@ -71,19 +73,19 @@ def run(
         )
     if preset not in presets.PRESETS:
         raise RunError(f"preset {preset!r} is unknown; choose from {list(presets.PRESETS)}")
-    chosen = [_source(name) for name in notebooks] if notebooks else sources()
-    values = {**(parameters or {}), "preset": preset}
-    for source in chosen:
-        _refuse_unknown(source, values)
     if publish and preset != "cpu":
         raise RunError(f"preset {preset!r} cannot be published: the committed pages are of 'cpu'")
+    known = {path.stem: path for path in sources()}
+    chosen = [Path(name).name.removesuffix(".ipynb") for name in notebooks or known]
+    if unknown := [name for name in chosen if name not in known]:
+        raise RunError(f"no notebook {unknown[0]!r}; there are {', '.join(known)}")
     build = paths.root() / "build" / ("published" if publish else preset)
     build.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(build / ".lock", timeout=0):
             if publish:  # no page of an earlier call, whose source or records may have changed
                 shutil.rmtree(build / "executed", ignore_errors=True)
-            _execute_all(chosen, build, values, publish)
+            _execute_all([known[name] for name in chosen], build, preset, publish)
             print("building the book", flush=True)
             index = _build(build, preset)
             if publish:
@@ -95,9 +97,12 @@ def run(
     return index
 
 
-def _execute_all(
-    chosen: Sequence[Path], build: Path, values: Mapping[str, Any], publish: bool
-) -> None:
+def sources() -> list[Path]:
+    """The source notebooks, in the order of the book."""
+    return sorted((paths.root() / "notebooks").glob("*.ipynb"))
+
+
+def _execute_all(chosen: Sequence[Path], build: Path, preset: str, publish: bool) -> None:
     """All notebooks, some side by side, the longest first.
 
     What several of them need is made by whichever comes first: runs, cascades and face sets are
@@ -106,22 +111,20 @@ def _execute_all(
     cores = os.cpu_count() or 1
     side = min(len(chosen), cores, AT_ONCE)
     order = sorted(chosen, key=lambda s: LONGEST.index(s.stem) if s.stem in LONGEST else 99)
-    calls = [
-        (f"[{at}/{len(order)}]", source, build, values, publish)
-        for at, source in enumerate(order, 1)
-    ]
     if side == 1:
-        for call in calls:
-            _execute_one(*call)
+        for count, source in enumerate(order, 1):
+            print(f"[{count}/{len(order)}] {source.name}", flush=True)
+            _execute(source, build, preset, publish)
         return
     share = str(cores // side)
     shares = {n: os.environ.get(n) or share for n in ("DCLIB_WORKERS", "OMP_NUM_THREADS")}
     # forked, so that nothing is imported again, and a signal from the terminal reaches each
     with _environment(**shares), ProcessPoolExecutor(side, get_context("fork")) as pool:
-        waiting = [pool.submit(_execute_one, *call) for call in calls]
+        waiting = {pool.submit(_execute, s, build, preset, publish): s for s in order}
         try:
-            for done in as_completed(waiting):
+            for count, done in enumerate(as_completed(waiting), 1):
                 done.result()
+                print(f"[{count}/{len(order)}] {waiting[done].name}", flush=True)
         except BrokenExecutor as error:
             raise RunError(
                 "a process that executed a notebook was ended from outside, most often for lack of"
@@ -131,40 +134,7 @@ def _execute_all(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _execute_one(
-    count: str, source: Path, build: Path, values: Mapping[str, Any], publish: bool
-) -> None:
-    print(count, source.name, flush=True)
-    _execute(source, build, values, publish)
-
-
-def sources() -> list[Path]:
-    """The source notebooks, in the order of the book."""
-    return sorted((paths.root() / "notebooks").glob("*.ipynb"))
-
-
-def _source(name: str) -> Path:
-    known = {path.stem: path for path in sources()}
-    stem = Path(name).name.removesuffix(".ipynb")
-    if stem not in known:
-        raise RunError(f"no notebook {name!r}; there are {', '.join(known)}")
-    return known[stem]
-
-
-def _refuse_unknown(source: Path, values: Mapping[str, Any]) -> None:
-    """Papermill itself only warns, and goes on."""
-    from papermill import inspect_notebook
-
-    known = inspect_notebook(source)
-    unknown = [name for name in values if name not in known]
-    if unknown:
-        raise RunError(
-            f"{source.name} has no parameter {', '.join(map(repr, unknown))};"
-            f" it has {', '.join(known) or 'none'}"
-        )
-
-
-def _execute(source: Path, build: Path, values: Mapping[str, Any], publish: bool) -> None:
+def _execute(source: Path, build: Path, preset: str, publish: bool) -> None:
     """One notebook to build/executed/, whole or not at all."""
     from nbclient.exceptions import DeadKernelError
     from papermill import PapermillExecutionError, execute_notebook
@@ -173,15 +143,14 @@ def _execute(source: Path, build: Path, values: Mapping[str, Any], publish: bool
     executed, partial = build / "executed", build / "running" / source.name
     for folder in (executed / OUTPUT, executed / fragments.FOLDER, partial.parent):
         folder.mkdir(parents=True, exist_ok=True)
+    where = {"DCLIB_OUTPUT": str(executed / OUTPUT), "DCLIB_PUBLISH": "1" if publish else "0"}
     began = time.time()
     try:
-        with _environment(
-            DCLIB_OUTPUT=str(executed / OUTPUT), DCLIB_PUBLISH="1" if publish else "0"
-        ):
+        with _environment(**where):
             execute_notebook(
                 source,
                 partial,
-                dict(values),
+                {"preset": preset},
                 kernel_name="python3",
                 progress_bar=False,
                 stderr_file=sys.stderr,
@@ -199,15 +168,15 @@ def _execute(source: Path, build: Path, values: Mapping[str, Any], publish: bool
             f"{source.name}: its process was ended from outside, most often for lack of memory;"
             f" finished runs are kept\n  as far as it got: {partial}"
         ) from error
-    page = nbformat.read(partial, as_version=4)
     log = {
         "notebook": source.name,
-        "parameters": dict(values),
+        "parameters": {"preset": preset},
         "seconds": round(time.time() - began),
         "when": time.strftime("%Y-%m-%d", time.gmtime(began)),
         "python": ".".join(map(str, sys.version_info[:3])),
         "packages": {name: version(name) for name in PACKAGES},
     }
+    page = nbformat.read(partial, as_version=4)
     tidy(page)
     nbformat.write(page, partial)
     how = executed / fragments.FOLDER / f"{source.stem}.json"
@@ -217,32 +186,26 @@ def _execute(source: Path, build: Path, values: Mapping[str, Any], publish: bool
 
 @contextmanager
 def _environment(**values: str) -> Iterator[None]:
-    """Environment variables for the notebook's process, which inherits those of this one."""
-    before = {name: os.environ.get(name) for name in values}
+    """Environment variables for notebooks' processes, which inherit those of this one."""
+    before = dict(os.environ)
     os.environ.update(values)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def tidy(page: nbformat.NotebookNode) -> None:
     """Leave only what a reader sees, so that the same results give the same file.
 
     Times and paths go; progress goes, but not warnings, at which the strict build stops. The cell
-    that papermill injects is hidden as the parameters cell is.
+    that papermill injects is hidden as the parameters cell is. A caption is that of a picture
+    alone: what else its cell shows stands below it, in a cell of its own.
     """
-    page.metadata = nbformat.from_dict(
-        {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": {"name": "python", "pygments_lexer": "ipython3"},
-        }
-    )
+    page.metadata = nbformat.from_dict(METADATA)
     hiding: list[str] = []
+    cells = []
     for cell in page.cells:
         tags = cell.metadata.get("tags", [])
         if "parameters" in tags:
@@ -256,10 +219,29 @@ def tidy(page: nbformat.NotebookNode) -> None:
             cell.metadata.pop("tags", None)
         if cell.cell_type == "code":
             cell.outputs = [out for out in cell.outputs if not _is_progress(out)]
+        cells += [cell, *_below_the_picture(cell)]
+    page.cells = cells
 
 
 def _is_progress(out: nbformat.NotebookNode) -> bool:
     return out.get("name") == "stderr" and "Warning" not in out.text
+
+
+def _below_the_picture(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    if "figure" not in cell.metadata.get("mystnb", {}):
+        return []
+    shown = [any(kind.startswith("image/") for kind in out.get("data", ())) for out in cell.outputs]
+    others = [out for out, picture in zip(cell.outputs, shown, strict=True) if not picture]
+    cell.outputs = [out for out, picture in zip(cell.outputs, shown, strict=True) if picture]
+    return [
+        nbformat.v4.new_code_cell(
+            "# below the picture",  # pages leave out a cell without code, outputs and all
+            id=f"{cell.id}-below",
+            metadata={"tags": ["remove-input"]},
+            execution_count=cell.execution_count,
+            outputs=others,
+        )
+    ]
 
 
 def _build(build: Path, preset: str) -> Path:
@@ -283,12 +265,8 @@ def build_strictly(pages: Path) -> Path:
         RunError: a warning, or a page of the table of contents that was not built.
     """
     builder = str(Path(sys.executable).with_name("jupyter-book"))
-    done = subprocess.run(
-        [builder, "build", "--all", "-n", "-W", "--keep-going", str(pages)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [builder, "build", "--all", "-n", "-W", "--keep-going", str(pages)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     log = pages.parent / "jupyter-book.log"
     log.write_text(done.stdout + done.stderr)
     if done.returncode:
