@@ -42,11 +42,7 @@ class Interval:
 
     @classmethod
     def by_t(cls, value: float, error: float, freedom: float, count: int = 1) -> "Interval":
-        """By Student's t, from the standard error of the value.
-
-        Args:
-            count: so many intervals hold together, by Bonferroni's correction.
-        """
+        """By Student's t, from a standard error; `count` of them hold together (Bonferroni)."""
         half = float(student.ppf(1 - (1 - LEVEL) / 2 / count, freedom)) * error
         p = 2 * float(student.sf(abs(value) / error, freedom)) if error else float(value == 0)
         return cls(value, value - half, value + half, min(1.0, count * p), freedom)
