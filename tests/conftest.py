@@ -13,7 +13,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the other cores are others', before t
 HEAVY = (
     *("ablation", "book", "campaign", "cli", "cluster", "fast", "figures_architecture"),
     *("figures_random", "gpu", "inference", "labels_only", "methods", "mtcnn_run", "networks"),
-    *("pretraining", "scaling", "speed", "split", "stacked", "sweep", "train", "winograd"),
+    *("pretraining", "scaling", "speed", "split", "stacked", "sweep", "template", "train"),
+    "winograd",
 )
 
 
