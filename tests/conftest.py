@@ -14,7 +14,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the other cores are others', before t
 HEAVY = (
     *("ablation", "book", "campaign", "cli", "cluster", "fast", "figures_architecture"),
     *("figures_random", "gpu", "inference", "labels_only", "methods", "mtcnn_run", "networks"),
-    *("pretraining", "speed", "split", "stacked", "sweep", "train", "winograd"),
+    *("pretraining", "speed", "split", "stacked", "sweep", "template", "train", "winograd"),
 )
 
 
