@@ -13,8 +13,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the other cores are others', before t
 # Files whose tests train, follow or export networks, or start processes: `make quick` does without.
 HEAVY = (
     *("ablation", "book", "campaign", "cli", "cluster", "fast", "figures_architecture"),
-    *("figures_random", "gpu", "inference", "labels_only", "methods", "mtcnn_run", "networks"),
-    *("pretraining", "speed", "split", "stacked", "sweep", "template", "train", "winograd"),
+    *("figures_random", "gpu", "inference", "labels_only", "live", "methods", "mtcnn_run"),
+    *(
+        "networks",
+        "pretraining",
+        "speed",
+        "split",
+        "stacked",
+        "sweep",
+        "template",
+        "train",
+        "winograd",
+    ),
 )
 
 
