@@ -2,6 +2,7 @@
 
 import dataclasses
 import doctest
+import re
 from itertools import chain
 from types import SimpleNamespace
 
@@ -18,7 +19,7 @@ from dclib.network import count_parameters
 from dclib.study import paper, plans, verdicts
 from dclib.study.analysis.ablation import Ablation
 from dclib.study.analysis.comparison import fits
-from dclib.study.pages import report
+from dclib.study.pages import fragments, report
 from dclib.study.plans import selection
 from dclib.study.plans.presets import PRESETS
 from dclib.study.plans.section4 import drawn_weights
@@ -575,3 +576,15 @@ class TestNumbers:
         assert failed["ours"] == pytest.approx(22.75)
         assert "17.60 (" in failed["how it compares"]
         assert "trained on lfwnet alone; 2 tries" in failed["how it compares"]
+
+
+@pytest.mark.parametrize("page", fragments.SHORT)
+def test_each_claim_of_a_page_stands_in_its_short_answer(page):
+    first, *items = fragments.short(page)
+    own = [f for f in verdicts.findings() if f.page == page and not f.claim.control]
+    assert first.startswith(f"- Of the paper's {len(own)} claims here: ")
+    judged = [f for f in own if f.records]
+    told = [f for f in own if any(f.claim.statement in item for item in items)]
+    more = sum(int(n) for n in re.findall(r"(\d+) more were judged", "\n".join(items)))
+    assert {f.claim.key for f in own} - {f.claim.key for f in told} <= {f.claim.key for f in judged}
+    assert more == max(0, len(judged) - fragments.TOLD)

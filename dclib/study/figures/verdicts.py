@@ -116,7 +116,8 @@ def counted(found: Sequence[Finding], control: bool = False) -> str:
     parts = [f"{counts[v]} {v}" for v in ORDER if counts[v] and v not in code]
     if checked := sum(counts[v] for v in code):
         whether = f"{counts[FAILS]} do not hold" if counts[FAILS] else "all of which hold"
-        parts.append(f"and {checked} checked by the code itself, {whether}")
+        joined = "and " if parts else ""
+        parts.append(f"{joined}{checked} checked by the code itself, {whether}")
     return ", ".join(parts) or "none"
 
 

@@ -18,6 +18,9 @@ from dclib.study.verdicts import Finding
 from dclib.study.verdicts.evidence import WEIGHTINGS, best, described, of_claim
 
 FOLDER = "_generated"
+UNITS = {"failure rate": "points", "mean error": "% of the distance between the eyes"}
+TOLD = 4  # judged claims of a page that stand in its short answer one by one
+SHORT = ("03_collaborative_block", "04_2_mtfl", "04_3_aflw", "04_4_ablation", "04_5_mtcnn")
 
 
 def write(pages: Path) -> None:
@@ -25,6 +28,7 @@ def write(pages: Path) -> None:
     folder = pages / FOLDER
     folder.mkdir(exist_ok=True)
     parts = {"presets": presets(), "answer": answer(), "claims": claims(), "rates": rates()}
+    parts |= {f"short_{page}": short(page) for page in SHORT}
     for name, lines in (parts | {"status": status(folder)}).items():
         (folder / f"{name}.md").write_text("\n".join(lines) + "\n")
 
@@ -54,22 +58,45 @@ def presets() -> list[str]:
 def answer() -> list[str]:
     """What came out so far, in a few sentences."""
     main = [f for f in verdicts.findings() if f.claim.main and not f.claim.control]
-    lines = [f"- Of the paper's {len(main)} main claims: {tables.counted(main)}."]
-    for f in main:
-        if f.verdict in (Verdict.SUPPORTED, Verdict.CONTRADICTED):
-            corrected = f" ({f.among_all}, once corrected for how many claims are judged)"
-            lines.append(
-                f"- *{f.verdict.capitalize()}*{corrected if f.among_all != f.verdict else ''}:"
-                f" {tables.stated(f.claim)}. {f.brief[0] or f.measured}."
-            )
+    clear = [f for f in main if f.verdict in (Verdict.SUPPORTED, Verdict.CONTRADICTED)]
     equal = next(f for f in main if f.claim.key == "4.2-resnet18-equal-size")
-    if equal.records:
-        gap, training, moves = equal.brief
-        lines.append(
-            f"- *{equal.verdict.capitalize()}*: {tables.stated(equal.claim)}. {gap} points, after"
-            f" {training}." + (f" Each doubling of training adds {moves}." if moves else "")
-        )
+    lines = [f"- Of the paper's {len(main)} main claims: {tables.counted(main)}."]
+    lines += map(_told, clear)
+    return [*lines, _told(equal)] if equal.records and equal not in clear else lines
+
+
+def short(page: str) -> list[str]:
+    """How the paper's claims of a page stand: those that were judged with their numbers."""
+    own = [f for f in verdicts.findings() if f.page == page and not f.claim.control]
+    judged = [f for f in own if f.records]
+    judged.sort(key=lambda f: (not f.claim.main, verdicts.ORDER.index(f.verdict)))
+    rest: dict[str, dict[str, list[str]]] = {}  # verdict -> statement -> cases
+    for f in own:
+        if f not in judged:
+            rest.setdefault(f.verdict, {}).setdefault(f.claim.statement, []).append(f.claim.case)
+    lines = [f"- Of the paper's {len(own)} claims here: {tables.counted(own)}."]
+    lines += map(_told, judged[:TOLD])
+    if more := judged[TOLD:]:
+        lines.append(f"- {len(more)} more were judged: {tables.counted(more)}.")
+    for verdict, statements in rest.items():
+        each = [
+            f"{statement} ({_listed(cases)})" if any(cases) else statement
+            for statement, cases in statements.items()
+        ]
+        lines.append(f"- *{verdict.capitalize()}*: {'; '.join(each)}.")
     return lines
+
+
+def _told(f: Finding) -> str:
+    """A claim with its verdict and what it stands on, as an item of a list."""
+    gap, training, moves = f.brief
+    corrected = f" ({f.among_all}, once corrected for how many claims are judged)"
+    after = f" {UNITS[f.claim.metric]}, after {training}" if gap and training else ""
+    doubling = f" Each doubling of training adds {moves}." if moves else ""
+    return (
+        f"- *{f.verdict.capitalize()}*{corrected if f.among_all not in ('', f.verdict) else ''}:"
+        f" {tables.stated(f.claim)}. {gap or f.measured}{after}.{doubling}"
+    )
 
 
 def claims() -> list[str]:
