@@ -228,5 +228,5 @@ def test_a_penalty_is_felt_at_its_default_weight(method):
     reached = [p for p in net.parameters() if p.grad is not None and p.grad.any()]
     drawn = torch.cat([p.grad.flatten() for p in reached]).norm()
     decayed = torch.cat([p.detach().flatten() for p in reached]).norm()
-    decay = presets.COMMON["weight_decay"]
+    decay = presets.PRESETS["cpu"].settings["weight_decay"]
     assert METHODS[method].penalty * drawn >= 0.1 * decay * decayed

@@ -36,6 +36,7 @@ def record(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(survey.PRESETS, "tiny", PLAN)
         patch.setattr(survey, "FEWER", 1)
+        patch.delenv("DCLIB_EXECUTION", raising=False)
         said: list[str] = []
         found = survey.measure("tiny", folder, folder, report=said.append)
     assert said[0] == "rates of the machine"

@@ -117,7 +117,7 @@ def structure(method: str, tasks: int = 3) -> Structure:
         torch.manual_seed(0)
         mixer = (chosen.mixer if chosen.mixer is not Apart else sharing.mixer)([MAPS] * columns)
         joins = columns > 1 and not isinstance(mixer, Apart)
-        hears, parts = _tried(mixer, sorted(range(columns), key=lambda c: trained[c]))
+        hears, parts, alike = _tried(mixer, sorted(range(columns), key=lambda c: trained[c]))
     return Structure(
         columns=columns,
         mixer=type(mixer).__name__ if joins else "",
@@ -125,7 +125,7 @@ def structure(method: str, tasks: int = 3) -> Structure:
         hears=hears,
         parts=parts,
         reads=tuple(frozenset((c, d) for c, d in own if d >= sharing.since) for own in places),
-        same=columns == 1 and sharing.between != "own",
+        same=alike and sharing.between != "own",
         between=sharing.between,
         penalty=sharing.penalty,
         judge=sharing.judge,
@@ -135,8 +135,8 @@ def structure(method: str, tasks: int = 3) -> Structure:
     )
 
 
-def _tried(mixer: nn.Module, order: Sequence[int]) -> tuple[Hears, int]:
-    """What a mixer makes of maps, by moving them one by one.
+def _tried(mixer: nn.Module, order: Sequence[int]) -> tuple[Hears, int, bool]:
+    """What a mixer makes of maps, by moving them one by one; and whether all get the same of it.
 
     Args:
         order: in which it gets the columns.
@@ -156,4 +156,5 @@ def _tried(mixer: nn.Module, order: Sequence[int]) -> tuple[Hears, int]:
         most = max(most, int(made_of.max()))
         for t, counts in zip(order, made_of, strict=True):
             hears[t][s] |= bool(counts.any())
-    return tuple(map(tuple, hears)), most if most < MAPS else 0
+    alike = all(torch.equal(own, before[0]) for own in before)
+    return tuple(map(tuple, hears)), most if most < MAPS else 0, alike
