@@ -19,7 +19,7 @@ from dclib.study.verdicts.evidence import WEIGHTINGS, best, described, of_claim
 
 FOLDER = "_generated"
 UNITS = {"failure rate": "points", "mean error": "% of the distance between the eyes"}
-TOLD = 4  # judged claims of a page that stand in its short answer one by one
+TOLD = 4  # claims of a page with one verdict that stand in its short answer one by one
 SHORT = ("03_collaborative_block", "04_2_mtfl", "04_3_aflw", "04_4_ablation", "04_5_mtcnn")
 
 
@@ -71,7 +71,8 @@ def short(page: str) -> list[str]:
     judged = [f for f in own if f.records]
     judged.sort(key=lambda f: (not f.claim.main, verdicts.ORDER.index(f.verdict)))
     rest: dict[str, dict[str, list[str]]] = {}  # verdict -> statement -> cases
-    for f in own:
+    main = {f.claim.statement for f in own if f.claim.main}
+    for f in sorted(own, key=lambda f: f.claim.statement not in main):
         if f not in judged:
             rest.setdefault(f.verdict, {}).setdefault(f.claim.statement, []).append(f.claim.case)
     lines = [f"- Of the paper's {len(own)} claims here: {tables.counted(own)}."]
@@ -83,7 +84,8 @@ def short(page: str) -> list[str]:
             f"{statement} ({_listed(cases)})" if any(cases) else statement
             for statement, cases in statements.items()
         ]
-        lines.append(f"- *{verdict.capitalize()}*: {'; '.join(each)}.")
+        more = [f"{{doc}}`and {len(each) - TOLD} more <05_verdicts>`"] if len(each) > TOLD else []
+        lines.append(f"- *{verdict.capitalize()}*: {'; '.join([*each[:TOLD], *more])}.")
     return lines
 
 
