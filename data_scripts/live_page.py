@@ -58,7 +58,8 @@ def card(record: Record, parameters: int, size: float) -> str:
     lines = {
         "network": f"{e.method} on {e.underlying}, width {e.width:g}, {e.resolution} px,"
         f" {parameters:,} parameters; {size:.1f} MB as 16-bit floats",
-        "training": f"MTFL, {e.train_faces or '9,000'} faces, {e.epochs} epochs, from scratch",
+        "training": f"MTFL, {record.environment['trained_on']:,} faces, {e.epochs} epochs,"
+        " from scratch",
         "failure rate": f"{failed['bin']} % with the paper's decoder, {failed['soft']} % soft, on"
         f" {outcomes.errors['bin'].shape[1]:,} test faces of MTFL, mean of the last five epochs",
         "mean error": f"{100 * decoders['soft'].mean():.1f} % of the distance between the eyes",

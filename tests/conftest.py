@@ -7,24 +7,17 @@ import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # the other cores are others', before torch looks for them
     os.environ |= {"OMP_NUM_THREADS": "1", "DCLIB_WORKERS": "1"}
-    os.environ["DCLIB_EXECUTION"] = "forms=stacked"  # nothing is measured, in notebooks neither
+# Nothing is measured, in notebooks neither, so that runs in two stores are equal to the bit; a test
+# that measures deletes the variable.
+os.environ["DCLIB_EXECUTION"] = "forms=stacked"
 
 
 # Files whose tests train, follow or export networks, or start processes: `make quick` does without.
 HEAVY = (
     *("ablation", "book", "campaign", "cli", "cluster", "fast", "figures_architecture"),
     *("figures_random", "gpu", "inference", "labels_only", "live", "methods", "mtcnn_run"),
-    *(
-        "networks",
-        "pretraining",
-        "speed",
-        "split",
-        "stacked",
-        "sweep",
-        "template",
-        "train",
-        "winograd",
-    ),
+    *("networks", "pretraining", "speed", "split", "stacked", "sweep", "template", "train"),
+    "winograd",
 )
 
 
@@ -38,12 +31,6 @@ def pytest_collection_modifyitems(items):
 def in_this_process(monkeypatch):
     """Runs are trained where tests can watch them, unless a test asks for workers."""
     monkeypatch.setenv("DCLIB_WORKERS", "1")
-
-
-@pytest.fixture(autouse=True)
-def nothing_measured(monkeypatch):
-    """So runs in two stores are equal to the bit; a test that measures deletes the variable."""
-    monkeypatch.setenv("DCLIB_EXECUTION", "forms=stacked")
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from PIL import Image
 import dclib
 from dclib import paths
 from dclib.errors import RunError
+from dclib.study import verdicts
 from dclib.study.pages import book, fragments, report
 
 ROOT = paths.root()
@@ -129,9 +130,12 @@ def test_committed_page_is_the_source_notebook_executed(path):
 
 
 def test_computed_parts_of_pages_are_what_the_records_say():
-    assert fragments.presets() == (PAGES / "_generated/presets.md").read_text().splitlines()
-    assert fragments.claims() == (PAGES / "_generated/claims.md").read_text().splitlines()
-    assert fragments.rates() == (PAGES / "_generated/rates.md").read_text().splitlines()
+    found = verdicts.findings()
+    parts = {"presets": fragments.presets(), "rates": fragments.rates()}
+    parts |= {"answer": fragments.answer(found), "claims": fragments.claims(found)}
+    parts |= {f"short_{page}": fragments.short(page, found) for page in fragments.SHORT}
+    for name, lines in parts.items():
+        assert lines == (PAGES / f"_generated/{name}.md").read_text().splitlines()
 
 
 def test_names_of_code_on_pages_exist():

@@ -90,9 +90,8 @@ class TestTables:
 
 
 class TestFrontPage:
-    def test_cases_with_the_same_verdict_stand_together(self, found, monkeypatch):
-        monkeypatch.setattr(verdicts, "findings", lambda: found)
-        lines = fragments.claims()
+    def test_cases_with_the_same_verdict_stand_together(self, found):
+        lines = fragments.claims(found)
         own = [f for f in found if not f.claim.control]
         main = [f for f in found if f.claim.main]
         assert len(main) == 12

@@ -579,10 +579,15 @@ class TestNumbers:
         assert "trained on lfwnet alone; 2 tries" in failed["how it compares"]
 
 
+@pytest.fixture(scope="module")
+def found():
+    return verdicts.findings()
+
+
 @pytest.mark.parametrize("page", fragments.SHORT)
-def test_each_claim_of_a_page_stands_in_its_short_answer(page):
-    first, *items = fragments.short(page)
-    own = [f for f in verdicts.findings() if f.page == page and not f.claim.control]
+def test_each_claim_of_a_page_stands_in_its_short_answer(page, found):
+    first, *items = fragments.short(page, found)
+    own = [f for f in found if f.page == page and not f.claim.control]
     assert first.startswith(f"- Of the paper's {len(own)} claims here: ")
     judged = [f for f in own if f.records]
     more = sum(int(n) for n in re.findall(r"(\d+) more were judged", "\n".join(items)))

@@ -144,7 +144,7 @@ def _tried(mixer: nn.Module, order: Sequence[int]) -> tuple[Hears, int, bool]:
     for p in mixer.eval().parameters():  # a weight that starts at zero would hide a connection
         p.add_(0.1 * torch.randn_like(p))
     maps = [torch.randn(8, MAPS, 4, 4) for _ in order]
-    before, most = mixer(maps), 0
+    before, most = torch.stack(mixer(maps)), 0
     hears = [[s == t for s in range(len(order))] for t in range(len(order))]
     for s, x in zip(order, maps, strict=True):
         made_of = torch.zeros(len(order), MAPS, dtype=torch.long)  # of how many maps of s
@@ -152,9 +152,9 @@ def _tried(mixer: nn.Module, order: Sequence[int]) -> tuple[Hears, int, bool]:
             other = x.clone()
             other[:, one] += torch.randn(8, 4, 4)
             after = torch.stack(mixer([other if y is x else y for y in maps]))
-            made_of += (after != torch.stack(before)).any(dim=4).any(dim=3).any(dim=1)
+            made_of += (after != before).any(dim=4).any(dim=3).any(dim=1)
         most = max(most, int(made_of.max()))
         for t, counts in zip(order, made_of, strict=True):
             hears[t][s] |= bool(counts.any())
-    alike = all(torch.equal(own, before[0]) for own in before)
+    alike = bool((before == before[0]).all())
     return tuple(map(tuple, hears)), most if most < MAPS else 0, alike

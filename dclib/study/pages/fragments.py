@@ -27,9 +27,10 @@ def write(pages: Path) -> None:
     """Renew the fragments among the pages of a book."""
     folder = pages / FOLDER
     folder.mkdir(exist_ok=True)
-    parts = {"presets": presets(), "answer": answer(), "claims": claims(), "rates": rates()}
-    parts |= {f"short_{page}": short(page) for page in SHORT}
-    for name, lines in (parts | {"status": status(folder)}).items():
+    found = verdicts.findings()
+    parts = {"presets": presets(), "answer": answer(found), "claims": claims(found)}
+    parts |= {f"short_{page}": short(page, found) for page in SHORT}
+    for name, lines in (parts | {"rates": rates(), "status": status(folder)}).items():
         (folder / f"{name}.md").write_text("\n".join(lines) + "\n")
 
 
@@ -55,9 +56,9 @@ def presets() -> list[str]:
     return lines
 
 
-def answer() -> list[str]:
+def answer(found: Sequence[Finding]) -> list[str]:
     """What came out so far, in a few sentences."""
-    main = [f for f in verdicts.findings() if f.claim.main and not f.claim.control]
+    main = [f for f in found if f.claim.main and not f.claim.control]
     clear = [f for f in main if f.verdict in (Verdict.SUPPORTED, Verdict.CONTRADICTED)]
     equal = next(f for f in main if f.claim.key == "4.2-resnet18-equal-size")
     lines = [f"- Of the paper's {len(main)} main claims: {tables.counted(main)}."]
@@ -65,9 +66,9 @@ def answer() -> list[str]:
     return [*lines, _told(equal)] if equal.records and equal not in clear else lines
 
 
-def short(page: str) -> list[str]:
+def short(page: str, found: Sequence[Finding]) -> list[str]:
     """How the paper's claims of a page stand: those that were judged with their numbers."""
-    own = [f for f in verdicts.findings() if f.page == page and not f.claim.control]
+    own = [f for f in found if f.page == page and not f.claim.control]
     judged = [f for f in own if f.records]
     judged.sort(key=lambda f: (not f.claim.main, verdicts.ORDER.index(f.verdict)))
     rest: dict[str, dict[str, list[str]]] = {}  # verdict -> statement -> cases
@@ -84,8 +85,9 @@ def short(page: str) -> list[str]:
             f"{statement} ({_listed(cases)})" if any(cases) else statement
             for statement, cases in statements.items()
         ]
-        more = [f"{{doc}}`and {len(each) - TOLD} more <05_verdicts>`"] if len(each) > TOLD else []
-        lines.append(f"- *{verdict.capitalize()}*: {'; '.join([*each[:TOLD], *more])}.")
+        if len(each) > TOLD:
+            each[TOLD:] = [f"{{doc}}`and {len(each) - TOLD} more <05_verdicts>`"]
+        lines.append(f"- *{verdict.capitalize()}*: {'; '.join(each)}.")
     return lines
 
 
@@ -101,9 +103,8 @@ def _told(f: Finding) -> str:
     )
 
 
-def claims() -> list[str]:
+def claims(found: Sequence[Finding]) -> list[str]:
     """The main claims in short, then, folded, every claim with its verdicts."""
-    found = verdicts.findings()
     lines = [
         "| main claim | here, in points | training | each doubling adds | verdict |",
         "|---|---|---|---|---|",
