@@ -131,7 +131,7 @@ def _execute_all(chosen: Sequence[Path], build: Path, preset: str, publish: bool
                 " memory; finished notebooks and runs are kept: call again"
             ) from error
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)  # those that run come to their end
 
 
 def _execute(source: Path, build: Path, preset: str, publish: bool) -> None:
