@@ -78,9 +78,7 @@ def experiments(options: argparse.Namespace) -> "list[Experiment]":
     switch("--dry-run", "of the plan gpu: say what would be done, and in what memory"),
     option("--budget-minutes", BUDGET, number(float, 0, 1e7), "N"),
     option("--workers", WORKERS, number(int, most=4096), "N"),
-    option(
-        "--scheduler", "of a Dask cluster that trains (default: this machine)", metavar="ADDRESS"
-    ),
+    option("--scheduler", SCHEDULER, metavar="ADDRESS"),
     ways={
         "run": {},
         "plan": {"preset": "cpu", "methods": None, "tries": None, "dry_run": False, **HOW},
