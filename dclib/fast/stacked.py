@@ -24,7 +24,6 @@ from dclib.network import Apart, Network, SingleFirst
 SMALL = 8  # sides of maps, in pixels, up to which single precision is computed together on a CPU
 
 Layer = Callable[[Tensor], Tensor]
-Convolve = Callable[[Tensor, Tensor, int, int], Tensor]  # maps, weight, groups, stride
 
 
 class Together:
