@@ -226,11 +226,11 @@ def test_samples_of_several_sets(places, photos, monkeypatch):
     cascade = run.Making(tiny(), lambda *_: None)
     torch.manual_seed(0)
     cascade.stages = {s: run.build(s, "MTCNN", width=0.5) for s in "PR"}
-    made = cascade.samples("O", [part, photos[0]])
+    made = cascade.samples("O", [part, photos[0]], run.Cascade(cascade.stages))
     counts = [part.counts() for part in made]
     assert [of["landmark"] > 0 for of in counts] == [False, True, True]
     assert [of["negative"] > 0 for of in counts] == [True, False, False]
-    made = cascade.samples("P", [part, photos[0]])
+    made = cascade.samples("P", [part, photos[0]], None)
     assert len(made) == 1
 
 

@@ -124,12 +124,12 @@ def test_mixed_precision_is_torchs_own():
 
 @pytest.mark.slow
 def test_a_network_in_single_precision_is_as_good_as_the_plain_one():
-    """DCNet at width 1: logits and the norm of all gradients, at most 3 times the plain error.
+    """DCNet at width 1/2: logits and the norm of all gradients, at most 3 times the plain error.
 
     In the median of five batches: whether rounding flips a ReLU makes single ones differ sevenfold.
     """
     torch.manual_seed(0)
-    exact = build("DCNet", tasks=mtfl_tasks(64), resolution=64).double()
+    exact = build("DCNet", tasks=mtfl_tasks(64), width=0.5, resolution=64).double()
     plain = copy.deepcopy(exact).float()
     quick = copy.deepcopy(plain)
     fast.apply(quick, "winograd")
@@ -143,7 +143,7 @@ def test_a_network_in_single_precision_is_as_good_as_the_plain_one():
 
     ratios = []
     for _ in range(5):
-        images = torch.randn(8, 3, 64, 64)
+        images = torch.randn(4, 3, 64, 64)
         each = (results(net, images) for net in (quick, plain, exact))
         ratios.append(
             [

@@ -58,18 +58,24 @@ class Making:
         self.training, self.held_out = split_sets(e)
         self.recipe = Recipe(e.negatives, e.near, e.jitters, e.smallest)
 
-    def samples(self, stage: str, sets: Sequence[PhotoSet]) -> list[Samples]:
-        """What a stage learns from: of each photo set the samples that it gives."""
+    def samples(
+        self, stage: str, sets: Sequence[PhotoSet], finder: Cascade | None
+    ) -> list[Samples]:
+        """What a stage learns from: of each photo set the samples that it gives.
+
+        Args:
+            finder: the stages before it, which find them.
+        """
         e, size, made = self.experiment, SIZES[stage], []
         seed = seed_of(e, stage)
         for at in shown_background(sets):
-            if stage == STAGES[0]:
+            if finder is None:
                 made.append(draw(sets[at], size, self.recipe, seed))
             else:
-                cascade, before = Cascade(self.stages), list(self.stages)[-1]
+                before = list(finder.stages)[-1]
                 thresholds = (*e.mining_thresholds, e.thresholds[-1])
                 mining = Settings(e.mining_minimum, e.factor, thresholds)
-                made.append(mine(sets[at], cascade, before, size, self.recipe, mining, seed))
+                made.append(mine(sets[at], finder, before, size, self.recipe, mining, seed))
         if "landmarks" in TASKS[stage]:
             pointed = [s for s in sets if any(np.isfinite(p).any() for p in s.points)]
             made += [draw_landmarks(s, size, self.recipe) for s in pointed]
@@ -107,7 +113,8 @@ class Making:
         """Train a stage on its samples; write what is told of it, and then its weights."""
         e, at, start = self.experiment, STAGES.index(stage), time.perf_counter()
         net = untrained(e, stage)
-        samples, held_out = (self.samples(stage, s) for s in (self.training, self.held_out))
+        finder = Cascade(self.stages) if self.stages else None
+        samples, held_out = (self.samples(stage, s, finder) for s in (self.training, self.held_out))
         drawn = time.perf_counter()
         of = Training(
             e.epochs[at], e.batch[at], e.lr[at], e.samples[at], e.mix, e.online, e.weighting
