@@ -1,6 +1,8 @@
 """Weights that come with dclib: made by `ship`, used by `predict`, `detect` and `export`."""
 
+import importlib.util
 import json
+import re
 import shutil
 
 import numpy as np
@@ -155,3 +157,42 @@ def test_a_network_to_start_from_learns_on(run):
     sum(logits.square().mean() for logits in net(torch.randn(4, 3, 32, 32)).values()).backward()
     torch.optim.SGD(net.parameters(), 0.1).step()
     assert any(not torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+
+
+def recipe():
+    """`data_scripts/ship.py` as a module."""
+    file = paths.root() / "data_scripts" / "ship.py"
+    spec = importlib.util.spec_from_file_location("ship_script", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_one_command_ships_a_finished_run_with_its_card_and_page(
+    run, photo, tmp_path, monkeypatch, capsys
+):
+    script = recipe()
+    monkeypatch.setattr(script, "LIVE", tmp_path)
+    script.main(run.id[:8])
+    assert capsys.readouterr().out.strip() == str(folder() / run.id)
+    card = (folder() / run.id / "README.md").read_text()
+    failed = 100 * np.mean(run.outcomes.errors["bin"] > 0.1)
+    assert f"{failed:.1f} % with the paper's decoder" in card
+    assert "non-commercial research" in card
+    assert run.id in card
+    assert float(re.search(r"at most ([\d.]+) px", card)[1]) < 1
+    page = json.loads((tmp_path / "weights.js").read_text().partition(" = ")[2].rstrip("\n;"))
+    assert page["run"] == run.id
+    assert page["words"]["smile"] == ["smiling", "not smiling"]
+    assert 0 < page["face"]["least"] < 1
+    assert (tmp_path / "faces.js").read_text() == (
+        script.BOOK / "_static/live/faces.js"
+    ).read_text()
+    assert main(["predict", photo]) == 0
+
+
+def test_one_command_ships_a_cascade_with_its_card(cascade, capsys):
+    recipe().main(cascade.id)
+    card = (folder() / cascade.id / "README.md").read_text()
+    assert f"{100 * cascade.findings.failure_rate(missed_fail=True):.1f} % where missed" in card
+    assert pipeline.load(None).stages.keys() == {"P", "R", "O"}
