@@ -196,3 +196,18 @@ def test_one_command_ships_a_cascade_with_its_card(cascade, capsys):
     card = (folder() / cascade.id / "README.md").read_text()
     assert f"{100 * cascade.findings.failure_rate(missed_fail=True):.1f} % where missed" in card
     assert pipeline.load(None).stages.keys() == {"P", "R", "O"}
+
+
+def test_all_committed_weights_are_small_and_their_records_whole(monkeypatch):
+    """Those of this repository; 8 MB is what a clone is asked to carry for them."""
+    monkeypatch.setenv("DCLIB_RESULTS", str(paths.root() / "results"))
+    files = [*folder().glob("*/*.safetensors"), paths.root() / "book/_static/live/weights.js"]
+    assert sum(file.stat().st_size for file in files if file.exists()) <= 8e6
+    for shelf in (runs.SHELF, records.SHELF):
+        places = [file.parent for file in folder().glob(f"*/{shelf.mark}")]
+        assert len(places) <= 1
+        for place in places:
+            record = shelf.read(place)
+            for name in record.digests:
+                record.check(name, (place / name).read_bytes())
+            assert record.id in (place / "README.md").read_text()
