@@ -17,8 +17,27 @@ os.environ["DCLIB_EXECUTION"] = "forms=stacked"
 # Files whose tests train, follow or export networks, or start processes: `make quick` does without.
 HEAVY = (
     *("ablation", "book", "browser", "campaign", "cli", "cluster", "fast", "figures_architecture"),
-    *("figures_random", "gpu", "inference", "labels_only", "live", "methods", "mtcnn_run"),
-    *("networks", "pretraining", "speed", "split", "stacked", "sweep", "template", "train"),
+    *(
+        "figures_random",
+        "formats",
+        "gpu",
+        "inference",
+        "labels_only",
+        "live",
+        "methods",
+        "mtcnn_run",
+    ),
+    *(
+        "networks",
+        "pretraining",
+        "shipped",
+        "speed",
+        "split",
+        "stacked",
+        "sweep",
+        "template",
+        "train",
+    ),
     "winograd",
 )
 

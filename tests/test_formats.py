@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from dclib import paths
+from dclib.study.pages.report import build_strictly
 
 ROOT = paths.root()
 
@@ -101,3 +102,27 @@ def test_a_book_without_an_address_has_no_link_outside_for_it(built_book):
     linked = {p.name for p in built_book.glob("*.html") if "colab.research" in p.read_text()}
     notebooks = {f"{p.stem}.html" for p in (ROOT / "notebooks").glob("*.ipynb")}
     assert linked == (notebooks if config["repository"]["url"] else set())
+
+
+def test_scripts_of_one_page_are_loaded_by_it_alone(tmp_path):
+    """The network's weights are megabytes; jupyter-book puts every script on every page."""
+    source = tmp_path / "book"
+    (source / "_static" / "live").mkdir(parents=True)
+    for name in ("live/net.js", "live/live.css", "table.js", "all.css"):
+        (source / "_static" / name).write_text("")
+    shutil.copytree(ROOT / "book" / "_ext", source / "_ext")
+    (source / "_toc.yml").write_text(
+        "format: jb-book\nroot: index\nparts:\n  - chapters:\n      - file: live\n"
+    )
+    (source / "index.md").write_text("# Front\n")
+    use = '<script src="_static/live/net.js"></script>'
+    (source / "live.md").write_text(f"# Live\n\n```{{raw}} html\n{use}\n```\n")
+    config = {"extra_extensions": ["no_thebe"], "local_extensions": {"no_thebe": "book/_ext"}}
+    told = {"title": "t", "only_build_toc_files": True, "sphinx": config}
+    (tmp_path / "_config.yml").write_text(yaml.safe_dump(told))
+    build_strictly(source)
+    front, live = ((tmp_path / f"_build/html/{n}.html").read_text() for n in ("index", "live"))
+    assert "all.css" in front
+    for name in ("live/net.js", "live.css", "table.js"):
+        assert name not in front
+    assert live.count("live/net.js") == 1
