@@ -6,7 +6,9 @@ READY := $(VENV)/.made-from-lock
 EXECUTED := 01_own_data 04_2_mtfl # notebooks that a test executes in a report
 
 .DEFAULT_GOAL := help
-.PHONY: help report test quick lint book clean
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+
+.PHONY: help report test quick lint book pdf bundle clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +29,19 @@ lint: $(READY) ## style and types only
 
 book: $(READY) ## build the committed pages, strictly, into _build/html
 	@$(RUN)/jupyter-book build -n -W --keep-going book/
+
+pdf: $(READY) ## the committed pages as one file, _build/dclib.pdf, printed by Chromium
+	@test -n "$(CHROMIUM)" || { echo "error: there is no Chromium to print with: install it" \
+	  "(Debian: chromium), or name one by 'make pdf CHROMIUM=/path/to/it'" >&2; exit 1; }
+	@$(RUN)/jupyter-book build -n --builder custom --custom-builder singlehtml book/
+	@$(CHROMIUM) --headless --no-sandbox --disable-gpu --no-pdf-header-footer \
+	  --print-to-pdf=_build/dclib.pdf "file://$(CURDIR)/_build/singlehtml/index.html"
+
+bundle: book ## what an archive keeps, _build/dclib.tar.gz: the commit's files and the built book
+	@rm -rf _build/dclib && mkdir _build/dclib
+	@git archive HEAD | tar -x -C _build/dclib
+	@cp -r _build/html _build/dclib/built-book
+	@tar -czf _build/dclib.tar.gz -C _build dclib && rm -r _build/dclib && echo _build/dclib.tar.gz
 
 clean: ## remove what was built; the environment, faces and finished runs stay
 	rm -rf build _build

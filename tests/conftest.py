@@ -1,9 +1,11 @@
 """What holds for every test."""
 
 import os
+import shutil
 from dataclasses import replace
 
 import pytest
+from filelock import FileLock
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # the other cores are others', before torch looks for them
     os.environ |= {"OMP_NUM_THREADS": "1", "DCLIB_WORKERS": "1"}
@@ -14,9 +16,28 @@ os.environ["DCLIB_EXECUTION"] = "forms=stacked"
 
 # Files whose tests train, follow or export networks, or start processes: `make quick` does without.
 HEAVY = (
-    *("ablation", "book", "campaign", "cli", "cluster", "fast", "figures_architecture"),
-    *("figures_random", "gpu", "inference", "labels_only", "live", "methods", "mtcnn_run"),
-    *("networks", "pretraining", "speed", "split", "stacked", "sweep", "template", "train"),
+    *("ablation", "book", "browser", "campaign", "cli", "cluster", "fast", "figures_architecture"),
+    *(
+        "figures_random",
+        "formats",
+        "gpu",
+        "inference",
+        "labels_only",
+        "live",
+        "methods",
+        "mtcnn_run",
+    ),
+    *(
+        "networks",
+        "pretraining",
+        "shipped",
+        "speed",
+        "split",
+        "stacked",
+        "sweep",
+        "template",
+        "train",
+    ),
     "winograd",
 )
 
@@ -54,3 +75,24 @@ def store(tmp_path, monkeypatch):
     monkeypatch.setenv("DCLIB_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("DCLIB_RESULTS", str(tmp_path / "results"))
     return tmp_path / "store"
+
+
+@pytest.fixture(scope="session")
+def built_book(tmp_path_factory):
+    """The committed pages, built strictly, once for all processes: the folder of its front page."""
+    from dclib import paths
+    from dclib.study.pages import report
+
+    together = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        together = together.parent
+    place = together / "committed"
+    with FileLock(together / "committed.lock"):
+        if not (place / "_build" / "html" / "index.html").exists():
+            shutil.rmtree(place, ignore_errors=True)
+            for name in ("book", "dclib"):
+                shutil.copytree(paths.root() / name, place / name)
+            for name in ("_config.yml", "pyproject.toml"):
+                shutil.copy(paths.root() / name, place)
+            assert report.build_strictly(place / "book") == place / "_build/html/index.html"
+    return place / "_build" / "html"

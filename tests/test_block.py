@@ -1,10 +1,18 @@
 """The collaborative block against values worked by hand and a second implementation."""
 
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
+import dclib
 from dclib import CollaborativeBlock, count_parameters, fast
 from dclib.fast import FORMS
 from dclib.fast.stacked import collaborate
@@ -188,3 +196,20 @@ def test_impossible_channels_are_refused(channels):
 def test_wrong_number_of_maps_is_refused():
     with pytest.raises(ValueError, match="3 feature maps for a block of 2"):
         CollaborativeBlock([4, 4])([torch.zeros(1, 4, 2, 2)] * 3)
+
+
+def test_the_file_alone_is_enough_for_the_example_of_the_page(tmp_path):
+    """In an empty folder, with nothing of dclib but `block.py`."""
+    root = Path(dclib.__file__).parents[1]
+    cells = json.loads((root / "notebooks" / "01_own_network.ipynb").read_text())["cells"]
+    (example,) = ("".join(cell["source"]) for cell in cells if cell["id"] == "example")
+    assert len([line for line in example.splitlines() if line.strip()]) <= 26
+    shutil.copy(root / "dclib" / "block.py", tmp_path)
+    code = example.replace("from dclib.block import", "from block import")
+    (tmp_path / "mine.py").write_text(f"{code}\nimport sys\nassert 'dclib' not in sys.modules\n")
+    variables = {name: of for name, of in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "mine.py"], cwd=tmp_path, env=variables, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[-1]) < 1

@@ -8,11 +8,14 @@ import pandas as pd
 import pytest
 from drawn import names, texts, titles
 from fake_records import EXPERIMENT
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 
 from dclib.study import figures
 from dclib.study.analysis.ablation import Ablation, accuracy_changes
 from dclib.study.figures import ablation as maps
 from dclib.study.figures import ablation_words as words
+from dclib.study.figures import plots
 
 TASKS = ("landmarks", "gender", "smile", "glasses", "profile")
 FACES = 1000
@@ -88,7 +91,7 @@ class TestFig6:
 
     def test_grey_where_the_interval_holds_zero(self, ablations):
         cells = maps.fig6(ablations).axes[0].texts
-        grey = [k for k, t in enumerate(cells) if t.get_color() == figures.GREY]
+        grey = [k for k, t in enumerate(cells) if t.get_color() == plots.UNSURE]
         # one face in 200 more need not be more; 160 more are
         assert sorted(set(range(25)) - set(grey)) == [1, 12, 24]
 
@@ -193,3 +196,20 @@ class TestWords:
         assert "on 1,000 faces" in told
         assert "of 2 tries" in told
         assert "0000000000 with changes" in told
+
+
+def luminance(colour):
+    """Of WCAG 2."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
+def test_what_is_written_into_cells_can_be_read_on_every_colour():
+    values = np.linspace(-1.2, 1.2, 25).reshape(1, -1)  # also beyond the scale
+    for sure in (True, False):
+        ax = Figure().subplots()
+        plots.heat(ax, values, np.full(values.shape, "8"), 1.0, sure=sure)
+        grounds = ax.collections[0].to_rgba(values.ravel())
+        for text, ground in zip(ax.texts, grounds, strict=True):
+            dark, light = sorted((luminance(text.get_color()), luminance(ground)))
+            assert (light + 0.05) / (dark + 0.05) >= 4.5

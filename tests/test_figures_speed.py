@@ -5,8 +5,11 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from fake_records import fake_record
+from torch.utils.flop_counter import FlopCounterMode
 
+from dclib import build, mtfl_tasks
 from dclib.study import figures, plans
 from dclib.study.figures import speed, speed_laws, speed_tables, speed_words
 
@@ -326,6 +329,21 @@ def test_what_arithmetic_predicts():
 def test_memory():
     frame = speed_tables.memory(RECORD)
     assert frame.loc[("full", "DCNet")].tolist() == pytest.approx([84, 900, 700])
+
+
+def test_the_price_of_a_face_in_plain_code():
+    row = speed_tables.price(RECORD).loc[("full", "DCNet")]
+    assert row[["parameters (M)", "training (ms)", "memory (MB)"]].tolist() == pytest.approx(
+        [84, 2000 / 32, 900 / 32]
+    )
+    tasks = mtfl_tasks(64)
+    counted = build("DCNet", tasks=tasks, width=0.25, resolution=64).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        counted(torch.zeros(1, 3, 64, 64))
+    slim = {**RECORD["settings"]["full"], "width": 0.25}
+    row = speed_tables.price(RECORD | {"settings": RECORD["settings"] | {"full": slim}}).iloc[0]
+    assert row["multiply-adds (M)"] == pytest.approx(counter.get_total_flops() / 2e6)
+    assert np.isnan(row["predicting (ms)"])  # which was measured at another setting
 
 
 # What runs took

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from PIL import Image
 
 import dclib
 from dclib import paths
@@ -192,6 +193,10 @@ def test_installed_from_a_wheel_it_works_and_writes_nothing_beside_its_code(tmp_
     refused = say(dclib, "report")
     assert refused.returncode == 1
     assert "clone the repository" in refused.stderr
+    Image.new("RGB", (60, 60)).save(tmp_path / "face.png")
+    refused = say(dclib, "predict", "face.png")
+    assert refused.returncode == 1
+    assert "in the repository: clone it and name its results/ in DCLIB_RESULTS" in refused.stderr
     assert sorted(site.iterdir()) == before
     made = {path.name for path in (tmp_path / "home" / ".local" / "share" / "dclib").iterdir()}
     assert made == {"data", "store"}

@@ -2,13 +2,19 @@
 
 import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dclib.cli.options import command, number, option, path, run, say
 from dclib.errors import RunError
 
-WHOSE = "whose network predicts: its id, or the start of it"
+if TYPE_CHECKING:
+    from dclib.records.runs import Record
+
+WHOSE = "whose network predicts: its id, or its start (default: the one that comes with dclib)"
+FINDS = "the cascade that finds them, or its start (default: the one that comes with dclib)"
 BOX = "of the face, in pixels (default: the central square)"
+ALL = "all faces that a cascade finds, instead of one (by default the one that comes with dclib)"
+SHIPPED = "shipped"  # in the place of an id
 SIDES = ("LEFT", "TOP", "RIGHT", "BOTTOM")
 SMALLEST = "side of the smallest faces looked for (default: 20)"
 
@@ -17,20 +23,19 @@ SMALLEST = "side of the smallest faces looked for (default: 20)"
     "predict",
     "landmarks and labels of the face in a photo",
     option("photo", "a JPEG or PNG", path, "PHOTO"),
-    option("--run", WHOSE, metavar="ID", required=True),
+    option("--run", WHOSE, metavar="ID"),
     option("--box", BOX, number(float), SIDES, nargs=4),
-    option("--cascade", "all faces that this cascade finds, instead of one", metavar="ID"),
+    option("--cascade", ALL, metavar="ID", nargs="?", const=SHIPPED),
     option("--draw", "write the photo with its landmarks here", path, "FILE"),
     clash=("box", "cascade"),
 )
 def predict_photo(options: argparse.Namespace) -> None:
     from dclib import paths
     from dclib.data.photo import spare
-    from dclib.records import runs
     from dclib.use import inference
     from dclib.use.prediction import draw, open_photo, predict
 
-    photo, record = open_photo(options.photo), runs.load(options.run)
+    photo, record = open_photo(options.photo), _run(options.run)
     if options.draw:
         spare(options.draw, [options.photo])
     if record.weights and not (paths.store() / record.id / inference.FILE).exists():
@@ -38,7 +43,8 @@ def predict_photo(options: argparse.Namespace) -> None:
     if options.cascade:
         from dclib.mtcnn import pipeline
 
-        faces = pipeline.predict_all(record, pipeline.load(options.cascade), photo)
+        named = None if options.cascade == SHIPPED else options.cascade
+        faces = pipeline.predict_all(record, pipeline.load(named), photo)
         landmarks = [point for face in faces for point in face.prediction.landmarks]
         found: dict[str, Any] = {"faces": [face.to_dict() for face in faces]}
     else:
@@ -53,7 +59,7 @@ def predict_photo(options: argparse.Namespace) -> None:
     "detect",
     "find faces in photos by a cascade, section 4.5",
     option("photo", "JPEG or PNG", path, "PHOTO", nargs="+"),
-    option("--run", "the cascade that finds them, or its start", metavar="ID", required=True),
+    option("--run", FINDS, metavar="ID"),
     option("--minimum", SMALLEST, number(float, most=1e5), "PIXELS", default=20.0),
     option("--draw", "write the photos with their faces here", path, "FOLDER"),
 )
@@ -66,9 +72,17 @@ def detect(options: argparse.Namespace) -> None:
     for photo in options.photo:
         found = cascade.detect(photo, settings)
         told = {"photo": str(photo), **found.to_dict()}
-        print(_json(told, f"cascade {options.run}", f"cascade {options.run}"), flush=True)
+        again = f"cascade {options.run or 'ID'}"
+        print(_json(told, f"cascade {options.run or SHIPPED}", again), flush=True)
         if options.draw:
             pipeline.draw(photo, found, places[photo])
+
+
+def _run(name: str | None) -> "Record":
+    from dclib.records import runs
+    from dclib.use.shipped import chosen
+
+    return chosen(runs.SHELF, name, "train --method DCNet --preset cpu")
 
 
 def _json(found: dict[str, Any], whose: str, again: str) -> str:
@@ -93,11 +107,10 @@ def _json(found: dict[str, Any], whose: str, again: str) -> str:
     option("file", "what is written", path, "FILE.onnx"),
 )
 def export_network(options: argparse.Namespace) -> None:
-    from dclib.records import runs
     from dclib.use import inference
 
     if options.file.suffix != ".onnx" or (options.file.exists() and not options.file.is_file()):
         raise RunError(f"{options.file} cannot be written: name a file that ends in .onnx")
-    record = runs.load(options.run)
+    record = _run(options.run)
     net, resolution = inference.network(record), record.experiment.resolution
     print(inference.export(net, options.file, resolution, {"run": record.id}))

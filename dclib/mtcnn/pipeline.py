@@ -17,6 +17,7 @@ from dclib.mtcnn.detect import Cascade, Detections, Settings
 from dclib.mtcnn.run import trained
 from dclib.records.runs import Record
 from dclib.use.prediction import POINT, Prediction, in_squares
+from dclib.use.shipped import chosen
 
 BOX = "#d55e00"  # colour of boxes
 
@@ -35,13 +36,13 @@ class Face:
         return {"box": box, "score": round(self.score, 4), **self.prediction.to_dict()}
 
 
-def load(cascade: str) -> Cascade:
-    """The trained cascade of a record, by its id or the start of it.
+def load(cascade: str | None) -> Cascade:
+    """The trained cascade of a record, by its id or the start of it; None for the shipped one.
 
     Raises:
         RunError: no such cascade, or its weights are not here.
     """
-    return trained(records.load(cascade))
+    return trained(chosen(records.SHELF, cascade, "cascade --method MTCNN"))
 
 
 def face_square(box: np.ndarray) -> Square:

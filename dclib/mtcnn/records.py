@@ -35,8 +35,11 @@ class CascadeRecord(Kept):
     @property
     def weights(self) -> dict[str, Path] | None:
         """The file of each stage's trained weights, where they were kept."""
-        files = {stage: paths.store() / self.id / weights_name(stage) for stage in STAGES}
-        return files if all(file.exists() for file in files.values()) else None
+        for place in (self.folder, paths.store() / self.id):
+            files = {stage: place / weights_name(stage) for stage in STAGES}
+            if all(file.exists() for file in files.values()):
+                return files
+        return None
 
 
 def weights_name(stage: str) -> str:

@@ -66,8 +66,8 @@ def network(record: Record) -> "Network":
         net.load_state_dict(load(content))
     except Exception as error:  # safetensors and torch each raise kinds of their own
         raise RunError(
-            f"{path} does not fit run {record.id} ({error}): train it again by `python -m dclib"
-            f" train --run {record.id}`"
+            f"{path} does not fit run {record.id} ({error}): restore it, or train it again by"
+            f" `python -m dclib train --run {record.id}`"
         ) from error
     return net.eval()
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -28,7 +28,10 @@ MARK: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 4.5, "zord
 DIAMOND: dict[str, Any] = {"marker": "D", "markersize": 6, "markerfacecolor": "white"}
 PRINTED = MARK | DIAMOND | {"markeredgecolor": BLACK, "label": "printed in the paper"}
 EMPTY = "#f0f0f0"  # the ground of cells of a map that were not run
-HARM = LinearSegmentedColormap.from_list("harm", [BLUE, "white", VERMILION], bad=EMPTY)
+# So light that texts of both kinds can be read on every colour.
+_ENDS = [0.53 * np.array(to_rgb(colour)) + 0.47 for colour in (BLUE, "white", VERMILION)]
+HARM = LinearSegmentedColormap.from_list("harm", _ENDS, bad=EMPTY)
+UNSURE = "#404040"
 
 
 def entry(
@@ -212,15 +215,15 @@ def heat(
         values: (R, C), NaN where there is none.
         texts: (R, C), what is written into each cell.
         limit: the value of the fullest colour.
-        sure: (R, C), which cells are written in black; the others in grey, light on full colours.
+        sure: (R, C), which cells are written in bold and black; the others in dark grey.
         size: of the letters.
     """
     values = np.asarray(values, dtype=float)
     ax.pcolormesh(values, cmap=HARM, vmin=-limit, vmax=limit, edgecolors="white", linewidth=1.5)
     dark = np.broadcast_to(sure, values.shape)
     for (r, c), told in np.ndenumerate(np.asarray(texts, dtype=object)):
-        colour = BLACK if dark[r, c] else "#eeeeee" if abs(values[r, c]) > limit / 2 else GREY
-        ax.text(c + 0.5, r + 0.5, told, color=colour, ha="center", va="center", fontsize=size)
+        look: Any = {"color": BLACK, "weight": "bold"} if dark[r, c] else {"color": UNSURE}
+        ax.text(c + 0.5, r + 0.5, told, ha="center", va="center", fontsize=size, **look)
     ax.set_ylim(len(values), 0)
     ax.tick_params(length=0)
     ax.grid(visible=False)

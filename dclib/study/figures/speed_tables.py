@@ -169,6 +169,28 @@ def memory(record: dict[str, Any]) -> pd.DataFrame:
     return _table(rows, "setting", "method")
 
 
+def price(record: dict[str, Any]) -> pd.DataFrame:
+    """One row per setting and method: what plain code of it costs for a face.
+
+    Memory is what a training step keeps for the way back.
+    """
+    frame = memory(record)[["parameters (M)"]]
+    timed, kept = steps(record)["least (ms)"], memory(record)["kept, plain (MB)"]
+    predicting = inference(record)["least (ms)"].to_dict()
+    for key in frame.index:
+        name, method = key
+        at = bench.Setting(**record["settings"][name])
+        net = sizes.on_meta(
+            method, bench.Work.of(at).tasks, resolution=at.resolution, width=at.width
+        )
+        frame.loc[key, "multiply-adds (M)"] = sizes.multiply_adds(net, at.resolution) / 1e6
+        frame.loc[key, "training (ms)"] = timed[*key, "plain"] / at.batch
+        frame.loc[key, "memory (MB)"] = kept[key] / at.batch
+        if method == survey.METHOD:
+            frame.loc[key, "predicting (ms)"] = predicting.get((name, "plain"), nan) / at.batch
+    return frame
+
+
 def exponents(record: dict[str, Any]) -> pd.DataFrame:
     """One row per axis and method: the powers of the axis that a step grows with.
 
