@@ -283,7 +283,8 @@ def test_words_of_a_table_are_escaped_and_marked_and_code_is_code(shown, page):
     html = shown[0]["text/html"]
     assert '<th><span class="words short">a&lt;b</span></th>' in html
     assert "<th>faces</th>" in html  # over numbers, and so on their side
-    assert '<span class="words"><code>ls -l</code> lists &lt;files&gt; in long lines</span>' in html
+    ls = '<code><span class="pre">ls</span> <span class="pre">-l</span></code>'
+    assert f'<span class="words">{ls} lists &lt;files&gt; in long lines</span>' in html
     assert '<td><span class="words short">0.1 / 0.9</span></td>' in html
     assert "10,000" in html
 
@@ -350,7 +351,7 @@ def test_what_is_shown_says_where_it_comes_from(shown, page):
     assert "python -m dclib report --preset smoke one" in lines[0]
     assert 'href="_static/output/code.csv"' in lines[0]
     assert "drawn &lt;faces&gt;" in lines[1]
-    assert "<code>python -m dclib x</code>" in lines[1]
+    assert '<span class="pre">dclib</span> <span class="pre">x</span></code>' in lines[1]
     assert "code.csv" not in lines[1]
     for part in ("mtfl (ffffffffffff)", "1: 0123456789ab", "cccccccccc with changes", "runs.svg"):
         assert part in shown[-1]["text/html"]

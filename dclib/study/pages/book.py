@@ -236,8 +236,14 @@ def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
 def _words(content: str) -> str:
     """Words as HTML: `code` as in Markdown; what is short stays on one line."""
     kinds = "words short" if len(content) <= SHORT else "words"
-    code = re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(content))
+    code = re.sub("`([^`]+)`", lambda found: _code(found[1]), html.escape(content))
     return f'<span class="{kinds}">{code}</span>'
+
+
+def _code(escaped: str) -> str:
+    """Code of which no word is broken, as a browser does behind a hyphen."""
+    words = (f'<span class="pre">{word}</span>' for word in escaped.split())
+    return f"<code>{' '.join(words)}</code>"
 
 
 def _with_headings(frame: pd.DataFrame) -> pd.DataFrame:
@@ -276,7 +282,7 @@ def _as_html(facts: Mapping[str, str], page: str) -> str:
     for label, value in facts.items():
         shown = html.escape(value)
         if label == "Made by":
-            shown = f"<code>{shown}</code>"
+            shown = _code(shown)
         if label == "Files":
             shown = ", ".join(f'<a href="{OUTPUT}/{f}">{f}</a>' for f in value.split(", "))
         lines.append(f"<li><b>{label}</b> {shown}</li>")
