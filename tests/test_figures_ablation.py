@@ -172,7 +172,7 @@ class TestWords:
         assert "one try" in text
         assert "In the paper it is profile (block 5)." in text
         assert "features; gender (block 4) by zeros alone; none by another face's alone." in text
-        assert "these runs do not show that the landmark column gets information" in text
+        assert "these runs do not show that the landmark network gets information" in text
 
     def test_decoders_must_agree(self):
         one = made_up({("gender", 4): 400})
