@@ -116,8 +116,8 @@ def test_tries_are_all_shown(ablations):
 
 
 def test_accuracy_falls_where_faces_turn_wrong(ablations):
-    ax = maps.accuracy(ablations).axes[1]
-    assert ax.get_title(loc="left") == "accuracy of smile"
+    ax = maps.accuracy(ablations).axes[2]  # two a row
+    assert ax.get_ylabel() == "smile"
     assert ax.texts[24].get_text() == "−8.0"  # 40 of 500
     assert ax.texts[24].get_color() == figures.BLACK
     assert ax.collections[0].get_array().ravel()[24] == pytest.approx(8)  # harm, so orange
@@ -175,7 +175,7 @@ class TestWords:
         assert "one try" in text
         assert "In the paper it is profile (block 5)." in text
         assert "features; gender (block 4) by zeros alone; none by another face's alone." in text
-        assert "these runs do not show that the landmark column gets information" in text
+        assert "these runs do not show that the landmark network gets information" in text
 
     def test_decoders_must_agree(self):
         one = made_up({("gender", 4): 400})

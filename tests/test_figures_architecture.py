@@ -191,11 +191,11 @@ def test_parts_of_other_methods_add_up(method):
 def test_methods_have_the_size_of_their_networks_and_the_paper_its_own():
     frame = sizes.by_method(mtfl_tasks(112), "alexnet")
     assert frame.loc["DCNet", "parameters (M)"] == pytest.approx(21.600090)
-    assert frame.loc["XS", "between columns (M)"] == pytest.approx(0.012800)
+    assert frame.loc["XS", "between networks (M)"] == pytest.approx(0.012800)
     widened = frame.loc[["ANx", "XSx", "AN-Sx"], "parameters (M)"]
     assert (abs(widened / 21.600090 - 1) < 0.02).all()
     assert "paper: about (M)" not in frame
-    assert frame.loc["AN", "columns"] == 1
+    assert frame.loc["AN", "networks"] == 1
     assert frame.loc["AN", "parameters (M)"] == pytest.approx(3.554906)
 
 

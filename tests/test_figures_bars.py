@@ -1,12 +1,11 @@
-"""Fig. 3 in full: no bar of the paper is missing, and what has no run says why."""
+"""Fig. 3: no bar of the paper is missing, and what has no run says why."""
 
 import re
 import shlex
 from collections import Counter
 
-import numpy as np
 import pytest
-from drawn import marks, names, rate, texts, titles
+from drawn import rate
 from fake_records import NO_RELATED, fake_record, fake_records
 
 from dclib import cli
@@ -79,19 +78,19 @@ class TestBars:
 
 
 class TestTable:
-    def test_a_bar_has_a_number_of_ours_or_a_reason(self, records, rates_chosen):
-        for half in ("alexnet", "resnet18"):
-            for some in (records, []):
-                rows = bars.table(some, half, "cpu")
-                assert (rows["rate"].notna() == (rows["note"] == "")).all()
-                assert len(rows) == len(bars.bars(half, "cpu"))
+    def test_has_the_bars_of_the_parts_with_runs(self, records, rates_chosen):
+        rows = bars.table(records, "cpu")
+        assert set(rows.index) == set(bars.parts(records))
+        assert len(rows) == sum(bar.section in set(rows.index) for bar in every_bar())
+        assert (rows["rate"].notna() == (rows["tries"] != "–")).all()
+        assert bars.table([], "cpu").empty
 
     def test_numbers_are_those_of_the_records(self, records, rates_chosen):
-        rows = bars.table(records, "resnet18", "cpu").set_index("method", append=True)
+        rows = bars.table(records, "cpu").set_index("method", append=True)
         for start, words, label in (
-            (False, "from scratch", "DCNet"),
-            (False, "from scratch", "DCNet (related 0)"),
-            (STAND_IN, "from Tiny-ImageNet (stand-in)", "DCNet"),
+            (False, "ResNet18 from scratch", "DCNet"),
+            (False, "ResNet18 from scratch", "DCNet (related 0)"),
+            (STAND_IN, "ResNet18 from Tiny-ImageNet (stand-in)", "DCNet"),
         ):
             row = rows.loc[(words, label)]
             assert row["rate"] == pytest.approx(
@@ -99,17 +98,16 @@ class TestTable:
             )
             assert row["low"] <= row["rate"] <= row["high"]
             assert row["soft"] < row["rate"]
-        assert rows.loc[("from scratch", "DCNet"), "paper"] == 14.95
-        assert rows.loc[("from ImageNet", "DCNet"), "paper"] == 13.52
-        assert rows.loc[("from scratch", "DCNet"), "tries"] == "3 of 3"
-        assert rows.loc[("from Tiny-ImageNet (stand-in)", "DCNet"), "tries"] == "1 of 3"
+        assert rows.loc[("ResNet18 from scratch", "DCNet"), "paper"] == 14.95
+        assert rows.loc[("ResNet18 from scratch", "DCNet"), "tries"] == "3 of 3"
+        stand_in = ("ResNet18 from Tiny-ImageNet (stand-in)", "DCNet")
+        assert rows.loc[stand_in, "tries"] == "1 of 3"
 
     def test_tcdcn_is_in_the_half_of_alexnet(self, records, rates_chosen):
-        rows = bars.table(records, "alexnet", "cpu").reset_index().set_index(["start", "method"])
-        assert rows.loc[("from scratch", "TCDCN"), "rate"] == pytest.approx(
+        rows = bars.table(records, "cpu").set_index("method", append=True)
+        assert rows.loc[("AlexNet from scratch", "TCDCN"), "rate"] == pytest.approx(
             rate(records, underlying="tcdcn", pretrained=False, label="TCDCN")
         )
-        assert rows.loc[("from ImageNet", "TCDCN"), "paper"] == 25.00
 
 
 class TestWhy:
@@ -174,44 +172,3 @@ class TestMissing:
     def test_is_empty_when_all_is_there(self, rates_chosen, monkeypatch):
         monkeypatch.setattr(Bar, "runs", lambda *_: [None] * 3)
         assert bars.missing([], "cpu") == "Nothing is missing."
-
-
-class TestFigure:
-    def test_is_arranged_as_in_the_paper(self, records):
-        fig = bars.figure(records)
-        assert titles(fig)[:2] == ["AlexNet", "ResNet18"]
-        assert ["failure" in ax.get_xlabel() for ax in fig.axes] == [True, True, False, False]
-
-    def test_marks_are_where_the_records_are(self, records):
-        ax = bars.figure(records).axes[1]
-        ticks = names(ax.get_yticklabels())
-        at = {tuple(np.round(point, 6)) for point in marks(ax, "o")}
-        first, last = ticks.index("DCNet"), len(ticks) - 1  # from scratch, and from the stand-in
-        assert ticks[last] == "DCNet"
-        for y, start in ((first, False), (last, STAND_IN)):
-            x = rate(records, underlying="resnet18", pretrained=start, label="DCNet")
-            assert tuple(np.round((x, y - 0.17), 6)) in at
-
-    def test_no_number_of_the_paper_is_beside_the_stand_in(self, records):
-        fig = bars.figure(records)
-        for ax, half in zip(fig.axes[:2], ("alexnet", "resnet18"), strict=True):
-            numbers = [bar.number for bar in bars.bars(half, "cpu") if bar.number is not None]
-            assert sorted(x for x, _ in marks(ax, "D")) == sorted(numbers)
-        heading = next(t for t in fig.axes[1].texts if "stand-in" in t.get_text())
-        assert max(y for _, y in marks(fig.axes[1], "D")) < heading.get_position()[1]
-        assert not [point for ax in fig.axes[2:] for point in marks(ax, "D")]
-
-    def test_what_has_no_runs_says_so(self, records):
-        def headings(fig, panel):
-            return [text for text in texts(fig.axes[panel]) if text != "not run"]
-
-        fig = bars.figure(records)
-        assert headings(fig, 0) == [
-            "from scratch",
-            "from ImageNet: not run here",
-            "from Tiny-ImageNet (stand-in): not run here",
-        ]
-        assert headings(fig, 1)[2] == "from Tiny-ImageNet (stand-in)"
-        alone = bars.figure([r for r in records if r.experiment.underlying == "resnet18"])
-        assert headings(alone, 0)[0] == "from scratch: not run here"
-        assert len(marks(alone.axes[0], "D")) == 10

@@ -101,11 +101,14 @@ def test_gaps_are_of_the_last_epoch_and_negative_where_dcnet_is_better():
     assert one.gap(BASE, "RN", last=5).value == pytest.approx((4 * 35 - 10) / 5)
     assert (one.side(BASE, "RN"), one.side(BASE, "RN", last=5)) == (-1, 1)
     told = words.averaging(one)
-    assert told.endswith("otherwise (RN at Fig. 3), and 1 the other way round (RN at Fig. 3).")
+    assert told.endswith(
+        "otherwise (RN at §4.2's setting), and 1 the other way round (RN at §4.2's setting)."
+    )
     faded = [run(BASE, "DCNet", 60, earlier=80), run(BASE, "RN", 80, earlier=75)]  # 0 over five
     told = words.averaging(Regimes(plan((BASE, FEW)), faded))
     assert told.endswith(
-        "1 of 1 comparisons come out otherwise (RN at Fig. 3), and 0 the other way round (none)."
+        "1 of 1 comparisons come out otherwise (RN at §4.2's setting), and 0 the other way"
+        " round (none)."
     )
 
 
@@ -255,8 +258,8 @@ def test_ranking_by_point():
     order = {"DCNet": 60, "RNx": 50, "RN": 80}
     records = [run(BASE, m, failed, soft=200 - failed) for m, failed in order.items()]
     frame = pictures.ranking(Regimes(plan(), records)).set_index("point")
-    assert frame.loc["Fig. 3", "bin"] == "RNx 25.0, DCNet 30.0, RN 40.0"
-    assert frame.loc["Fig. 3", "soft"] == "RN 60.0, DCNet 70.0, RNx 75.0"
+    assert frame.loc["§4.2's setting", "bin"] == "RNx 25.0, DCNet 30.0, RN 40.0"
+    assert frame.loc["§4.2's setting", "soft"] == "RN 60.0, DCNet 70.0, RNx 75.0"
     assert frame.loc["8,000 faces", ["epochs", "steps"]].tolist() == [10, 1250]
 
 

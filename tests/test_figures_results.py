@@ -128,15 +128,16 @@ class TestFig4:
 
 class TestCurves:
     def test_error_curves_meet_the_failure_rate(self, records):
-        (ax,) = curves.ced({"ResNet18": records}).axes
+        ax, _ = curves.ced({"ResNet18": records}).axes
         for method in ("DCNet", "RN-S"):
             at_threshold = np.interp(10.0, *curve(ax, method))
             assert at_threshold == pytest.approx(100 - rate(records, label=method), abs=1e-9)
 
     def test_error_curves_have_a_panel_for_each_group_with_runs(self, records, smoke):
         fig = curves.ced({"A": records, "B": [], "C": smoke, "D": records})
-        assert titles(fig) == ["A", "C", "D", ""]
-        assert [len(ax.lines) for ax in fig.axes] == [6 + 1, 5 + 1, 6 + 1, 0]  # and the threshold
+        above = ": points above DCNet"
+        assert titles(fig) == [name + more for name in "ACD" for more in ("", above)]
+        assert [len(ax.lines) - 1 for ax in fig.axes] == [6, 6, 5, 5, 6, 6]  # but the threshold
         assert names(fig.legends[0].get_texts()) == list(tables.fig3(records).index)
         with pytest.raises(ValueError, match="no run"):
             curves.ced({"B": []})

@@ -245,13 +245,13 @@ def test_ablations_of_known_truth(truth, evaluations):
 
 
 def point_of(run: Run) -> str:
-    """The name that the page gives a setting: by what differs from Fig. 3's."""
+    """The name that the page gives a setting: by what differs from that of §4.2."""
     e = run.e
     if e["width"] != 0.25:
         return f"width {e['width']:g}"
     if e["train_faces"] != 2000:
         return f"{e['train_faces']:,} faces"
-    return "Fig. 3" if e["epochs"] == 40 else f"{e['epochs']} epochs"
+    return "§4.2's setting" if e["epochs"] == 40 else f"{e['epochs']} epochs"
 
 
 def test_differences_of_the_regimes(every):

@@ -124,11 +124,11 @@ def accuracy(ablations: Sequence[Ablation]) -> Figure:
     """What the same ablations do to the related tasks: change of each one's accuracy, in points."""
     first = ablations[0]
     cells = {
-        name: {f"accuracy of {n}": accuracy_changes(ablations, n, c) for n in first.known}
-        for c, name in CONTENT_NAMES.items()
+        name: {told: accuracy_changes(ablations, name, c) for c, told in CONTENT_NAMES.items()}
+        for name in first.known
     }
-    height = 0.5 * len(first.tasks) + 1.5
-    return maps(first, cells, "loss of accuracy (points)", height, letters=5.5, harm=-1)
+    height = 0.26 * len(first.tasks) * len(cells) + 1.2
+    return maps(first, cells, "loss of accuracy (points)", height, letters=6.5, harm=-1)
 
 
 # Tables

@@ -91,10 +91,10 @@ def _control(tasks: Sequence[str], zeros: NDArray[np.bool_], other: NDArray[np.b
     told = "; ".join(f"{named(cells) or 'none'} by {what}" for what, cells in hurt.items())
     related = [cell for cell in both if cell[0] != tasks[0]]
     follows = (
-        "So the landmark column gets information about the face from columns of related tasks, by"
+        "So the landmark network gets information about the face from networks of related tasks, by"
         f" both kinds of ablation: from {named(related)}."
         if related
         else "In no cell of a related task do both hurt: these runs do not show that the landmark"
-        " column gets information about the face from there."
+        " network gets information about the face from there."
     )
     return f"Cells that are hurt: {told}. {follows}"

@@ -1,12 +1,9 @@
-"""Fig. 3 in full: every bar of the paper, ours beside it, or the reason why there is none."""
+"""The bars of the paper's Fig. 3: ours beside them, or the reason why there is none."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, product
-from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from dclib.errors import RunError
 from dclib.methods import METHODS
@@ -14,8 +11,8 @@ from dclib.records.experiment import Experiment
 from dclib.records.runs import Record
 from dclib.study import paper
 from dclib.study.analysis.comparison import Comparison
-from dclib.study.figures import plots, words
-from dclib.study.figures.results import AXES, LOOKS, STARTS, in_order, marks
+from dclib.study.figures import words
+from dclib.study.figures.results import STARTS, in_order
 from dclib.study.plans import experiments
 from dclib.study.plans.presets import FIG3, PRESETS, has_own_network, ready
 from dclib.study.plans.section4 import STAND_IN
@@ -144,16 +141,16 @@ def command(wanted: Bar, preset: str) -> str:
     return f"python -m dclib train --preset {preset} {one}"
 
 
-def table(records: Sequence[Record], underlying: str, preset: str) -> pd.DataFrame:
-    """One row per bar of a half: the paper's failure rate, ours, or why there is none.
+def table(records: Sequence[Record], preset: str) -> pd.DataFrame:
+    """One row per bar of the parts that have runs: the paper's failure rate, and ours.
 
     In %; "rate", its interval and the mean error are those of the paper's decoder, "soft" is the
     failure rate under ours. The paper prints no mean error, it only draws them.
     """
     found = halves(records)
     rows = []
-    for one in bars(underlying, preset):
-        entry = {"start": STARTS[one.start], "method": one.label, "paper": one.printed}
+    for one in [one for half in FIG3 for one in bars(half, preset) if one.section in found]:
+        entry = {"part": one.section, "method": one.label, "paper": one.printed}
         own = one.runs(found)
         if own:
             group = found[one.section]
@@ -161,10 +158,9 @@ def table(records: Sequence[Record], underlying: str, preset: str) -> pd.DataFra
             entry |= {"rate": rate.value, "low": rate.low, "high": rate.high, "soft": soft.value}
             entry |= {"mean error": group.score(one.label, "mean error").value}
         entry["tries"] = f"{len(own)} of {PRESETS[preset].tries}" if own else "–"
-        entry["note"] = "" if own else why(one, preset)[0]
         rows.append(entry)
-    columns = ["start", "method", "paper", "rate", "low", "high", "soft", "mean error", "tries"]
-    return pd.DataFrame(rows, columns=[*columns, "note"]).set_index("start")
+    columns = ["part", "method", "paper", "rate", "low", "high", "soft", "mean error", "tries"]
+    return pd.DataFrame(rows, columns=columns).set_index("part")
 
 
 def missing(records: Sequence[Record], preset: str) -> str:
@@ -183,40 +179,3 @@ def missing(records: Sequence[Record], preset: str) -> str:
         f"- **{where}**, {words.listed(labels)}: {reason}" + (f", `{how}`" if how else "")
         for (where, reason, how), labels in lacking.items()
     )
-
-
-def figure(records: Sequence[Record]) -> Figure:
-    """Fig. 3 as the paper arranges it: AlexNet left, ResNet18 right, mean errors at the bottom.
-
-    A row per bar, in a section per start. A section without runs holds the paper's numbers alone.
-    """
-    found = halves(records)
-    preset = records[0].experiment.preset if records else "cpu"
-    rows: list[dict[str, Any]] = []
-    ticks: dict[str, list[str]] = {}
-    for underlying in ("alexnet", "resnet18"):
-        half = UNDERLYING[underlying].title
-        labels = ticks[half] = []
-        for start, of in groupby(bars(underlying, preset), lambda one: one.start):
-            group = found.get(Bar(underlying, start, "").section)
-            heading = STARTS[start] + ("" if group else ": not run here")
-            for metric in AXES:
-                rows.append(plots.entry(None, "bin", len(labels), half, metric, note=heading))
-            labels.append("")
-            for one in of:
-                can_run = (group or not start) and not one.impossible
-                if one.number is None and not can_run:
-                    continue
-                for metric in AXES:
-                    where = len(labels), half, metric
-                    rows += marks(group, one.label, metric, one.number, *where)
-                labels.append(one.label)
-    height = max(map(len, ticks.values()))
-    layout: dict[str, Any] = {"sharex": "row", "sharey": False}
-    fig = plots.intervals(rows, LOOKS, 2 * 0.2 * height + 1.4, **layout)
-    for ax, (metric, half) in zip(fig.axes, product(AXES, ticks), strict=True):
-        ax.set_yticks(range(len(ticks[half])), ticks[half], fontsize="small")
-        ax.set_ylim(height - 0.5, -0.5)
-        ax.set_xlabel(AXES[metric], fontsize="small")
-    fig.axes[0].set_xlim(left=0)  # which leaves room for "not run" left of the paper's numbers
-    return fig

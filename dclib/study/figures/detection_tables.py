@@ -101,7 +101,7 @@ def _named(metric: str) -> str:
     """A score and the unit of its differences."""
     if metric == "missed faces":
         return metric
-    name = "unfound on held-out photos" if metric == "unfound" else metric
+    name = "missed on held-out photos" if metric == "unfound" else metric
     return f"{name}, {UNITS[metric]}"
 
 

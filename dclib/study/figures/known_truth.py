@@ -77,11 +77,12 @@ def maps(known: Known) -> Figure:
     if not there:
         return plots.nothing(NOT_RUN.format("ablate"))
     cells = {
-        name: {NAMES[n].replace("\n", " "): effects(known.ablations[n], c) for n in there}
-        for c, name in CONTENT_NAMES.items()
+        NAMES[n]: {told: effects(known.ablations[n], c) for c, told in CONTENT_NAMES.items()}
+        for n in there
     }
     about, label = known.ablations[there[0]][0], "change of failure rate (%)"
-    return ablation_maps(about, cells, label, 4.2, digits=0, letters=5.5)
+    height = 0.24 * len(about.tasks) * len(there) + 1.2
+    return ablation_maps(about, cells, label, height, digits=0)
 
 
 def predictions(known: Known) -> pd.DataFrame:
@@ -103,14 +104,14 @@ def predictions(known: Known) -> pd.DataFrame:
 
 
 def words(known: Known) -> str:
-    """How many predictions came true."""
+    """How many predictions were confirmed."""
     table = predictions(known)
     counts = table["verdict"].value_counts()
     told = {
-        Verdict.SUPPORTED: "came true",
-        Verdict.CONTRADICTED: "came out the other way",
-        Verdict.UNCLEAR: "cannot be told by these runs",
-        Verdict.NOT_TESTED: "were not put to the test",
+        Verdict.SUPPORTED: "confirmed",
+        Verdict.CONTRADICTED: "refuted",
+        Verdict.UNCLEAR: "inconclusive",
+        Verdict.NOT_TESTED: "not tested",
     }
     parts = [f"{counts[str(v)]} {said}" for v, said in told.items() if str(v) in counts]
-    return f"Of {len(table)} predictions {', '.join(parts)}."
+    return f"Of {len(table)} predictions: {', '.join(parts)}."

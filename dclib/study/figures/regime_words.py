@@ -80,10 +80,10 @@ def chance(regimes: Regimes) -> str:
         if len(gaps) > 1
     ]
     if not ranges:
-        return "At Fig. 3's setting there is no second try to say how far two lie apart."
+        return "At the setting of §4.2 there is no second try to say how far two lie apart."
     return (
-        f"Of up to {max(map(len, tries.values()))} tries at Fig. 3's setting, {METHOD}'s difference"
-        f" in points is {listed(ranges)}."
+        f"Of up to {max(map(len, tries.values()))} tries at the setting of §4.2, {METHOD}'s"
+        f" difference in points is {listed(ranges)}."
     )
 
 

@@ -69,7 +69,7 @@ def curves(regimes: Regimes) -> Figure:
     for m in methods:
         if m.endswith("x"):  # whose colour others share
             looks[m]["markerfacecolor"] = "white"
-    band = Line2D([], [], **BASE | {"linewidth": 5}, label="setting of Fig. 3")
+    band = Line2D([], [], **BASE | {"linewidth": 5}, label="setting of §4.2")
     fig = plots.intervals(rows, looks, 5.6, up=True, step=0.05, below=True, more=[band])
     shown = list(dict.fromkeys(row["panel"] for row in rows))
     for ax, (decoder, axis) in zip(fig.axes, product(DECODERS, shown), strict=True):
@@ -108,7 +108,7 @@ def grid(regimes: Regimes) -> Figure:
         sure = abs(sides) == 1
         plots.heat(ax, np.where(sides == 0, 0, gaps), texts, limit, sure=sure, size=8)
     for ax, (axis, points) in zip(panels[:, 0], axes.items(), strict=True):
-        names = [called(p, axis) + (" = Fig. 3" if p == regimes.base else "") for p in points]
+        names = [called(p, axis) + (" = §4.2" if p == regimes.base else "") for p in points]
         ax.set_yticks(np.arange(len(points)) + 0.5, names)
     for ax, decoder in zip(panels[0], DECODERS, strict=True):
         ax.set_title(f"{METHOD} minus …\n{DECODER_NAMES[decoder]}", fontsize="small")
@@ -132,7 +132,7 @@ def _told(gap: float, side: float) -> str:
 
 def titles(regimes: Regimes) -> dict[Point, str]:
     """Every point once, the base first, each by what is varied."""
-    found = {regimes.base: "Fig. 3"}
+    found = {regimes.base: "§4.2's setting"}
     for axis, points in regimes.axes.items():
         for point in points:
             found.setdefault(point, called(point, axis))

@@ -51,7 +51,7 @@ def table(tasks: Sequence[Task], cost: pd.DataFrame | None = None) -> pd.DataFra
     for name in in_order(gallery()):
         net = sizes.on_meta(name, tasks)
         rows[name] = {
-            "columns": len(net.columns),
+            "networks": len(net.columns),
             "may differ": differ(name),
             "parameters (M)": count_parameters(net) / 1e6,
             "for one (M)": sizes.needed(net) / 1e6,

@@ -74,10 +74,10 @@ def by_method(
         first = next(net.columns[0].children())
         printed = paper.reported("params", method=name, underlying=underlying)["value"]
         rows[name] = {
-            "columns": len(net.columns),
+            "networks": len(net.columns),
             "maps of block 1": layers.shapes(first, _image(net, resolution))[first][0],
             "parameters (M)": count_parameters(net) / 1e6,
-            "between columns (M)": count_parameters(net.mixers) / 1e6,
+            "between networks (M)": count_parameters(net.mixers) / 1e6,
             "multiply-adds (M)": multiply_adds(net, resolution) / 1e6,
             "paper: about (M)": printed.iloc[0] / 1e6 if len(printed) else math.nan,
         }

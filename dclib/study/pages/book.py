@@ -1,4 +1,4 @@
-"""What notebooks show: figures, tables and text, and below each where it comes from.
+"""What notebooks show: figures, tables and text, and below each, folded, where it comes from.
 
 A notebook opens one `Page`. Every figure and table is also saved, under `DCLIB_OUTPUT`, for readers
 to take along.
@@ -47,7 +47,7 @@ class Page:
     command is shown instead.
 
     Args:
-        name: the notebook's.
+        name: the notebook's, without a suffix.
         namespace: its `globals()`, which hold its parameter, the preset.
 
     Attributes:
@@ -61,6 +61,7 @@ class Page:
     """
 
     def __init__(self, name: str, namespace: Mapping[str, Any]) -> None:
+        self.name = name
         self.records: Sequence[Record] = ()
         self.data: str | None = None
         self.command = f"python -m dclib report --preset {_only_parameter(namespace)} {name}"
@@ -75,23 +76,29 @@ class Page:
     ) -> None:
         """Save a figure, and show it: as `name`.svg and `name`.png, or `name`.jpg if of photos.
 
-        The same figure always gives the same bytes. The background is white and opaque, for dark
-        pages. Caption, alternative text and number come from the cell's `mystnb` metadata.
+        The page shows the first of them, so drawings stay sharp when a reader zooms in. The same
+        figure always gives the same bytes. The background is white and opaque, for dark pages.
+        Caption and alternative text come from the cell's `mystnb` metadata.
         """
         if fig is None:
             self.not_run(behind.get("command"))
             return
         fig.patch.set(facecolor="white", alpha=1)
         formats = FOR_PHOTOS if _shows_photos(fig) else FOR_DRAWINGS
+        made = {}
         with mpl.rc_context({"svg.hashsalt": name}):
             for suffix, options in formats.items():
                 buffer = io.BytesIO()
                 fig.savefig(
                     buffer, format=suffix, dpi=144, bbox_inches="tight", facecolor="auto", **options
                 )
-                _keep(f"{name}.{suffix}", buffer.getvalue())
+                made[suffix] = buffer.getvalue()
+                _keep(f"{name}.{suffix}", made[suffix])
         plt.close(fig)
-        display(Image(data=buffer.getvalue(), format=suffix))
+        if "svg" in made:
+            display({"image/svg+xml": made["svg"].decode(), "text/plain": name}, raw=True)
+        else:
+            display(Image(data=made["jpg"], format="jpg"))
         self._say_where_from([f"{name}.{suffix}" for suffix in formats], records, **behind)
 
     def table(
@@ -142,7 +149,7 @@ class Page:
         facts = _facts(records) if records else facts
         facts |= {"Made by": command or self.command, "Files": ", ".join(files)}
         plain = " · ".join(f"{label}: {value}" for label, value in facts.items())
-        display({"text/html": _as_html(facts), "text/plain": plain}, raw=True)
+        display({"text/html": _as_html(facts, self.name), "text/plain": plain}, raw=True)
 
 
 def _only_parameter(namespace: Mapping[str, Any]) -> str:
@@ -229,8 +236,14 @@ def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
 def _words(content: str) -> str:
     """Words as HTML: `code` as in Markdown; what is short stays on one line."""
     kinds = "words short" if len(content) <= SHORT else "words"
-    code = re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(content))
+    code = re.sub("`([^`]+)`", lambda found: _code(found[1]), html.escape(content))
     return f'<span class="{kinds}">{code}</span>'
+
+
+def _code(escaped: str) -> str:
+    """Code of which no word is broken, as a browser does behind a hyphen."""
+    words = (f'<span class="pre">{word}</span>' for word in escaped.split())
+    return f"<code>{' '.join(words)}</code>"
 
 
 def _with_headings(frame: pd.DataFrame) -> pd.DataFrame:
@@ -263,16 +276,16 @@ def _facts(records: Sequence["Record"]) -> dict[str, str]:
     }
 
 
-def _as_html(facts: Mapping[str, str]) -> str:
-    parts = []
+def _as_html(facts: Mapping[str, str], page: str) -> str:
+    """The facts, folded, with links to the files and to the notebook as the book shows it."""
+    lines = []
     for label, value in facts.items():
         shown = html.escape(value)
         if label == "Made by":
-            shown = f"<code>{shown}</code>"
+            shown = _code(shown)
         if label == "Files":
             shown = ", ".join(f'<a href="{OUTPUT}/{f}">{f}</a>' for f in value.split(", "))
-        if label == "Runs" and len(value) > 80:
-            count, _, ids = shown.partition(": ")
-            shown = f"<details><summary>{count}</summary>{ids}</details>"
-        parts.append(f"<span><b>{label}</b> {shown}</span>")
-    return f'<div class="provenance">{" ".join(parts)}</div>'
+        lines.append(f"<li><b>{label}</b> {shown}</li>")
+    lines.append(f'<li><b>Code</b> <a href="_sources/{page}.ipynb">{page}.ipynb</a></li>')
+    summary = "<summary>Source</summary>"
+    return f'<details class="provenance">{summary}<ul>{"".join(lines)}</ul></details>'

@@ -13,6 +13,7 @@ from dclib.study.analysis.stats import Verdict
 from dclib.study.figures import verdicts as tables
 from dclib.study.figures.results import in_order
 from dclib.study.figures.words import listed
+from dclib.study.pages import beyond
 from dclib.study.plans.presets import PRESETS
 from dclib.study.verdicts import Finding
 from dclib.study.verdicts.evidence import WEIGHTINGS, best, described, of_claim
@@ -30,6 +31,7 @@ def write(pages: Path) -> None:
     found = verdicts.findings()
     parts = {"presets": presets(), "answer": answer(found), "claims": claims(found)}
     parts |= {f"short_{page}": short(page, found) for page in SHORT}
+    parts |= {f"short_{page}": told() for page, told in beyond.PAGES.items()}
     for name, lines in (parts | {"rates": rates(), "status": status(folder)}).items():
         (folder / f"{name}.md").write_text("\n".join(lines) + "\n")
 
