@@ -133,6 +133,7 @@ def test_computed_parts_of_pages_are_what_the_records_say():
     found = verdicts.findings()
     parts = {"presets": fragments.presets(), "rates": fragments.rates()}
     parts |= {"answer": fragments.answer(found), "claims": fragments.claims(found)}
+    parts |= {"setting": fragments.setting(found), "cite": fragments.cite()}
     parts |= {f"short_{page}": fragments.short(page, found) for page in fragments.SHORT}
     for name, lines in parts.items():
         assert lines == (PAGES / f"_generated/{name}.md").read_text().splitlines()
