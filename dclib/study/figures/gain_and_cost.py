@@ -86,9 +86,9 @@ def costs(group: Comparison) -> pd.DataFrame:
         rows[method] = {
             PARAMETERS: count_parameters(net) / 1e6,
             ADDS: sizes.multiply_adds(net, e.resolution) / 1e6,
+            TIME: float(np.mean([r.environment["seconds"] for r in own])) / 60,
             f"landmarks alone: {PARAMETERS}": sizes.needed(net, e.resolution) / 1e6,
             f"landmarks alone: {ADDS}": alone / 1e6,
-            TIME: float(np.mean([r.environment["seconds"] for r in own])) / 60,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
 
@@ -104,7 +104,8 @@ def table(group: Comparison, measured: Mapping[str, Any] | None = None) -> pd.Da
         steps = {
             m: 1e3 * sum(own.get("ours", own["seconds"])) for m, own in measured["methods"].items()
         }
-        frame["training step (ms)"] = pd.Series(steps).reindex(frame.index)
+        at = frame.columns.get_loc(TIME)
+        frame.insert(at, "training step (ms)", pd.Series(steps).reindex(frame.index))
     on_front = {d: front(frame, d) for d in DECODERS}
     frame["on the front"] = [
         listed([d for d in DECODERS if m in on_front[d]]) or "–" for m in frame.index

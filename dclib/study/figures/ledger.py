@@ -16,7 +16,7 @@ COLUMNS = {  # of `dclib.study.figures.verdicts.short`, and what stands above ea
     "paper": "paper",
     "here": "here (95 % interval)",
     "setting": "setting",
-    "trend": "each doubling of training",
+    "trend": "each doubling",
     "verdict": "verdict",
 }
 
