@@ -103,7 +103,8 @@ class TestFrontPage:
         lost = held.count("once corrected")
         assert told + lost == len([f for f in clear if not f.claim.control])
         assert "None is contradicted." in held
-        assert "DCNet − RNx: −1.80 points" in where
+        assert "points from hard sharing of equal size (RNx)" in where
+        assert "The paper has −3.48 points and −1.80 points." in where
         assert "under-fits" not in sure  # a fourteenth of the paper's training
 
     def test_committed_runs_only(self, monkeypatch):

@@ -22,7 +22,11 @@ from dclib.study.verdicts import Finding
 from dclib.study.verdicts.evidence import WEIGHTINGS, best, described, of_claim
 
 FOLDER = "_generated"
-AGAINST = ("4.2-resnet18-stitch", "4.2-resnet18-equal-size")  # the differences of the short answer
+AGAINST = {  # the differences of the short answer, and what the other method is
+    "4.2-resnet18-stitch": "Cross-Stitch (XS)",
+    "4.2-resnet18-equal-size": "hard sharing of equal size (RNx)",
+}
+UNCLEAR = str(Verdict.UNCLEAR)
 TOLD = 4  # claims of a page with one verdict that stand in its short answer one by one
 SHORT = ("03_collaborative_block", "04_2_mtfl", "04_3_aflw", "04_4_ablation", "04_5_mtcnn")
 
@@ -83,14 +87,23 @@ def _held(main: Sequence[Finding]) -> str:
 
 def _measured(against: Sequence[Finding]) -> list[str]:
     """DCNet's differences in the claims of `AGAINST`, the paper's, and what they stand on."""
-    here = " and ".join(f.brief[0] for f in against)
-    printed = " and ".join(tables.short(f)["paper"] for f in against)
-    moving = " and ".join(f"{f.brief[2]} ({f.pair[1]})" for f in against if f.brief[2])
+
+    def value(told: str) -> str:
+        return told.partition(": ")[2]
+
+    here = " and ".join(f"{value(f.brief[0])} from {AGAINST[f.claim.key]}" for f in against)
+    printed = " and ".join(value(tables.short(f)["paper"]) for f in against)
+    moves = {
+        f.pair[1]: value(f.brief[2]) for f in against if value(f.brief[2]) not in ("", UNCLEAR)
+    }
+    moving = "".join(
+        f" Against {other} it is {told} with longer training." for other, told in moves.items()
+    )
     short = " That is too short to judge a claim: every method under-fits." * against[-1].limited
     return [
-        "- **Where?** With ResNet18 from scratch on MTFL, landmark failure rates differ by"
+        "- **Where?** With ResNet18 from scratch on MTFL, DCNet's landmark failure rate differs by"
         f" {here}; below zero DCNet is better. The paper has {printed}."
-        + (f" Each doubling of training adds {moving}." if moving else ""),
+        f"{moving or ' How longer training moves this is not clear yet.'}",
         f"- **How sure?** These stand on {against[-1].brief[1]}.{short} The 95 % intervals cover"
         " test faces and tries, not other training faces.",
     ]
