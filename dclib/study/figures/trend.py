@@ -45,10 +45,11 @@ def figure(groups: Sequence[Comparison]) -> Figure | None:
     }
     x = "training: faces × epochs, as a share of the paper's"
     fig = plots.intervals(rows, looks, 5.4, x=x, up=True, step=0.16, zero=True)
-    for ax, (decoder, other) in zip(fig.axes, product(DECODERS, OTHERS), strict=True):
+    shown = list(dict.fromkeys(row["panel"] for row in rows))
+    for ax, (decoder, panel) in zip(fig.axes, product(DECODERS, shown), strict=True):
         ax.set_xticks(np.log2(SHARES), [f"{100 * share:g} %" for share in SHARES])
         ax.set_xlim(np.log2(0.005), 0.6)
-        ax.set_ylabel(f"points\n{DECODER_NAMES[decoder]}" if other == OTHERS[0] else "")
+        ax.set_ylabel(f"points\n{DECODER_NAMES[decoder]}" if panel == shown[0] else "")
     return fig
 
 
