@@ -1,7 +1,5 @@
 """What the paper prints where a claim has a number: the one beside ours, from the ledger."""
 
-from collections.abc import Iterable
-
 from dclib.study import paper
 from dclib.study.paper import Claim
 from dclib.study.verdicts import cascades
@@ -22,22 +20,21 @@ def beside(claim: Claim, pair: tuple[str, str] = ("", "")) -> str:
     >>> beside(stitch)
     'DCNet − XS: −3.48 points'
     """
+    what, *cells = claim.detail or ("",)
     if claim.kind in ("lower", "cascade"):
         return _difference(claim, pair)
     if claim.kind == "gain":
-        first, second = (
-            paper.difference("XS", "DCNet", on, _trained(claim)) for on in claim.detail
-        )
-        return f"{' − '.join(claim.detail)}: {number((first or 0) - (second or 0))} points"
-    if claim.kind == "draws":
-        return _draws(claim.detail[0])
-    if claim.kind == "ablation" and claim.detail[0] != "isolated" and not claim.control:
-        return "; ".join(filter(None, map(_removed, claim.detail[1:-1]))) or UNPRINTED
+        on = (paper.difference("XS", "DCNet", one, bool(claim.pretrained)) for one in claim.detail)
+        first, second = (gain or 0.0 for gain in on)
+        return f"{' − '.join(claim.detail)}: {number(first - second)} points"
+    if (claim.kind, what) == ("draws", "majority"):
+        return f"better in {paper.number('fig5', metric='times_better'):.0f} of 100 draws"
+    if (claim.kind, what) == ("draws", "mean"):
+        gain = paper.number("fig5", metric="mean_improvement")
+        return f"mean improvement {number(gain)} points"
+    if claim.kind == "ablation" and not claim.control:
+        return "; ".join(filter(None, map(_removed, cells[:-1]))) or UNPRINTED
     return UNPRINTED
-
-
-def _trained(claim: Claim) -> bool:
-    return claim.pretrained is True
 
 
 def _difference(claim: Claim, pair: tuple[str, str]) -> str:
@@ -49,54 +46,31 @@ def _difference(claim: Claim, pair: tuple[str, str]) -> str:
     if not printed:
         return UNPRINTED
     at = max(printed, key=lambda one: printed[one])
-    unit = {"mean error": "% of the interocular distance", "missed faces": "faces"}
-    return f"{' − '.join(at)}: {number(printed[at])} {unit.get(_metric(claim), 'points')}"
-
-
-def _metric(claim: Claim) -> str:
-    return claim.detail[0] if claim.kind == "cascade" else claim.metric
+    unit = cascades.UNITS[claim.detail[0]] if claim.kind == "cascade" else "points"
+    return f"{' − '.join(at)}: {number(printed[at])} {unit}"
 
 
 def _score(claim: Claim, method: str) -> float | None:
     """What the paper prints of a method: in the claim's metric, data, backbone and start."""
     if claim.kind == "cascade":
-        return _cascade(method, _metric(claim))
-    if claim.metric != "failure rate" or claim.pretrained not in (True, False):
+        names = {ours: printed for printed, ours in cascades.NAMES.items()}
+        of = {ours: (printed, parts) for printed, (ours, parts) in cascades.METRICS.items()}
+        metric, parts = of.get(claim.detail[0], ("", 1))
+        rows = paper.reported("mtcnn", method=names.get(method, ""), metric=metric)["value"] * parts
+    elif claim.metric != "failure rate" or claim.pretrained not in (True, False):
         return None
-    if claim.dataset == "mtfl":
-        return paper.failure_rate(method, claim.underlying, _trained(claim))
-    share = int(claim.dataset.removeprefix("aflw-")) / 100
-    rows = paper.reported("table1", method=method, condition=f"train_ratio={share:g}")
-    return _only(rows["value"])
-
-
-def _cascade(method: str, metric: str) -> float | None:
-    names = {ours: printed for printed, ours in cascades.NAMES.items()}
-    for printed, (ours, parts) in cascades.METRICS.items():
-        if ours == metric and method in names:
-            rows = paper.reported("mtcnn", method=names[method], metric=printed)
-            value = _only(rows["value"])
-            return None if value is None else value * parts
-    return None
-
-
-def _only(values: Iterable[float]) -> float | None:
-    found = list(values)
-    return float(found[0]) if len(found) == 1 else None
-
-
-def _draws(what: str) -> str:
-    if what == "majority":
-        return f"better in {paper.number('fig5', metric='times_better'):.0f} of 100 draws"
-    if what == "mean":
-        gain = paper.number("fig5", metric="mean_improvement")
-        return f"mean improvement {number(gain)} points"
-    return UNPRINTED
+    elif claim.dataset == "mtfl":
+        return paper.failure_rate(method, claim.underlying, bool(claim.pretrained))
+    else:
+        share = int(claim.dataset.removeprefix("aflw-")) / 100
+        condition = f"train_ratio={share:g}"
+        rows = paper.reported("table1", method=method, condition=condition)["value"]
+    return float(rows.iloc[0]) if len(rows) else None
 
 
 def _removed(cell: str) -> str:
     """How much more fails without a cell's features, which the paper prints below zero."""
     task, block = cell_of(cell)
     name = f"zero {task.removesuffix('s')} features at block {block}"
-    value = _only(paper.reported("fig6", condition=name)["value"])
-    return "" if value is None else f"{task}, block {block}: {number(-value)} %"
+    rows = paper.reported("fig6", condition=name)["value"]
+    return f"{task}, block {block}: {number(-rows.iloc[0])} %" if len(rows) else ""
