@@ -47,6 +47,11 @@ def test_each_claim_has_a_row_with_headers_and_a_page_that_exists(html):
     assert html.count("data-main") == sum(c.main for c in claims)
 
 
+def test_its_script_is_that_of_its_page_alone():
+    """Every page loads the scripts that lie in `_static` itself, and has no ledger."""
+    assert not list((ROOT / "book/_static").glob("*.js"))
+
+
 def test_words_are_escaped(html):
     assert "failure rate, DCNet &lt; XS: " in html
 
@@ -54,9 +59,9 @@ def test_words_are_escaped(html):
 @needs_browser
 def test_rows_are_sorted_filtered_and_opened(html, tmp_path):
     """By keyboard, too: what is pressed are buttons."""
-    for folder, file in (("_static", "ledger.js"), ("_static", "dclib.css")):
-        (tmp_path / folder).mkdir(exist_ok=True)
-        shutil.copy(ROOT / "book" / folder / file, tmp_path / folder)
+    for file in ("_static/ledger/ledger.js", "_static/dclib.css"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "book" / file, tmp_path / file)
     page = tmp_path / "page.html"
     page.write_text(f"""<meta charset="utf-8"><link rel="stylesheet" href="_static/dclib.css">
 <body>{REPORT}{html}<script>

@@ -1,6 +1,6 @@
 """The ledger of all claims as one table of a page: a row a claim, which opens to all there is.
 
-`book/_static/ledger.js` lets readers sort, filter and open it. Without that script the table is
+`book/_static/ledger/ledger.js` lets readers sort, filter and open it. Without that script the table is
 whole, and every row is open.
 """
 
@@ -43,7 +43,7 @@ def html(found: Sequence[Finding]) -> str:
 <thead><tr>{heads}</tr></thead>
 {rows}
 </table></div>
-<script src="_static/ledger.js"></script>"""
+<script src="_static/ledger/ledger.js"></script>"""
 
 
 def _claim(f: Finding) -> str:
