@@ -1,7 +1,7 @@
 """The ledger of all claims as one table of a page: a row a claim, which opens to all there is.
 
-`book/_static/ledger/ledger.js` lets readers sort, filter and open it. Without that script the table is
-whole, and every row is open.
+`book/_static/ledger/ledger.js` lets readers sort, filter and open it. Without that script the table
+is whole, and every row is open.
 """
 
 from collections.abc import Sequence
