@@ -47,9 +47,13 @@ def test_each_claim_has_a_row_with_headers_and_a_page_that_exists(html):
     assert html.count("data-main") == sum(c.main for c in claims)
 
 
-def test_its_script_is_that_of_its_page_alone():
-    """Every page loads the scripts that lie in `_static` itself, and has no ledger."""
-    assert not list((ROOT / "book/_static").glob("*.js"))
+@needs_browser
+def test_its_script_does_nothing_on_other_pages(tmp_path):
+    """On which it is loaded, too, and before the body of its own."""
+    script = (ROOT / "book/_static/ledger/ledger.js").read_text()
+    page = tmp_path / "page.html"
+    page.write_text(f"<body>{REPORT}<script>{script}</script><script>report(1)</script></body>")
+    assert run(page) == 1
 
 
 def test_words_are_escaped(html):

@@ -1,7 +1,9 @@
 // The ledger of claims: its rows are sorted, filtered and opened. Without this script it is whole.
+// jupyter-book loads every script of _static on every page, so it also runs where there is no ledger.
 "use strict";
 (() => {
   const box = document.getElementById("ledger");
+  if (!box) return;
   const table = box.querySelector("table");
   const claims = [...table.tBodies]; // two rows each: the claim in short, and all there is
   const heads = [...table.tHead.rows[0].cells];
