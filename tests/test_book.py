@@ -133,6 +133,7 @@ def test_computed_parts_of_pages_are_what_the_records_say():
     found = verdicts.findings()
     parts = {"presets": fragments.presets(), "rates": fragments.rates()}
     parts |= {"answer": fragments.answer(found), "claims": fragments.claims(found)}
+    parts |= {"setting": fragments.setting(found), "cite": fragments.cite()}
     parts |= {f"short_{page}": fragments.short(page, found) for page in fragments.SHORT}
     parts |= {f"short_{page}": told() for page, told in beyond.PAGES.items()}
     for name, lines in parts.items():

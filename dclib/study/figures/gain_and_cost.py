@@ -13,17 +13,33 @@ from matplotlib.ticker import LogLocator
 from dclib import data
 from dclib.network import count_parameters
 from dclib.records.runs import Record
-from dclib.study.analysis.comparison import Comparison
+from dclib.study import verdicts
+from dclib.study.analysis.comparison import REFERENCE, Comparison
 from dclib.study.analysis.stats import DECODERS, Interval, side
 from dclib.study.figures import GREY, plots, sizes
 from dclib.study.figures.results import DECODER_NAMES, in_order, look
 from dclib.study.figures.speed_tables import inference
 from dclib.study.figures.words import listed
+from dclib.study.paper import Claim
+from dclib.study.verdicts import evidence
 from dclib.study.verdicts.judgement import number
 
 CONTROL = "related 0"  # in labels of runs that nobody would use
 ADDS, PARAMETERS = "multiply-adds (M)", "parameters (M)"
+TIME = "minutes of training"
 COSTS = {ADDS: "multiply-adds of an image (millions)", PARAMETERS: "parameters (millions)"}
+
+
+HALVES = {  # what a setting must have of each backbone
+    "resnet18": ("DCNet", "XS", "RNx", "RN", "RN-S"),
+    "alexnet": ("DCNet", "XS", "ANx", "AN", "AN-S"),
+}
+
+
+def setting(underlying: str, preset: str = REFERENCE) -> Comparison | None:
+    """The runs on MTFL from scratch with the most training that have what `HALVES` names."""
+    groups = evidence.of_claim(Claim("", "", "", underlying), verdicts.runs_of(preset)("fig3"))
+    return evidence.best(groups, HALVES[underlying])
 
 
 def methods(group: Comparison) -> dict[str, list[Record]]:
@@ -70,9 +86,9 @@ def costs(group: Comparison) -> pd.DataFrame:
         rows[method] = {
             PARAMETERS: count_parameters(net) / 1e6,
             ADDS: sizes.multiply_adds(net, e.resolution) / 1e6,
+            TIME: float(np.mean([r.environment["seconds"] for r in own])) / 60,
             f"landmarks alone: {PARAMETERS}": sizes.needed(net, e.resolution) / 1e6,
             f"landmarks alone: {ADDS}": alone / 1e6,
-            "minutes of training": float(np.mean([r.environment["seconds"] for r in own])) / 60,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
 
@@ -88,7 +104,8 @@ def table(group: Comparison, measured: Mapping[str, Any] | None = None) -> pd.Da
         steps = {
             m: 1e3 * sum(own.get("ours", own["seconds"])) for m, own in measured["methods"].items()
         }
-        frame["training step (ms)"] = pd.Series(steps).reindex(frame.index)
+        at = frame.columns.get_loc(TIME)
+        frame.insert(at, "training step (ms)", pd.Series(steps).reindex(frame.index))
     on_front = {d: front(frame, d) for d in DECODERS}
     frame["on the front"] = [
         listed([d for d in DECODERS if m in on_front[d]]) or "–" for m in frame.index
@@ -159,27 +176,55 @@ def _look(method: str) -> dict[str, Any]:
     return {"marker": shape, "color": colour, "markerfacecolor": inside, "markersize": 6}
 
 
-def words(group: Comparison, frame: pd.DataFrame) -> str:
-    """Who is best at which cost, and who is better than DCNet and no dearer."""
-    if "DCNet" not in frame.index or not single(group):
+def answer(group: Comparison, frame: pd.DataFrame) -> str:
+    """Whether DCNet is worth it in this setting: an answer, what it gains and costs, how sure."""
+    base = single(group)
+    if "DCNet" not in frame.index or base is None:
         return "Not all methods are there yet."
-    best = " and ".join(f"{listed(front(frame, d))} (*{d}*)" for d in DECODERS)
-    beaten = better(group, frame)
-    told = (
-        f"On the front in multiply-adds are {best}. {listed(beaten) or 'No method'}"
-        f" {'fail' if len(beaten) > 1 else 'fails'} less often than DCNet at no more parameters and"
-        " multiply-adds, by the intervals of both decoders."
-    )
-    if beaten:
-        told += " So at this setting nothing speaks for DCNet where landmarks are what is wanted."
-    gain, base = frame.loc["DCNet"], single(group)
-    dearer = gain[ADDS] / frame.loc[base, ADDS]
+    cheaper = better(group, frame)
+    others = [str(m) for m in frame.index if m != "DCNet"]
+    level = [m for m in others if side(group.gaps("DCNet", m).values()) >= 0]
+    if cheaper:
+        many = len(cheaper) > 1
+        told = (
+            f"**No, not for landmarks alone, on what was run here:** {listed(cheaper)}"
+            f" {'fail' if many else 'fails'} less often than DCNet and"
+            f" {'need' if many else 'needs'} no more parameters or multiply-adds."
+        )
+    elif level:
+        told = (
+            "**It is open:** no method that needs no more parameters or multiply-adds fails less"
+            f" often than DCNet, but DCNet is not clearly better than {listed(level)}."
+        )
+    else:
+        told = (
+            "**Yes, if failures matter more than cost:** DCNet fails less often than"
+            f" {listed(others)}."
+        )
+    own, one = frame.loc["DCNet"], frame.loc[base]
     points = " and ".join(
-        f"{number(gain[f'gain {d}'], 1)} ({number(gain[f'gain {d} low'], 1)} to"
-        f" {number(gain[f'gain {d} high'], 1)}, *{d}*)"
+        f"{number(own[f'gain {d}'], 1)} ({number(own[f'gain {d} low'], 1)} to"
+        f" {number(own[f'gain {d} high'], 1)}, *{d}*)"
         for d in DECODERS
     )
-    return f"{told} Against {base}, DCNet gains {points} points, for {dearer:.1f} times the work."
+    times = [
+        f"{own[c] / one[c]:.1f} times the {name}"
+        for c, name in (
+            (PARAMETERS, "parameters"),
+            (ADDS, "multiply-adds"),
+            (TIME, "training time"),
+        )
+    ]
+    told += f" Over {base} it gains {points} points of the failure rate, for {listed(times)}."
+    if group.limits:
+        told += f" The runs are {listed(group.limits)}, so longer training may change this answer."
+    return told
+
+
+def on_front(frame: pd.DataFrame) -> str:
+    """The methods that none beats at no higher cost, by decoder."""
+    best = " and ".join(f"{listed(front(frame, d))} (*{d}*)" for d in DECODERS)
+    return f"On the front in multiply-adds are {best}."
 
 
 def deployment(frame: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""The verdicts as tables: every claim, how often each verdict was given, every printed number."""
+"""The verdicts as tables: every claim, in short and in full, and every printed number."""
 
 from collections.abc import Sequence
 
@@ -10,19 +10,11 @@ from dclib.study.analysis import comparison
 from dclib.study.figures import plots
 from dclib.study.figures.words import listed
 from dclib.study.paper import Claim
-from dclib.study.verdicts import ORDER, Finding
-from dclib.study.verdicts import numbers as ledger
+from dclib.study.verdicts import ORDER, Finding, printed
+from dclib.study.verdicts import numbers as every
 from dclib.study.verdicts.checks import FAILS, HOLDS
 
-SECTIONS = {
-    "2.1": "Related methods",
-    "3": "Deep Collaboration",
-    "4.2": "MTFL",
-    "4.3": "Few training faces, and random weights",
-    "4.4": "Ablation",
-    "4.5": "MTCNN, and sizes",
-    "5": "Conclusion",
-}
+CODE = (HOLDS, FAILS)  # verdicts that code gives
 
 
 def stated(claim: Claim) -> str:
@@ -45,64 +37,47 @@ def claims(section: str | None = None, preset: str = comparison.REFERENCE) -> pd
     return table(verdicts.findings(section, preset))
 
 
-def table(found: Sequence[Finding], sections: Sequence[str] = tuple(SECTIONS)) -> pd.DataFrame:
-    """The same of findings that are there already, of some sections."""
-    own = [f for f in found if f.claim.section in sections]
-    columns = {"claim": [stated(f.claim) for f in own], "whose": [whose(f.claim) for f in own]}
+def table(found: Sequence[Finding]) -> pd.DataFrame:
+    """The same of findings that are there already."""
+    columns = {"claim": [stated(f.claim) for f in found], "whose": [whose(f.claim) for f in found]}
     for name in ("rule", "measured", "setting", "trend", "verdict"):
-        columns[name] = [getattr(f, name) for f in own]
+        columns[name] = [getattr(f, name) for f in found]
     return pd.DataFrame(columns).set_index("claim")
 
 
-def main(found: Sequence[Finding]) -> pd.DataFrame:
-    """The main claims in short, and what Holm's correction for their number leaves of each.
+def short(f: Finding) -> dict[str, str]:
+    """A claim in short, as the front page and the ledger have it; `table` has all."""
+    here, training, trend = f.brief
+    return {
+        "claim": stated(f.claim),
+        "section": where(f.claim),
+        "paper": printed.beside(f.claim, f.pair),
+        "here": here or (f.measured if f.records else "by the code" if f.given in CODE else "–"),
+        "setting": training or "–",
+        "trend": trend or "–",
+        "verdict": f.verdict,
+    }
 
-    Of several differences the one that decides, with the paper's decoder; `table` has all.
-    """
+
+def ledger(found: Sequence[Finding]) -> pd.DataFrame:
+    """One row per claim with all that there is to say of it, for readers to take along."""
     rows = [
-        {
-            "claim": f"{stated(f.claim)} ({where(f.claim)})",
-            "here": f.brief[0] or f.measured,
-            "setting": f.setting or "–",
-            "each doubling": f.brief[2] or "–",
-            "verdict": f.verdict,
-            "among all": f.among_all,
+        {"key": f.claim.key, "main": "yes" if f.claim.main else ""}
+        | short(f)
+        | {
+            "among all main claims": f.among_all,
+            "whose": whose(f.claim),
+            "rule": f.rule,
+            "measured": f.measured,
+            "whole setting": f.setting,
+            "whole trend": f.trend,
+            "page": f.page,
+            "command": f.command,
+            "runs": " ".join(r.id for r in f.records),
         }
         for f in found
-        if f.claim.main
     ]
-    return plots.table(rows, "claim")
-
-
-def sources(found: Sequence[Finding]) -> pd.DataFrame:
-    """One row per plan: how many claims stand on it, its runs, the page, the command."""
-    plans: dict[str, list[Finding]] = {}
-    for f in found:
-        if f.plan:
-            plans.setdefault(f.plan, []).append(f)
-    rows = []
-    for plan, own in plans.items():
-        ids = sorted({r.id for f in own for r in f.records})
-        runs = f"{len(ids)}: {' '.join(ids)}" if ids else "none yet"
-        row = {"plan": plan, "claims": len(own), "runs": runs}
-        rows.append(row | {"page": own[0].page, "command": own[0].command})
-    return plots.table(rows, "plan")
-
-
-def tally(found: Sequence[Finding]) -> pd.DataFrame:
-    """One row per section: how many of the paper's claims got each verdict; then the controls."""
-    counts = {
-        f"§{section}: {title}": verdicts.tally([f for f in found if f.claim.section == section])
-        for section, title in SECTIONS.items()
-    }
-    counts["all claims of the paper"] = verdicts.tally(found)
-    counts["controls, ours"] = verdicts.tally(found, control=True)
-    given = [v for v in ORDER if any(count[v] for count in counts.values())]
-    rows = {
-        name: {v: count[v] for v in given} | {"all": count.total()}
-        for name, count in counts.items()
-    }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("section")
+    return plots.table(rows, "key")
 
 
 def counted(found: Sequence[Finding], control: bool = False) -> str:
@@ -112,9 +87,8 @@ def counted(found: Sequence[Finding], control: bool = False) -> str:
     'none'
     """
     counts = verdicts.tally(found, control)
-    code = {HOLDS, FAILS}
-    parts = [f"{counts[v]} {v}" for v in ORDER if counts[v] and v not in code]
-    if checked := sum(counts[v] for v in code):
+    parts = [f"{counts[v]} {v}" for v in ORDER if counts[v] and v not in CODE]
+    if checked := sum(counts[v] for v in CODE):
         whether = f"{counts[FAILS]} do not hold" if counts[FAILS] else "all of which hold"
         joined = "and " if parts else ""
         parts.append(f"{joined}{checked} checked by the code itself, {whether}")
@@ -137,7 +111,7 @@ def records(found: Sequence[Finding]) -> list[Record]:
 
 def numbers(preset: str = comparison.REFERENCE) -> pd.DataFrame:
     """One row per number that the paper prints, with ours; see `dclib.study.verdicts.numbers`."""
-    return ledger.numbers(preset).set_index("section")
+    return every.numbers(preset).set_index("section")
 
 
 def shown(frame: pd.DataFrame) -> pd.DataFrame:
@@ -170,7 +144,7 @@ def shown(frame: pd.DataFrame) -> pd.DataFrame:
 def compared(frame: pd.DataFrame) -> str:
     """How many of the printed numbers have one of ours beside them, in words."""
     in_code = frame["in the code"]
-    same, other = (int((in_code == told).sum()) for told in (ledger.SAME, ledger.OTHER))
+    same, other = (int((in_code == told).sum()) for told in (every.SAME, every.OTHER))
     ours = int(frame["ours"].notna().sum())
     parts = [
         f"{same} are the same in the code",

@@ -108,19 +108,21 @@ class Page:
         records: Sequence["Record"] | None = None,
         digits: int = 2,
         missing: str | None = None,
+        shown: str | None = None,
         **behind: str | None,
     ) -> None:
         """Save a table in full precision as `name`.csv, and show it with `digits` decimals.
 
         On the page a value and the ends of its interval, in columns `x`, `x low` and `x high`,
         share a cell; ends in columns named `low` and `high` belong to the column before them.
-        In place of a table without rows stands `missing`, if it is given.
+        In place of a table without rows stands `missing`, if it is given; and of one with rows the
+        HTML of `shown`, which is the caller's to escape.
         """
         if frame is None or frame.empty:
             self.text(missing) if missing else self.not_run(behind.get("command"))
             return
         _keep(f"{name}.csv", frame.to_csv(lineterminator="\n").encode())
-        display(_as_table(frame, digits), raw=True)
+        display({"text/html": shown} if shown else _as_table(frame, digits), raw=True)
         self._say_where_from([f"{name}.csv"], records, **behind)
 
     def text(self, paragraphs: str) -> None:

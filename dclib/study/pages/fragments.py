@@ -7,9 +7,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
+from dclib import paths
 from dclib.study import paper, verdicts
 from dclib.study.analysis.comparison import REFERENCE
 from dclib.study.analysis.stats import Verdict
+from dclib.study.figures import gain_and_cost, ledger
 from dclib.study.figures import verdicts as tables
 from dclib.study.figures.results import in_order
 from dclib.study.figures.words import listed
@@ -19,7 +23,11 @@ from dclib.study.verdicts import Finding
 from dclib.study.verdicts.evidence import WEIGHTINGS, best, described, of_claim
 
 FOLDER = "_generated"
-UNITS = {"failure rate": "points", "mean error": "% of the distance between the eyes"}
+AGAINST = {  # the differences of the short answer, and what the other method is
+    "4.2-resnet18-stitch": "Cross-Stitch (XS)",
+    "4.2-resnet18-equal-size": "hard sharing of equal size (RNx)",
+}
+UNCLEAR = str(Verdict.UNCLEAR)
 TOLD = 4  # claims of a page with one verdict that stand in its short answer one by one
 SHORT = ("03_collaborative_block", "04_2_mtfl", "04_3_aflw", "04_4_ablation", "04_5_mtcnn")
 
@@ -30,6 +38,7 @@ def write(pages: Path) -> None:
     folder.mkdir(exist_ok=True)
     found = verdicts.findings()
     parts = {"presets": presets(), "answer": answer(found), "claims": claims(found)}
+    parts |= {"setting": setting(found), "cite": cite()}
     parts |= {f"short_{page}": short(page, found) for page in SHORT}
     parts |= {f"short_{page}": told() for page, told in beyond.PAGES.items()}
     for name, lines in (parts | {"rates": rates(), "status": status(folder)}).items():
@@ -59,13 +68,77 @@ def presets() -> list[str]:
 
 
 def answer(found: Sequence[Finding]) -> list[str]:
-    """What came out so far, in a few sentences."""
+    """What a reader with three minutes asks: does it hold, where, how sure, should I use it?"""
     main = [f for f in found if f.claim.main and not f.claim.control]
-    clear = [f for f in main if f.verdict in (Verdict.SUPPORTED, Verdict.CONTRADICTED)]
-    equal = next(f for f in main if f.claim.key == "4.2-resnet18-equal-size")
-    lines = [f"- Of the paper's {len(main)} main claims: {tables.counted(main)}."]
-    lines += map(_told, clear)
-    return [*lines, _told(equal)] if equal.records and equal not in clear else lines
+    against = [f for f in main if f.claim.key in AGAINST and f.records]
+    return [_held(main), *(_measured(against) if against else []), *_worth()]
+
+
+def _held(main: Sequence[Finding]) -> str:
+    """How often each verdict was given, and to which claims the clear ones."""
+    told = [f"Of {len(main)} main claims: {tables.counted(main)}."]
+    for verdict in (Verdict.SUPPORTED, Verdict.CONTRADICTED):
+        own = [f for f in main if f.verdict == verdict]
+        told += [f"None is {verdict}."] if not own else []
+        for f in own:
+            lost = ", but *unclear* once corrected for how many claims are judged"
+            but = lost if f.among_all != f.verdict else ""
+            told.append(f"*{verdict.capitalize()}*{but}: {tables.stated(f.claim)}.")
+    return f"- **Does it hold?** {' '.join(told)}"
+
+
+def _measured(against: Sequence[Finding]) -> list[str]:
+    """DCNet's differences in the claims of `AGAINST`, the paper's, and what they stand on."""
+
+    def value(told: str) -> str:
+        return told.partition(": ")[2]
+
+    here = " and ".join(f"{value(f.brief[0])} from {AGAINST[f.claim.key]}" for f in against)
+    printed = " and ".join(value(tables.short(f)["paper"]) for f in against)
+    moves = {
+        f.pair[1]: value(f.brief[2]) for f in against if value(f.brief[2]) not in ("", UNCLEAR)
+    }
+    moving = "".join(
+        f" Against {other} it is {told} with longer training." for other, told in moves.items()
+    )
+    short = " That is too short to judge a claim: every method under-fits." * against[-1].limited
+    return [
+        "- **Where?** With ResNet18 from scratch on MTFL, DCNet's landmark failure rate differs by"
+        f" {here}; below zero DCNet is better. The paper has {printed}."
+        f"{moving or ' How longer training moves this is not clear yet.'}",
+        f"- **How sure?** These stand on {against[-1].brief[1]}.{short} The 95 % intervals cover"
+        " test faces and tries, not other training faces.",
+    ]
+
+
+def setting(found: Sequence[Finding]) -> list[str]:
+    """What the differences of the short answer stand on, in full."""
+    against = [f for f in found if f.claim.key in AGAINST and f.records]
+    return [f"ResNet18 from scratch on MTFL: {one}." for one in {f.setting: 0 for f in against}]
+
+
+def cite() -> list[str]:
+    """How to cite the paper and this companion, and the licence, from `CITATION.cff`."""
+    own = yaml.safe_load((paths.root() / "CITATION.cff").read_text(encoding="utf-8"))
+    of_paper = own["preferred-citation"]
+    authors = [f"{a['given-names']} {a['family-names']}" for a in of_paper["authors"]]
+    number = of_paper["journal"].removeprefix("arXiv:")
+    return [
+        f"> {listed(authors)}. *{of_paper['title']}*. {of_paper['year']}."
+        f" [arXiv:{number}](https://arxiv.org/abs/{number})",
+        "",
+        f"Please cite the paper together with this companion: *{own['title']}*, version"
+        f" {own['version']}. The code has the {own['license']} licence; `CITATION.cff` in the"
+        " repository has all of this for a reference manager.",
+    ]
+
+
+def _worth() -> list[str]:
+    group = gain_and_cost.setting("resnet18")
+    if group is None:
+        return []
+    told, _, _ = gain_and_cost.answer(group, gain_and_cost.table(group)).partition(" Over ")
+    return [f"- **Should I use it?** {told.replace('**', '')} {{doc}}`More <should_i_use_it>`."]
 
 
 def short(page: str, found: Sequence[Finding]) -> list[str]:
@@ -95,52 +168,28 @@ def short(page: str, found: Sequence[Finding]) -> list[str]:
 
 def _told(f: Finding) -> str:
     """A claim with its verdict and what it stands on, as an item of a list."""
-    gap, training, moves = f.brief
+    here, training, moves = f.brief
     corrected = f" ({f.among_all}, once corrected for how many claims are judged)"
-    after = f" {UNITS[f.claim.metric]}, after {training}" if gap and training else ""
+    of = f" ({training})" if training else ""
     doubling = f" Each doubling of training adds {moves}." if moves else ""
     return (
         f"- *{f.verdict.capitalize()}*{corrected if f.among_all not in ('', f.verdict) else ''}:"
-        f" {tables.stated(f.claim)}. {gap or f.measured}{after}.{doubling}"
+        f" {tables.stated(f.claim)}. {here or f.measured}{of}.{doubling}"
     )
 
 
 def claims(found: Sequence[Finding]) -> list[str]:
-    """The main claims in short, then, folded, every claim with its verdicts."""
-    lines = [
-        "| main claim | here, in points | training | each doubling adds | verdict |",
-        "|---|---|---|---|---|",
-    ]
+    """The main claims, as the ledger has them; each leads to its page, each verdict to its row."""
+    names = ("paper", "here", "setting", "trend")
+    titles = [ledger.COLUMNS[name] for name in names]
+    lines = [_row("main claim", *titles, "verdict"), "|---" * (len(names) + 2) + "|"]
     for f in (f for f in found if f.claim.main):
-        link = f"[{tables.stated(f.claim)}]({f.page}.ipynb) ({tables.where(f.claim)})"
-        here = f.brief[0] or (f.measured if f.records else "–")
-        verdict = f'<span class="verdict {f.verdict.replace(" ", "-")}">{f.verdict}</span>'
-        lines.append(_row(link, here, f.brief[1] or "–", f.brief[2] or "–", verdict))
-    own = [f for f in found if not f.claim.control]
-    lines += [
-        "",
-        f"**Of the paper's {len(own)} claims: {tables.counted(own)}.**",
-        "",
-        "````{dropdown} Every claim",
-        "| claim | where | verdict |",
-        "|---|---|---|",
-    ]
-    same: dict[tuple[str, str], list[Finding]] = {}
-    for f in found:
-        same.setdefault((f.claim.statement, tables.where(f.claim)), []).append(f)
-    lines += [_row(*claim, _verdicts(cases)) for claim, cases in same.items()]
-    return [*lines, "````"]
-
-
-def _verdicts(same: Sequence[Finding]) -> str:
-    """The verdicts on one statement, with the cases that got each of them."""
-    cases: dict[str, list[str]] = {}
-    for f in same:
-        cases.setdefault(f"*{f.verdict}*", []).append(f.claim.case)
-    return "; ".join(
-        f"{verdict}: {_listed(names)}" if any(names) else verdict
-        for verdict, names in cases.items()
-    )
+        own = tables.short(f)
+        link = f"[{own['claim']}]({f.page}.ipynb) ({own['section']})"
+        row = f'<a href="05_verdicts.html#{ledger.anchor(f)}">{ledger.verdict(f)}</a>'
+        lines.append(_row(link, *(own[name] for name in names), row))
+    every = [f for f in found if not f.claim.control]
+    return [*lines, "", f"**Of all {len(every)} claims of the paper: {tables.counted(every)}.**"]
 
 
 def _listed(cases: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from dclib.mtcnn.records import CascadeRecord
 from dclib.study.analysis.cascades import Cascades, paired
 from dclib.study.analysis.stats import DECODERS, Interval
 from dclib.study.paper import Claim
-from dclib.study.verdicts.evidence import best, described, of_claim
+from dclib.study.verdicts.evidence import best, described, length, of_claim
 from dclib.study.verdicts.judgement import Gaps, Judged, Runs, both, count, span
 
 PLAN = "mtcnn"
@@ -66,6 +66,8 @@ def compared(claim: Claim, runs: Runs) -> Judged:
         records=[*group.tries[first], *group.tries[second]],
         setting=setting(group, methods),
         limited=group.chance(metric) is None,
+        brief=(f"{first} − {second}: {lines[0]}", setting(group, methods), ""),
+        pair=(first, second),
     )
 
 
@@ -83,12 +85,14 @@ def _against(claim: Claim, runs: Runs, group: Cascades) -> Judged:
             gap = {d: _less(networks.score("DCNet", decoder=d), rate) for d in DECODERS}
             gaps.append(gap)
             words.append(f"DCNet − {cascade}, {metric}: {both(gap)}")
+    nearest = max(range(len(gaps)), key=lambda k: gaps[k]["bin"].value)
     used: list[Any] = [*networks.tries["DCNet"]]
     return Judged(
         gaps=[] if group.drawn or networks.drawn else gaps,
         words=words,
         records=used + [r for cascade in cascades for r in group.tries[cascade]],
         setting=f"DCNet: {described(networks)}; cascades: {setting(group, cascades)}",
+        brief=(words[nearest].partition(" bin")[0] + " points", length(networks), ""),
         limited=bool(networks.limits) or group.chance("failure rate") is None,
     )
 

@@ -30,6 +30,7 @@ from dclib.study.paper import Claim, Metric
 from dclib.study.verdicts.judgement import Gaps, Judged, Runs, both, count, opposite, span
 
 WEIGHTINGS = ("per_output", "per_task")  # the first is judged, the second stands beside
+UNITS = {"failure rate": "points", "mean error": "% of the distance between the eyes"}
 FLAT = 1.0  # points a doubling: "level" if the whole interval of a slope is nearer to zero
 UNKNOWN = dict.fromkeys(DECODERS, Interval(0.0, -1.0, 1.0, 1.0))  # a difference that says nothing
 
@@ -37,12 +38,11 @@ UNKNOWN = dict.fromkeys(DECODERS, Interval(0.0, -1.0, 1.0, 1.0))  # a difference
 def described(group: Comparison) -> str:
     """A setting in words, and what its intervals take from elsewhere."""
     e = group.about
-    tries = sorted({len(own) for own in group.tries.values()})
     parts = [
         f"{group.faces:,} faces, {e.epochs} epochs"
         f" ({100 * group.training:.0f} % of the paper's training)",
         f"width {e.width:g}, {e.resolution} px",
-        count(tries[0]) if len(tries) == 1 else f"{tries[0]} to {tries[-1]} tries",
+        _tries(group),
     ]
     if e.pretrained and e.pretrained != "imagenet":
         parts.append(f"from weights `{e.pretrained}`, not torchvision's")
@@ -53,6 +53,16 @@ def described(group: Comparison) -> str:
             f" {len(next(iter(group.lender.tries.values())))} tries"
         )
     return "; ".join([*parts, *group.limits])
+
+
+def length(group: Comparison) -> str:
+    """How long a setting trains, and how often, in short."""
+    return f"{group.faces:,} faces × {group.about.epochs} epochs, {_tries(group)}"
+
+
+def _tries(group: Comparison) -> str:
+    fewest, *more = sorted({len(own) for own in group.tries.values()})
+    return f"{fewest} to {more[-1]} tries" if more else count(fewest)
 
 
 def best(groups: Iterable[Comparison], methods: Sequence[str]) -> Comparison | None:
@@ -90,7 +100,6 @@ def lower(claim: Claim, runs: Runs) -> Judged:
     judged = [group.gaps(*pair, claim.metric, claim.margin) for pair in pairs]
     at = max(range(len(pairs)), key=lambda k: (judged[k]["bin"].value, k))  # what decides
     _, slopes = trends[at]
-    tries = count(max(map(len, group.tries.values())))
     return Judged(
         gaps=[] if group.drawn else judged,
         words=words,
@@ -104,10 +113,11 @@ def lower(claim: Claim, runs: Runs) -> Judged:
             if slopes
         ),
         brief=(
-            f"{' − '.join(pairs[at])}: {span(gaps[at]['bin'])}",
-            f"{group.faces:,} faces × {group.about.epochs} epochs, {tries}",
+            f"{' − '.join(pairs[at])}: {span(gaps[at]['bin'])} {UNITS[claim.metric]}",
+            length(group),
             f"{span(slopes['bin'])}: {word(slopes)}" if slopes else "",
         ),
+        pair=pairs[at],
     )
 
 
@@ -134,6 +144,17 @@ def word(slopes: Gaps) -> str:
     return "level" if flat else "unclear"
 
 
+def alike(
+    groups: Iterable[Comparison], chosen: Comparison, pair: tuple[str, str]
+) -> list[Comparison]:
+    """The settings with both methods that differ from a chosen one in faces and epochs alone."""
+
+    def like(e: Experiment) -> tuple[object, ...]:
+        return e.width, e.resolution, e.batch, e.pretrained, e.dataset, e.underlying
+
+    return [g for g in groups if like(g.about) == like(chosen.about) and {*pair} <= g.tries.keys()]
+
+
 def moves(
     groups: Sequence[Comparison], chosen: Comparison, pair: tuple[str, str], metric: Metric
 ) -> tuple[int, Gaps]:
@@ -142,12 +163,7 @@ def moves(
     Of settings as long as each other, that with the most faces counts. A straight line by least
     squares over the binary logarithm of faces times epochs.
     """
-
-    def like(e: Experiment) -> tuple[object, ...]:
-        return e.width, e.resolution, e.batch, e.pretrained, e.dataset, e.underlying
-
-    same = [g for g in groups if like(g.about) == like(chosen.about) and {*pair} <= g.tries.keys()]
-    same.sort(key=lambda g: g.about.train_faces or 10_000)
+    same = sorted(alike(groups, chosen, pair), key=lambda g: g.faces)
     lengths = {round(float(np.log2(g.training)), 1): g for g in same}
     if len(lengths) < LENGTHS:
         return len(lengths), {}
@@ -181,6 +197,11 @@ def gain(claim: Claim, runs: Runs) -> Judged:
         words=[f"improvement on {first} minus on {second}: {both(opposite(gaps))}"],
         records=[r for group in groups for m in methods[::-1] for r in group.tries[m]],
         setting="; ".join(f"{name}: {where}" for name, where in wheres),
+        brief=(
+            f"improvement on {first} − on {second}: {span(opposite(gaps)['bin'])} points",
+            "; ".join(f"{name}: {length(g)}" for name, g in zip(claim.detail, groups, strict=True)),
+            "",
+        ),
         limited=any(group.limits for group in groups),
     )
 
@@ -208,6 +229,7 @@ def draws(claim: Claim, runs: Runs) -> Judged:
         words=[words],
         records=[r for r in records if r.experiment.try_ in {draw.number for draw in found}],
         setting=f"a try a draw: {described(group)}",
+        brief=(words, length(group), ""),
         limited=group.too_short or len(found) < FEWEST,
     )
 

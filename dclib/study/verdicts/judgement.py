@@ -24,8 +24,9 @@ class Judged:
         limited: whether it is unclear whatever the differences are.
         given: the verdict, where it does not come from differences.
         trend: how the difference moves with the length of training, in words.
-        brief: the difference that decides, with the paper's decoder; the length of training; how
-            the difference moves with it.
+        brief: what decides, with the paper's decoder; what it was trained on, and how long; how the
+            difference moves with that.
+        pair: the two methods whose difference decides, of several.
     """
 
     gaps: Sequence[Gaps] = ()
@@ -36,6 +37,7 @@ class Judged:
     given: str = ""
     trend: str = ""
     brief: tuple[str, str, str] = ("", "", "")
+    pair: tuple[str, str] = ("", "")
 
     @property
     def verdict(self) -> str:

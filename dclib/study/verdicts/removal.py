@@ -21,11 +21,12 @@ from dclib.study.analysis.stats import (
     verdict,
 )
 from dclib.study.paper import Claim
-from dclib.study.verdicts.evidence import UNKNOWN, described, of_claim
-from dclib.study.verdicts.judgement import Gaps, Judged, Runs, both, opposite
+from dclib.study.verdicts.evidence import UNKNOWN, described, length, of_claim
+from dclib.study.verdicts.judgement import Gaps, Judged, Runs, both, opposite, span
 
 Cell = tuple[str, int]  # a task, and a block counted from 1 as the paper does
-Said = tuple[Sequence[Gaps], list[str]]  # differences, below zero where a claim is borne out; words
+# differences, below zero where a claim is borne out; words; what decides, in short
+Said = tuple[Sequence[Gaps], list[str], str]
 
 
 def evaluations(group: Comparison) -> tuple[list[Record], list[Ablation]]:
@@ -58,11 +59,18 @@ def removed(claim: Claim, runs: Runs) -> Judged:
     if not found:
         return Judged()
     what, *cells, content = claim.detail
-    gaps, words = getattr(Study(found, content), what)([cell_of(text) for text in cells])
+    gaps, words, decides = getattr(Study(found, content), what)([cell_of(text) for text in cells])
     group = Comparison(records)
     limited = group.too_short or len(records) == 1
     setting = described(group)
-    return Judged(gaps=gaps, words=words, records=records, setting=setting, limited=limited)
+    return Judged(
+        gaps=gaps,
+        words=words,
+        records=records,
+        setting=setting,
+        limited=limited,
+        brief=(decides, length(group), ""),
+    )
 
 
 class Study:
@@ -103,7 +111,9 @@ class Study:
             f"{task}, block {at}: {both(own)} %"
             for (task, at), own in zip(cells, changes, strict=True)
         ]
-        return [opposite(own) for own in changes], words
+        (task, at), own = min(zip(cells, changes, strict=True), key=lambda one: one[1]["bin"].value)
+        decides = f"{task}, block {at}: {span(own['bin'])} %"
+        return [opposite(own) for own in changes], words, decides
 
     def highest(self, cells: Sequence[Cell]) -> Said:
         """More fail without the features of a cell than without those of any other."""
@@ -119,11 +129,11 @@ class Study:
         gaps = [opposite(self.changes(cell, other)) for other in others]
         counted = Counter(map(verdict, gaps))
         top, block = max(self.cells, key=lambda c: 100 * self.failed(c, "bin").mean())
-        return gaps, [
+        told = (
             f"{cell[0]}, block {cell[1]}: above {counted[Verdict.SUPPORTED]} of {len(others)},"
-            f" below {counted[Verdict.CONTRADICTED]}; the highest of the map is {top},"
-            f" block {block}"
-        ]
+            f" below {counted[Verdict.CONTRADICTED]}"
+        )
+        return gaps, [f"{told}; the highest of the map is {top}, block {block}"], told
 
     def isolated(self, cells: Sequence[Cell]) -> Said:
         """Of all cells of tasks other than the main one, one raises the failure rate: it is used.
@@ -139,7 +149,6 @@ class Study:
             if p < 1 - LEVEL and verdict(gap) == Verdict.SUPPORTED
         ]
         top = min(rising or gaps, key=lambda c: gaps[c]["bin"].value)
-        return [gaps[top] if rising else UNKNOWN], [
-            f"{len(rising)} of {len(gaps)} cells raise it, by Holm's correction; most does"
-            f" {top[0]}, block {top[1]}: {both(opposite(gaps[top]))} %"
-        ]
+        told = f"{len(rising)} of {len(gaps)} cells raise it, by Holm's correction"
+        most = f"most does {top[0]}, block {top[1]}: {both(opposite(gaps[top]))} %"
+        return [gaps[top] if rising else UNKNOWN], [f"{told}; {most}"], told
