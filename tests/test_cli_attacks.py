@@ -306,10 +306,27 @@ def test_a_checkpoint_of_something_else_is_named(there):
     experiment = tiny(try_=3)
     file = paths.store() / experiment.id / CHECKPOINT
     file.parent.mkdir()
-    for state in ([], {"experiment": experiment.to_json()}):
-        torch.save(state, file)
+    sound = {"experiment": experiment.to_json()}
+    how = {"device": "cpu", "threads": 1, "precision": "fp32", "layout": "channels_last"}
+    for state in (
+        [],
+        sound,
+        sound | {"how": None},
+        sound | {"how": {}},
+        sound | {"how": how},
+        sound | {"how": how, "net": {}, "history": "[]"},
+    ):
+        write_checkpoint(file, state)
         with pytest.raises(RunError, match=re.escape(str(file))):
             train(experiment)
+
+
+def test_a_record_that_does_not_say_how_it_was_computed_is_named(there, capsys):
+    file = paths.store() / there / "record.json"
+    text = json.loads(file.read_text()) | {"format": 1, "environment": {}, "history": []}
+    file.write_text(json.dumps(text))
+    said = refused(["train", "--run", there], capsys)
+    assert str(file) in said
 
 
 # What the system refuses
