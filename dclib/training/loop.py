@@ -47,8 +47,13 @@ def make_network(experiment: Experiment, tasks: Sequence[Task] = ()) -> Network:
         tasks: by default those that its data set has now.
 
     Raises:
-        RunError: its method has changed its meaning since.
+        RunError: its method has changed its meaning since, or is not there.
     """
+    if experiment.method not in METHODS:
+        raise RunError(
+            f"run {experiment.id}: method {experiment.method!r} is unknown; there are"
+            f" {', '.join(METHODS)}"
+        )
     now = METHODS[experiment.method].revision
     if experiment.revision != now:
         raise RunError(
