@@ -53,6 +53,8 @@ def build(
     if underlying is None:
         underlying = chosen.underlying or "resnet18"
     several = _several(underlying)
+    if not several:
+        raise ValueError("underlying is empty: name a network, or give one")
     if chosen.underlying and several != (chosen.underlying,):
         raise ValueError(
             f"{method} is the paper's name for {chosen.title} on {chosen.underlying},"

@@ -306,6 +306,8 @@ def _errors(values: Any) -> Floats:
         raise ValueError("there is no face to score")
     if _absent(errors).any():
         raise ValueError(f"{int(_absent(errors).sum())} of {errors.size} errors are NaN")
+    if (errors < 0).any():
+        raise ValueError(f"{int((errors < 0).sum())} of {errors.size} errors are negative")
     return errors
 
 

@@ -1,5 +1,6 @@
 """Tasks as classification (section 4.1): how a truth becomes a target, a loss and a prediction."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from itertools import pairwise
@@ -48,6 +49,11 @@ def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return total / (target != MISSING).sum().clamp(min=1)
 
 
+def _demand(task: object, possible: bool, rule: str) -> None:
+    if not possible:
+        raise ValueError(f"{task}: {rule}")
+
+
 @dataclass(frozen=True)
 class Landmarks:
     """L landmarks, each axis a classification into bins one pixel wide (section 4.1).
@@ -59,6 +65,9 @@ class Landmarks:
     bins: int
     points: int = 5
     name: str = "landmarks"
+
+    def __post_init__(self) -> None:
+        _demand(self, self.bins >= 1 and self.points >= 1, "give a bin and a point, or more")
 
     @property
     def outputs(self) -> int:
@@ -116,6 +125,9 @@ class Classes(_Label):
     name: str
     classes: int
 
+    def __post_init__(self) -> None:
+        _demand(self, self.classes >= 2 and self.classes % 1 == 0, "give two classes or more")
+
     @property
     def outputs(self) -> int:
         return self.classes
@@ -136,6 +148,11 @@ class Angle(_Label):
     name: str
     limit: float = 90.0
     width: float = 30.0
+
+    def __post_init__(self) -> None:
+        sound = 0 < self.width < math.inf and self.width <= self.limit < math.inf
+        even = sound and math.isclose(2 * self.limit / self.width, self.outputs)
+        _demand(self, even, "give a limit, and a width that parts twice the limit evenly")
 
     @property
     def outputs(self) -> int:
@@ -291,15 +308,15 @@ def task_weights(
         related: factors on top, by task name: the lambdas of section 4.3.
 
     Raises:
-        ValueError: unknown weighting or task, or a negative factor.
+        ValueError: unknown weighting or task, or a factor that is negative or infinite.
     """
     if weighting not in WEIGHTINGS:
         raise ValueError(f"weighting {weighting!r} is unknown; choose from {list(WEIGHTINGS)}")
     related = related or {}
     if unknown := related.keys() - {task.name for task in tasks}:
         raise ValueError(f"weights for tasks that are not trained: {sorted(unknown)}")
-    if any(not factor >= 0 for factor in related.values()):
-        raise ValueError(f"task weights must not be negative: {related}")
+    if any(not 0 <= factor < math.inf for factor in related.values()):
+        raise ValueError(f"task weights must not be negative, nor infinite: {related}")
     counts = [task.cross_entropies if weighting == "per_output" else 1 for task in tasks]
     unit = len(tasks) / sum(counts)
     return {

@@ -122,6 +122,7 @@ def refused(words, capsys) -> str:
         ["runs", "publish", "*"],
         ["runs", "verify", "../store"],
         ["runs", "delete", "0"],
+        *(["runs", "unpack", path] for path in ("missing", ".", "/dev/zero", "face.png")),
         *(["predict", photo, "--run", "0" * 12] for photo in ("", "missing.png", "\0", "a\nb.png",
                                                               "\udcff.png", ".", "x" * 5000)),
         *(["predict", "face.png", "--run", run] for run in ("", "*", "../x", "ffffffffffff")),
@@ -186,6 +187,7 @@ def refused(words, capsys) -> str:
         ["detectors"],
         ["detectors", "missing.json"],
         ["detectors", "face.png"],
+        ["detectors", "/dev/zero"],
         ["detectors", "--time"],
         ["detectors", "face.png", "--time", "--package", "."],
         ["detectors", "--package", "."],
@@ -306,10 +308,27 @@ def test_a_checkpoint_of_something_else_is_named(there):
     experiment = tiny(try_=3)
     file = paths.store() / experiment.id / CHECKPOINT
     file.parent.mkdir()
-    for state in ([], {"experiment": experiment.to_json()}):
-        torch.save(state, file)
+    sound = {"experiment": experiment.to_json()}
+    how = {"device": "cpu", "threads": 1, "precision": "fp32", "layout": "channels_last"}
+    for state in (
+        [],
+        sound,
+        sound | {"how": None},
+        sound | {"how": {}},
+        sound | {"how": how},
+        sound | {"how": how, "net": {}, "history": "[]"},
+    ):
+        write_checkpoint(file, state)
         with pytest.raises(RunError, match=re.escape(str(file))):
             train(experiment)
+
+
+def test_a_record_that_does_not_say_how_it_was_computed_is_named(there, capsys):
+    file = paths.store() / there / "record.json"
+    text = json.loads(file.read_text()) | {"format": 1, "environment": {}, "history": []}
+    file.write_text(json.dumps(text))
+    said = refused(["train", "--run", there], capsys)
+    assert str(file) in said
 
 
 # What the system refuses

@@ -348,6 +348,28 @@ def test_other_convolutions_stay_as_they_are(layer):
     assert torch.equal(in_forms(nn.Sequential(layer))(x), layer(x))
 
 
+def test_convolutions_take_their_input_by_its_name():
+    layer, x = nn.Conv2d(8, 8, 3, padding=1, bias=False), torch.randn(2, 8, 4, 4)
+    expected = layer(input=x)
+    torch.testing.assert_close(in_forms(nn.Sequential(layer))[0](input=x), expected)
+
+
+@pytest.mark.parametrize("change", [copy.deepcopy, nn.Module.double])
+def test_a_stacked_network_that_was_copied_or_converted_needs_forms_again(change):
+    net, images = make("DCNet").eval(), torch.randn(2, 3, 48, 48)
+    assert fast.apply(net, "stacked") == "stacked"
+    net(images)
+    changed = change(net)
+    images = images.to(next(changed.parameters()))
+    with pytest.raises(RuntimeError, match="forms again"):
+        changed(images)
+    assert fast.apply(changed, "stacked") == "stacked"
+    expected = copy.deepcopy(changed)
+    fast.apply(expected, "plain")
+    for name, logits in expected(images).items():
+        torch.testing.assert_close(changed(images)[name], logits)
+
+
 def test_names_and_parameters_stay_and_plain_comes_back():
     net = make("DCNet")
     before = {name: p.data_ptr() for name, p in net.named_parameters()}

@@ -143,6 +143,7 @@ BAD = [
     (lambda: normalised_errors(*faces(), scale=0.0), "face 0 has a scale"),
     *((lambda f=score: f([]), "no face to score") for score in (failure_rate, mean_error, auc)),
     (lambda: failure_rate([0.1, np.nan]), "1 of 2 errors are NaN"),
+    (lambda: failure_rate([0.1, -0.1]), "1 of 2 errors are negative"),
     (lambda: mean_error([np.inf]), "no face was detected"),
     (lambda: accuracy([1, 0], [-1, -1]), "no label is known"),
     (lambda: accuracy([1, 0], [1]), "must be equal"),

@@ -148,6 +148,18 @@ def test_damaged_records_are_named(store, damage):
     assert str(folder / records.RECORD) in str(told.value)
 
 
+@pytest.mark.parametrize(
+    "part", ["scores", "errors", "points", "overlaps", "heldout_scores", "others"]
+)
+def test_findings_of_parts_that_do_not_fit_are_refused(part):
+    whole = findings(40, 30)
+    short = replace(whole, **{part: getattr(whole, part)[1:]})
+    with pytest.raises(ValueError, match="do not fit each other"):
+        restore(short.about(), short.arrays())
+    with pytest.raises(ValueError, match="do not fit each other"):
+        restore(whole.about() | {"faces": ["mtfl"]}, whole.arrays())
+
+
 def test_records_of_the_first_format_have_no_digests(store):
     record = save(store)
     file = record.folder / records.RECORD

@@ -342,6 +342,8 @@ MIXED = "resnet18+squeezenet1_1"
             "squeezenet1_1.*16 px",
         ),
         ({"method": "DCNet", "underlying": Branched, "resolution": 1}, "Branched.*1 px"),
+        ({"method": "DCNet", "underlying": []}, "underlying is empty"),
+        ({"method": "DCNet", "underlying": nn.ModuleList()}, "no blocks"),
         ({"method": "DCNET"}, "unknown"),
         ({"method": "RN", "underlying": "alexnet"}, "paper's name"),
         ({"method": "DCNet", "underlying": "vgg"}, "unknown"),

@@ -12,7 +12,7 @@ from dclib import files, paths
 from dclib.errors import RunError
 from dclib.records import runs
 from dclib.records.experiment import Experiment
-from dclib.records.outcomes import ERROR_UNITS, OFFSET_UNITS, Outcomes
+from dclib.records.outcomes import ERROR_UNITS, OFFSET_UNITS, Outcomes, pack
 from dclib.records.runs import Record
 from dclib.study import plans
 
@@ -161,6 +161,30 @@ def test_damaged_outcomes_are_refused(record, damage):
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(RunError, match=r"not what the record says.*restore it, or remove its"):
         _ = runs.load(record.id).outcomes
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"errors": {}},
+        {"errors": {"bin": np.ones((EPOCHS, FACES))}},
+        {"errors": {"bin": np.ones(()), "soft": np.ones((EPOCHS, FACES))}},
+        {"accuracy": {}},
+        {"accuracy": {"gender": np.ones(()), "profile": np.ones(EPOCHS)}},
+        {"classes": {}},
+        {"offsets": np.ones((FACES, 4, 2))},
+        {"bins": np.ones((EPOCHS - 1, FACES, 5, 2))},
+    ],
+    ids=str,
+)
+def test_outcomes_of_parts_that_do_not_fit_are_refused(change):
+    parts = vars(make_outcomes()) | change
+    arrays = {name: parts[name] for name in ("bins", "offsets")}
+    for kind in ("errors", "classes", "accuracy"):
+        arrays |= {f"{kind}.{name}": values for name, values in parts[kind].items()}
+    packed = pack(arrays)
+    with pytest.raises(ValueError, match="do not fit each other"):
+        Outcomes.from_bytes(packed)
 
 
 def test_a_folder_without_a_record_is_no_run(record, experiment):

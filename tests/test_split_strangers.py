@@ -54,6 +54,9 @@ class Unit(nn.Module):
     def keywords(self, x: Tensor) -> Tensor:
         return self.norm(input=self.conv(input=x))
 
+    def gradients(self, x: Tensor) -> Tensor:
+        return self.conv(x) if torch.is_grad_enabled() else self.conv(x) * 2
+
     def counter(self, x: Tensor) -> Tensor:
         self.count += 1
         return self.conv(x) * self.count
@@ -231,7 +234,8 @@ def assert_split_or_refused(model: nn.Module, size: int = 32) -> str | None:
             torch.manual_seed(run)
             random.seed(run)
             np.random.seed(run)  # noqa: NPY002
-            outcomes.append(one.train(training)(images.clone()))
+            with torch.set_grad_enabled(training):
+                outcomes.append(one.train(training)(images.clone()))
         assert torch.equal(*outcomes)
     return None
 
@@ -246,6 +250,23 @@ def test_what_forward_does_besides(way):
     for model in (Within(Unit(8, way)), Above(way)):
         why = assert_split_or_refused(model)
         assert why is None or (way not in FOLLOWED and "cannot be split" in why)
+
+
+def test_what_gives_no_single_tensor_is_compared_too():
+    class Several(Within):
+        def forward(self, x: Tensor) -> dict[str, object]:
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.lower):
+                logits = super().forward(x).float()
+                return {"logits": logits, "more": [logits.mean(), None]}
+
+    for lower in (False, True):
+        model = Several(Unit(8, "nothing"))
+        model.lower = lower
+        if lower:  # which the steps do not tell
+            with pytest.raises(ValueError, match="give other numbers"):
+                split(model, 32)
+        else:
+            assert len(split(model, 32).blocks) == 2
 
 
 def hooked(conv: nn.Conv2d) -> nn.Conv2d:
@@ -304,6 +325,10 @@ class Gate(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x)
         self.calls += self.way == "calls"
+        if self.way == "mask":
+            return torch.where(x.mean() < 4, self.norm(y), y)
+        if self.way == "weight":
+            return self.norm(y) * torch.where(x.mean() < 4, 1, self.conv.weight.norm())
         use = {
             "always": lambda: True,
             "values": lambda: x.mean() < 0.5,
@@ -314,7 +339,9 @@ class Gate(nn.Module):
         return self.norm(y) if use() else y
 
 
-@pytest.mark.parametrize("way", ["always", "values", "numbers", "calls", "chance"])
+@pytest.mark.parametrize(
+    "way", ["always", "values", "mask", "weight", "numbers", "calls", "chance"]
+)
 def test_only_what_always_happens_is_folded(way):
     torch.manual_seed(0)
     blocks = nn.ModuleList([Gate(way), nn.Conv2d(8, 8, 3, 2, 1)])
@@ -325,7 +352,8 @@ def test_only_what_always_happens_is_folded(way):
     folded = fold(net, 32)
     left = any(isinstance(m, nn.BatchNorm2d) for m in folded.columns.modules())
     assert left == (way != "always")
-    for images in (torch.zeros(3, 3, 32, 32), torch.ones(1, 3, 32, 32), torch.randn(2, 3, 32, 32)):
+    same, drawn = torch.ones(1, 3, 32, 32), torch.randn(2, 3, 32, 32)
+    for images in (0 * drawn, same, 9 * same, drawn):
         one = copy.deepcopy(net)
         random.seed(1)
         expected = one(images)

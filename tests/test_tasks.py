@@ -275,6 +275,21 @@ def test_impossible_weights_are_refused(weighting, related):
         task_weights(mtfl_tasks(48), weighting, related)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(lambda n=n: Classes("smile", n) for n in (1, 0, -2, 2.5)),
+        *(lambda n=n: Landmarks(n) for n in (0, -1)),
+        lambda: Landmarks(48, points=0),
+        *(lambda w=w: Angle("yaw", 90, w) for w in (0, -30, 7, float("nan"), 360)),
+        *(lambda at=at: Angle("yaw", at) for at in (-90, 0, float("inf"))),
+    ],
+)
+def test_impossible_tasks_are_refused(make):
+    with pytest.raises(ValueError, match=": give "):
+        make()
+
+
 @pytest.mark.parametrize("tasks", [mtfl_tasks(48), aflw_tasks(64), (Angle("yaw", 60.0, 20.0),)])
 def test_tasks_return_from_their_description(tasks):
     assert from_description(json.loads(json.dumps(describe(tasks)))) == tasks

@@ -197,6 +197,11 @@ def test_related_tasks_that_the_data_do_not_have_are_refused(store):
         train(replace(tiny(), related=(("simle", 0.5),)))
 
 
+def test_a_method_that_is_not_there_is_named(store):
+    with pytest.raises(RunError, match="method 'mine' is unknown; there are RN-S, "):
+        train(replace(tiny(), method="mine"))
+
+
 def test_the_curve_of_failures_ends_at_the_outcomes(store):
     record = train(tiny(epochs=2))
     last = record.history[-1]

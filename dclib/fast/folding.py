@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from dclib import fast
@@ -67,13 +68,25 @@ def _pairs(net: Network, resolution: int) -> set[Pair]:
     return set.intersection(*found)
 
 
+class _Uses(TorchDispatchMode):
+    """What operations get, once for each of them; also those whose results may be masked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[Tensor] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.given += [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+        return func(*args, **(kwargs or {}))
+
+
 def _met(net: Network, batch: int, resolution: int) -> set[Pair]:
     made, _ = private(net, "meta")
     layers = {m: name for name, m in made.named_modules() if _usual(m)}
     runs: Counter[nn.Module] = Counter()
     met: Counter[tuple[Any, Any]] = Counter()  # layer, norm
     source: dict[int, nn.Module] = {}
-    kept: list[Tensor] = []  # so that no other tensor gets its id
+    results: dict[nn.Module, list[Tensor]] = {m: [] for m in layers}
 
     def after(module: nn.Module, inputs: Any, named: dict[str, Any], output: Tensor) -> None:
         x = next(iter((*inputs, *named.values())))
@@ -83,18 +96,29 @@ def _met(net: Network, batch: int, resolution: int) -> set[Pair]:
             met[layer, module] += 1
         runs[module] += 1
         source[id(output)] = module
-        kept.append(output)
+        results[module].append(output)
 
     for layer in layers:
         layer.register_forward_hook(after, with_kwargs=True)
     before = state(made) | generators()
-    made(torch.zeros(batch, 3, resolution, resolution, dtype=next(net.parameters()).dtype))
+    with _Uses() as uses:
+        made(torch.zeros(batch, 3, resolution, resolution, dtype=next(net.parameters()).dtype))
     if state(made) | generators() != before:
         return set()
+
+    times_used = Counter(map(id, uses.given))  # all of them are held, so no id is there twice
+
+    def alone(layer: nn.Module, norm: Any) -> bool:
+        """Whether nobody else gets what the layer gives, or the numbers of the two."""
+        numbers = [*layer.parameters(), *norm.parameters(), norm.running_mean, norm.running_var]
+        once = all(times_used[id(result)] == 1 for result in results[layer])
+        return once and all(times_used[id(number)] == runs[layer] for number in numbers)
+
     return {
         (layers[layer], layers[norm])
         for (layer, norm), times in met.items()
         if runs[layer] == runs[norm] == times and norm.running_var is not None and not norm.training
+        if alone(layer, norm)
     }
 
 

@@ -5,7 +5,6 @@ and its place stay. A run's numbers depend on the forms and, where these are mea
 of its convolutions; its record names both, and to compute it again they are taken from there.
 """
 
-import copy
 import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -21,6 +20,7 @@ from dclib.fast import depths, stacked
 from dclib.fast.blocks import FastBasicBlock, FastCollaborativeBlock, FastCrossStitch
 from dclib.fast.ways import TABLES, FastConv2d, Measured, Ways
 from dclib.methods.cross_stitch import CrossStitch
+from dclib.splitting.watching import private
 
 FORMS = ("plain", "fast", "stacked", "winograd", "measured")
 CHOICES = {
@@ -95,8 +95,8 @@ def settle(net: nn.Module, how: Mapping[str, Any], batch: int, side: int) -> dic
 def apply(net: nn.Module, forms: str, ways: Mapping[str, str] | None = None) -> str:
     """Let a network compute in these forms from now on, and say in which it does.
 
-    A network that cannot be stacked is computed in fast forms. One that is stacked may not be
-    moved, converted or copied before it is given other forms again.
+    A network that cannot be stacked is computed in fast forms. One that is stacked raises
+    RuntimeError once it was moved, converted or copied, until it is given forms again.
 
     Args:
         net: in any forms.
@@ -130,7 +130,7 @@ def _measured(net: nn.Module, batch: int, side: int) -> Ways:
     """The fastest ways on this machine, depth by depth, then convolution by convolution."""
     own = next(net.parameters())
     with torch.random.fork_rng():
-        twin, found = copy.deepcopy(net).train(), Measured()
+        twin, found = private(net)[0].train(), Measured()
         images = torch.randn(batch, 3, side, side, dtype=own.dtype, device=own.device)
         images = images.contiguous(memory_format=torch.channels_last)
         apply(twin, "measured", found)

@@ -207,8 +207,15 @@ class StackedNetwork(Network):
 
     steps: list[tuple[Layer, Layer]]
     together: Collection[int] | None  # depths; None for those of small maps
+    place: int  # in memory, of the first parameter
 
     def depths(self, images: Tensor) -> Iterator[list[Tensor]]:
+        here = torch.compiler.is_compiling() or _place(self) == self.place
+        if not here:  # it would compute with the numbers of before
+            raise RuntimeError(
+                "a stacked network was copied, moved or converted: give it forms again, by"
+                " dclib.fast.apply"
+            )
         maps: list[Tensor] = [images] * len(self.columns)
         x: Tensor | None = images  # which all columns read
         columns = zip(*cast(Sequence[nn.ModuleList], self.columns), strict=True)
@@ -222,6 +229,10 @@ class StackedNetwork(Network):
                 x = x if type(mixer) is Apart else mix(x)
                 maps = list(x.chunk(len(self.columns), dim=1))
             yield maps
+
+
+def _place(net: Network) -> int:
+    return next(net.columns.parameters()).data_ptr()
 
 
 class StackedSingleFirst(SingleFirst, StackedNetwork):
@@ -259,7 +270,7 @@ def stack_columns(
         (stack(blocks, ways), mix(mixer, len(stacked.columns), ways))
         for blocks, mixer in zip(same, stacked.mixers, strict=True)
     ]
-    stacked.together = together
+    stacked.together, stacked.place = together, _place(stacked)
     stacked.__class__ = STACKED[type(net)]
     return True
 
@@ -268,5 +279,5 @@ def unstack(net: nn.Module) -> None:
     """Let a network compute its columns apart again; their numbers stay what they are."""
     for kind, stacked in STACKED.items():
         if type(net) is stacked:
-            del net.steps, net.together
+            del net.steps, net.together, net.place
             net.__class__ = kind  # type: ignore[assignment]

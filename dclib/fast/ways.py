@@ -128,10 +128,10 @@ class FastConv2d(nn.Conv2d):
 
     ways: Ways
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         if usual(self):
-            return self.ways.convolve(x, self.weight, 1, self.stride[0])
-        return super().forward(x)
+            return self.ways.convolve(input, self.weight, 1, self.stride[0])
+        return super().forward(input)
 
 
 class Measured(Ways):

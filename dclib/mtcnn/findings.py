@@ -55,6 +55,15 @@ class Findings:
         """Which of the N faces were found."""
         return ~np.isnan(self.scores)
 
+    def fits(self) -> bool:
+        """Whether parts have the types and shapes told above."""
+        faces, annotated = self.scores.shape[:1], self.overlaps.shape[:1]
+        shapes = {"scores": faces, "errors": faces, "points": (*faces, 5, 2)}
+        shapes |= dict.fromkeys(("overlaps", "heldout_scores", "others"), annotated)
+        words = isinstance(self.faces, str) and isinstance(self.heldout, str)
+        sound = words and isinstance(self.stages, dict)
+        return sound and all(getattr(self, n).shape == shape for n, shape in shapes.items())
+
     def missed(self) -> int:
         return int((~self.detected).sum())
 
@@ -112,7 +121,10 @@ def restore(about: Mapping[str, Any], arrays: bytes) -> Findings:
         picture, _, key = name.rpartition(":")
         pictures[picture][key] = values.pop(name)
     values["others"] = values["others"].astype(np.int64)
-    return Findings(**{**about, "pictures": pictures}, **values)
+    found = Findings(**{**about, "pictures": pictures}, **values)
+    if not found.fits():
+        raise ValueError("its parts do not fit each other")
+    return found
 
 
 def _steps(values: np.ndarray, name: str) -> NDArray[np.int32]:

@@ -19,7 +19,7 @@ from dclib import paths
 from dclib.data.photos import PhotoSet, load
 from dclib.environment import code, machine
 from dclib.errors import RunError
-from dclib.files import reading, write_atomically
+from dclib.files import content, reading, write_atomically
 from dclib.mtcnn import evaluate, public
 from dclib.mtcnn.detect import Cascade, Detections, Settings
 from dclib.mtcnn.findings import Findings, restore
@@ -47,7 +47,7 @@ def score(file: Path) -> Reference:
     """
     remedy = "let data_scripts/public_detectors.py make it again"
     with reading(f"{file} holds no detections", remedy, StopIteration):
-        told = json.loads(file.read_bytes())
+        told = json.loads(content(file))
         found = {name: _detections(values) for name, values in told["photos"].items()}
         name, settings = told["detector"], told["settings"]
         environment = {key: told[key] for key in ("settings", "versions", "python", "seconds")}

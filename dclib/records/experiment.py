@@ -148,7 +148,10 @@ class Experiment(Named):
         "schedule": one_of(("one-cycle", "constant")),
         "augmentation": one_of(("standard", "none")),
         "weighting": one_of(WEIGHTINGS),
-        "related": (lambda pairs: all(w >= 0 for _, w in pairs), "weights must not be negative"),
+        "related": (
+            lambda pairs: len(dict(pairs)) == len(pairs) and all(0 <= w < inf for _, w in pairs),
+            "each task once, and weights must not be negative, nor infinite",
+        ),
         "try_": COUNT,
         "penalty": NOT_NEGATIVE,
         "precision": one_of((None, "fp32", "bf16")),
@@ -171,7 +174,10 @@ class Experiment(Named):
         """
         value = getattr(self, name)
         if name == "related":
-            value = tuple((str(n), float(w)) for n, w in value)
+            try:
+                value = tuple((str(n), float(w)) for n, w in value)
+            except (TypeError, ValueError):
+                raise ValueError(f"related={value!r}: must be pairs of task and weight") from None
         elif float in kinds and isinstance(value, int | float) and type(value) is not bool:
             value = float(value)
         elif type(value) not in kinds:

@@ -75,12 +75,28 @@ class Outcomes:
             start = f"{kind}."
             return {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
 
-        return cls(
+        found = cls(
             errors={k: _from_steps(v) for k, v in of("errors").items()},
             classes={k: v.astype(np.int64) for k, v in of("classes").items()},
-            accuracy=of("accuracy"),
+            accuracy={k: v.astype(np.float64) for k, v in of("accuracy").items()},
             bins=_undo_differences(arrays["bins"]).astype(np.uint16),
             offsets=arrays["offsets"].astype(np.float64) / OFFSET_UNITS,
+        )
+        if not found.fits():
+            raise ValueError("its parts do not fit each other")
+        return found
+
+    def fits(self) -> bool:
+        """Whether nothing is missing, and all parts speak of the same epochs and faces."""
+        epochs, faces, points, _ = self.bins.shape
+        each = [*self.errors.values(), *self.classes.values()]
+        return (
+            epochs > 0
+            and self.errors.keys() == ({"bin", "soft"} if points else set())
+            and self.accuracy.keys() == self.classes.keys()
+            and all(of_faces.shape == (epochs, faces) for of_faces in each)
+            and all(shares.shape == (epochs,) for shares in self.accuracy.values())
+            and self.offsets.shape == self.bins.shape[1:]
         )
 
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from dclib import paths
 from dclib.errors import RunError
-from dclib.files import reading, write_atomically
+from dclib.files import content, reading, write_atomically
 from dclib.records import runs
 from dclib.records.runs import OUTCOMES, RECORD, Record
 
@@ -25,12 +25,12 @@ def write(path: Path, records: Sequence[Record]) -> Path:
     """
     if not records:
         raise RunError("no runs to pack: `python -m dclib runs list` shows all")
-    content = BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
         for record in records:
             for name in (OUTCOMES, RECORD):
                 archive.write(record.folder / name, f"{record.id}/{name}")
-    write_atomically(path, content.getvalue())
+    write_atomically(path, packed.getvalue())
     return path
 
 
@@ -45,7 +45,7 @@ def read(path: Path) -> list[Record]:
     with TemporaryDirectory(prefix="dclib-") as folder:
         with (
             reading(f"{path} cannot be read", "copy it anew", RuntimeError),
-            zipfile.ZipFile(path) as archive,
+            zipfile.ZipFile(BytesIO(content(path))) as archive,
         ):
             names = archive.namelist()
             for member in archive.infolist():

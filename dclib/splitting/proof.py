@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.parameter import is_lazy
+from torch.utils._pytree import tree_leaves
 
 from dclib.splitting.tracing import BATCH, REMEDY, UnlikeError, evaluating, first_line, on_meta
 from dclib.splitting.watching import generators, private, same_chance
 
-MODES = (True, False, True)  # training or not, batch after batch: state may build up
+# Training or not, with gradients or not, batch after batch: state may build up.
+MODES = ((True, True), (False, True), (False, False), (True, True))
 SMALL = 96  # pixels: enough to tell, for networks that take images of any size
 SIDES = (224, 64, 32, 28)  # for networks that take neither these nor what they are given
 
@@ -55,8 +57,10 @@ def refuse_unlike(whole: nn.Module, parts: Sequence[nn.Module], resolution: int)
             raise UnlikeError(
                 f"{name} cannot be split: its blocks fail ({first_line(error)}); {REMEDY}"
             ) from error
-    for training, (maps, chance), (same, chances) in zip(MODES, expected, found, strict=True):
-        if chance != chances or not _alike(maps, same, device.type):
+    outcomes = zip(MODES, expected, found, strict=True)
+    for (training, _), (results, chance), (same, chances) in outcomes:
+        pairs = zip(results, same, strict=True)
+        if chance != chances or not all(_alike(x, y, device.type) for x, y in pairs):
             mode = "training" if training else "evaluation"
             raise UnlikeError(
                 f"{name} cannot be split: in {mode} its blocks give other numbers than it does,"
@@ -70,20 +74,23 @@ def refuse_unlike(whole: nn.Module, parts: Sequence[nn.Module], resolution: int)
             )
 
 
-def _outcomes(model: nn.Module, batches: Tensor) -> list[tuple[Tensor, dict[str, bytes]]]:
-    """What a model gives for each batch, and the state of chance after it."""
+def _outcomes(model: nn.Module, batches: Tensor) -> list[tuple[list[Tensor], dict[str, bytes]]]:
+    """The tensors that a model gives for each batch, and the state of chance after it."""
     outcomes = []
-    for seed, (training, images) in enumerate(zip(MODES, batches, strict=True)):
+    for seed, ((training, gradients), images) in enumerate(zip(MODES, batches, strict=True)):
         torch.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002
-        found = model.train(training)(images.clone())
-        if not isinstance(found, Tensor):
-            raise TypeError(f"it gives no tensor but a {type(found).__name__}")
-        outcomes.append((found.detach().clone(), generators()))
-        if found.requires_grad:
+        with torch.set_grad_enabled(gradients):
+            given = tree_leaves(model.train(training)(images.clone()))
+        found = [x for x in given if isinstance(x, Tensor)]
+        if not found:
+            raise TypeError(f"it gives no tensor but {given}")
+        outcomes.append(([x.detach().clone() for x in found], generators()))
+        losses = [x.square().mean() for x in found if x.requires_grad]
+        if losses:
             with suppress(RuntimeError):  # then there are no gradients to be compared
-                found.square().mean().backward()
+                torch.stack(losses).sum().backward()
     return outcomes
 
 

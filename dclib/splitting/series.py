@@ -253,6 +253,8 @@ def shapes(blocks: nn.ModuleList, resolution: int, name: str = "") -> list[Shape
         ValueError: a block does not take what it gets, or gives no feature maps (B, C, h, w); the
             network's name stands in front.
     """
+    if not len(blocks):
+        raise ValueError(f"{name or 'the network'} has no blocks: give one or more")
     found = []
     maps = torch.empty(BATCH, 3, resolution, resolution, device="meta")
     with torch.device("meta"), torch.no_grad(), evaluating(blocks):

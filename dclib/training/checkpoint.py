@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from dclib.errors import RunError
-from dclib.files import write_atomically
+from dclib.files import reading, write_atomically
 from dclib.records.experiment import Experiment
 
 CHECKPOINT = "checkpoint.pt"
@@ -33,6 +33,8 @@ def read_state(path: Path, of: str = "") -> dict[str, Any]:
         state: dict[str, Any] = torch.load(
             io.BytesIO(content), map_location="cpu", weights_only=True
         )
+        if not isinstance(state, dict):
+            raise ValueError("no state of a training")
     except Exception as error:  # torch raises many kinds, and advises to load unsafely
         reason = str(error) if isinstance(error, ValueError | OSError) else type(error).__name__
         raise RunError(f"{path} cannot be read ({reason}): {REMEDY}") from error
@@ -48,11 +50,12 @@ def read_checkpoint(path: Path, experiment: Experiment) -> dict[str, Any]:
         RunError: the file is corrupt, or belongs to another experiment.
     """
     state = read_state(path, experiment.to_json())
-    if state["how"].get("device") == "cuda" and not torch.cuda.is_available():
-        state["how"] |= {"device": "cpu", "precision": "fp32", "compile": "no"}
-        state["how"] |= {"optimiser": "plain"}  # whose state has the shapes of a GPU's
-        for group in state["optimiser"]["param_groups"]:
-            group["fused"] = False
+    with reading(f"{path} does not fit run {experiment.id}", REMEDY):
+        if state["how"]["device"] == "cuda" and not torch.cuda.is_available():
+            state["how"] |= {"device": "cpu", "precision": "fp32", "compile": "no"}
+            state["how"] |= {"optimiser": "plain"}  # whose state has the shapes of a GPU's
+            for group in state["optimiser"]["param_groups"]:
+                group["fused"] = False
     return state
 
 

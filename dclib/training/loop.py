@@ -15,6 +15,7 @@ from dclib.data.augment import Augmentation, centre, normalise
 from dclib.data.faces import split_validation
 from dclib.errors import RunError
 from dclib.factory import build
+from dclib.files import reading
 from dclib.methods import METHODS
 from dclib.metrics import failure_rate
 from dclib.network import Network, count_parameters
@@ -23,7 +24,7 @@ from dclib.records.experiment import Experiment
 from dclib.records.runs import Record
 from dclib.tasks import KINDS, Landmarks, Task, describe, label_logits, label_tasks, task_weights
 from dclib.training.batches import Faces, draws_of_epoch, face_sets
-from dclib.training.checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
+from dclib.training.checkpoint import CHECKPOINT, REMEDY, read_checkpoint, write_checkpoint
 from dclib.training.judging import judge
 from dclib.training.optimiser import make_optimiser, through
 
@@ -46,8 +47,13 @@ def make_network(experiment: Experiment, tasks: Sequence[Task] = ()) -> Network:
         tasks: by default those that its data set has now.
 
     Raises:
-        RunError: its method has changed its meaning since.
+        RunError: its method has changed its meaning since, or is not there.
     """
+    if experiment.method not in METHODS:
+        raise RunError(
+            f"run {experiment.id}: method {experiment.method!r} is unknown; there are"
+            f" {', '.join(METHODS)}"
+        )
     now = METHODS[experiment.method].revision
     if experiment.revision != now:
         raise RunError(
@@ -249,6 +255,13 @@ class Run:
         self.last = [{k: v.numpy() for k, v in p.items()} for p in state["last"]]
 
 
+def _as_before(record: Record) -> dict[str, Any] | None:
+    """How a finished run was computed, to do it again."""
+    told = f"{record.folder / runs.RECORD} does not say how its run was computed"
+    with reading(told, "restore it, or remove the folder and run again"):
+        return fast.recorded(record.environment)
+
+
 def train(experiment: Experiment, report: OnEpoch = lambda row: None) -> Record:
     """Train one experiment and leave its record and weights in the store.
 
@@ -266,11 +279,14 @@ def train(experiment: Experiment, report: OnEpoch = lambda row: None) -> Record:
     checkpoint = folder / CHECKPOINT
     state = read_checkpoint(checkpoint, experiment) if checkpoint.exists() else None
     before = runs.existing(experiment)
-    how = state["how"] if state else fast.recorded(before.environment) if before else None
-    asked = (experiment.width, experiment.resolution, experiment.precision)
-    run = Run(experiment, how or fast.choose(default_device(), *asked))
     if state:
-        run.resume(state)
+        with reading(f"{checkpoint} does not fit run {experiment.id}", REMEDY, RuntimeError):
+            run = Run(experiment, state["how"])
+            run.resume(state)
+    else:
+        how = _as_before(before) if before else None
+        asked = (experiment.width, experiment.resolution, experiment.precision)
+        run = Run(experiment, how or fast.choose(default_device(), *asked))
     while len(run.history) < run.epochs:
         row = run.epoch()
         run.history.append(row)

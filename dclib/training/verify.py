@@ -24,6 +24,9 @@ def verify(record: Record) -> list[str]:
 
     e, outcomes = record.experiment, record.outcomes
     _, _, scored = face_sets(e)
+    there = (len(scored), scored.landmarks.shape[1] if outcomes.errors else 0)
+    if outcomes.bins.shape[1:3] != there:
+        return ["numbers of faces and of points"]
     wrong = _landmarks(outcomes, scored) if outcomes.errors else []
     for task in label_tasks(data.find(e.dataset).tasks(e.resolution)):
         if task.name not in outcomes.classes:
