@@ -31,7 +31,7 @@ from dclib.study.plans import presets
 
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "matplotlib", "papermill", "jupyter-book")
 AT_ONCE = 4  # notebooks at most, for each is a process of up to a gigabyte
-LONGEST = ("02_relatives", "04_5_mtcnn", "07_known_truth", "01_own_data", "01_own_network")
+LONGEST = ("06_speed", "04_5_mtcnn", "04_3_aflw", "07_known_truth", "02_relatives", "01_own_data")
 BANNERS = {
     "smoke": "Smoke build: tiny networks trained for seconds on synthetic faces, to show that"
     " everything runs. No number in it says anything about the paper."
