@@ -141,7 +141,7 @@ def test_photos_are_cut_as_predict_cuts_them(tmp_path):
 @needs_browser
 @pytest.mark.skipif(not (LIVE / "weights.js").exists(), reason="the network is not trained yet")
 def test_the_page_answers_and_its_sliders_act(tmp_path):
-    block = re.search(r"```\{raw\} html\n(.*?)```", (LIVE / "live.md").read_text(), re.S)
+    block = re.search(r"```\{raw\} html\n(.*?)```", (ROOT / "book" / "live.md").read_text(), re.S)
     html = block[1].replace("_static/", f"{(ROOT / 'book' / '_static').as_uri()}/")
     page = tmp_path / "page.html"
     page.write_text(f"""<!doctype html><body>{REPORT}{html}<script>
