@@ -34,9 +34,9 @@ def anchor(f: Finding) -> str:
 
 
 def html(found: Sequence[Finding]) -> str:
-    """The table, and what makes it sortable."""
+    """The table, main claims first, and what makes it sortable."""
     heads = "".join(f'<th scope="col">{name}</th>' for name in [*COLUMNS.values(), "evidence"])
-    rows = "\n".join(map(_claim, found))
+    rows = "\n".join(map(_claim, sorted(found, key=lambda f: not f.claim.main)))
     return f"""\
 <div class="ledger" id="ledger" role="region" aria-label="All claims" tabindex="0">
 <table class="dclib">
