@@ -69,9 +69,8 @@ LICENCE = "weights: for non-commercial research, as {data} is; code: that of dcl
 
 
 def card(lines: dict[str, str]) -> str:
-    """A model card, in MyST."""
-    rows = ["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in lines.items())]
-    return "\n".join(rows) + "\n"
+    """A model card, in Markdown."""
+    return "".join(f"- **{name}:** {text}\n" for name, text in lines.items())
 
 
 def of_network(record: Record, parameters: int, moved: float) -> dict[str, str]:
