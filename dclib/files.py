@@ -18,9 +18,13 @@ def content(path: Path) -> bytes:
     Raises:
         OSError: it cannot be read, or is a folder, a pipe or a device, whose end may never come.
     """
+    _file_or_nothing(path)
+    return path.read_bytes()
+
+
+def _file_or_nothing(path: Path) -> None:
     if path.exists() and not path.is_file():
         raise OSError("a folder" if path.is_dir() else "a pipe or device, no file")
-    return path.read_bytes()
 
 
 def below(told: str) -> PurePosixPath | None:
@@ -47,8 +51,9 @@ def whole(path: Path) -> Iterator[Path]:
     """Where to write a file that takes the name `path` only when all of it is on the disk.
 
     Raises:
-        OSError: it cannot be written; what was there stays.
+        OSError: it cannot be written, or is a folder, a pipe or a device; what was there stays.
     """
+    _file_or_nothing(path)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         yield part

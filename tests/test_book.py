@@ -408,7 +408,7 @@ def small(tmp_path, monkeypatch):
     (tmp_path / "dclib" / "__init__.py").write_text('"""A package."""\n')
     (tmp_path / "book" / "_static").mkdir()
     shutil.copy(ROOT / "book" / "_static" / "favicon.svg", tmp_path / "book" / "_static")
-    for name in ("_config.yml", "pyproject.toml"):
+    for name in ("_config.yml", "pyproject.toml", "CITATION.cff"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "book" / "_ext", tmp_path / "book" / "_ext")
     (tmp_path / "book" / "index.md").write_text(

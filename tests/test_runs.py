@@ -192,6 +192,16 @@ def test_a_folder_without_a_record_is_no_run(record, experiment):
     assert runs.existing(experiment) is None
 
 
+def test_devices_and_pipes_are_not_replaced_by_a_file(tmp_path):
+    """As `predict --draw /dev/full` would, called by root."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(RunError, match="pipe or device"):
+        files.write_atomically(pipe, b"content")
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
 def test_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "file"
     files.write_atomically(path, b"first")

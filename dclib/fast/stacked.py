@@ -232,7 +232,7 @@ class StackedNetwork(Network):
 
 
 def _place(net: Network) -> int:
-    return next(net.columns.parameters()).data_ptr()
+    return next(net.columns.parameters()).untyped_storage()._cdata
 
 
 class StackedSingleFirst(SingleFirst, StackedNetwork):
