@@ -17,7 +17,7 @@ from dclib.study.figures import gain_and_cost, ledger
 from dclib.study.figures import verdicts as tables
 from dclib.study.figures.results import in_order
 from dclib.study.figures.words import listed
-from dclib.study.pages import beyond
+from dclib.study.pages import unjudged
 from dclib.study.plans.presets import PRESETS
 from dclib.study.verdicts import Finding
 from dclib.study.verdicts.evidence import WEIGHTINGS, best, described, of_claim
@@ -40,7 +40,7 @@ def write(pages: Path) -> None:
     parts = {"presets": presets(), "answer": answer(found), "claims": claims(found)}
     parts |= {"setting": setting(found), "cite": cite()}
     parts |= {f"short_{page}": short(page, found) for page in SHORT}
-    parts |= {f"short_{page}": told() for page, told in beyond.PAGES.items()}
+    parts |= {f"short_{page}": told() for page, told in unjudged.PAGES.items()}
     for name, lines in (parts | {"rates": rates(), "status": status(folder)}).items():
         (folder / f"{name}.md").write_text("\n".join(lines) + "\n")
 
