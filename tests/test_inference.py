@@ -119,6 +119,25 @@ def test_a_batchnorm_without_own_weights_and_a_layer_that_runs_twice():
     assert_same(folded, net, images(4, 8).double())
 
 
+def test_nothing_is_folded_where_a_network_keeps_to_itself_that_values_decide():
+    class Careful(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            try:
+                large = bool(x.max() > 30)
+            except Exception:  # as without values, on the meta device
+                large = False
+            x = self.conv(x)
+            return {"z": x if large else self.norm(x)}
+
+    net = trained(Careful()).double().eval()
+    for size in (1, 100):
+        assert_same(fold(net, 8), net, size * images(4, 8).double())
+
+
 @pytest.mark.parametrize("forms", ["fast", "stacked"])
 def test_networks_in_faster_forms_fold_too(forms):
     net = trained(make("DCNet", "resnet18")).eval()

@@ -69,15 +69,23 @@ def _pairs(net: Network, resolution: int) -> set[Pair]:
 
 
 class _Uses(TorchDispatchMode):
-    """What operations get, once for each of them; also those whose results may be masked."""
+    """What operations get, once for each of them; also those whose results may be masked.
+
+    And whether one of them failed, which whoever called it may keep to itself.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.given: list[Tensor] = []
+        self.failed = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.given += [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
-        return func(*args, **(kwargs or {}))
+        try:
+            return func(*args, **(kwargs or {}))
+        except Exception:
+            self.failed = True
+            raise
 
 
 def _met(net: Network, batch: int, resolution: int) -> set[Pair]:
@@ -103,7 +111,7 @@ def _met(net: Network, batch: int, resolution: int) -> set[Pair]:
     before = state(made) | generators()
     with _Uses() as uses:
         made(torch.zeros(batch, 3, resolution, resolution, dtype=next(net.parameters()).dtype))
-    if state(made) | generators() != before:
+    if uses.failed or state(made) | generators() != before:
         return set()
 
     times_used = Counter(map(id, uses.given))  # all of them are held, so no id is there twice
