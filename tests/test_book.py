@@ -22,7 +22,7 @@ import dclib
 from dclib import paths
 from dclib.errors import RunError
 from dclib.study import verdicts
-from dclib.study.pages import beyond, book, fragments, report
+from dclib.study.pages import book, fragments, report, unjudged
 
 ROOT = paths.root()
 NOTEBOOKS = report.sources()
@@ -135,7 +135,7 @@ def test_computed_parts_of_pages_are_what_the_records_say():
     parts |= {"answer": fragments.answer(found), "claims": fragments.claims(found)}
     parts |= {"setting": fragments.setting(found), "cite": fragments.cite()}
     parts |= {f"short_{page}": fragments.short(page, found) for page in fragments.SHORT}
-    parts |= {f"short_{page}": told() for page, told in beyond.PAGES.items()}
+    parts |= {f"short_{page}": told() for page, told in unjudged.PAGES.items()}
     for name, lines in parts.items():
         assert lines == (PAGES / f"_generated/{name}.md").read_text().splitlines()
 

@@ -223,7 +223,7 @@ def test_photos_are_written_whole_or_not_at_all_and_not_over_each_other(tmp_path
         with pytest.raises(DataError, match=r"let its name end in \.png or \.jpg"):
             photo.spare(tmp_path / name, [])
     before = sorted(tmp_path.iterdir())
-    for path, why in (("gone/x.png", "No such file"), ("d.png", "Is a directory")):
+    for path, why in (("gone/x.png", "No such file"), ("d.png", "a folder")):
         (tmp_path / "d.png").mkdir(exist_ok=True)
         with pytest.raises(DataError, match=f"cannot be written \\({why}"):
             photo.write(picture, tmp_path / path)

@@ -52,14 +52,17 @@ def speed() -> list[str]:
     if costs:
         lines.append(f"- {speed_words.methods(speed_tables.every_method(costs))}")
     made = [r for r in runs.committed() if r.experiment.preset == REFERENCE]
-    hours = speed_tables.rerun(made, speed_tables.planned(REFERENCE))["core-hours"]
-    lines.append(f"- All {len(made)} committed runs of this setting took {hours['all']:.0f} hours.")
+    if made:
+        hours = speed_tables.rerun(made, speed_tables.planned(REFERENCE))["core-hours"]["all"]
+        lines.append(f"- All {len(made)} committed runs of this setting took {hours:.0f} hours.")
     return lines
 
 
 def truth() -> list[str]:
     """Page 07: what came of the predictions, the first of them in numbers."""
     records = comparison.planned("truth")
+    if not records:
+        return []
     own = [record for record in records if record.experiment.label == "DCNet"]
     known = Known(records, ablation.find(own))
     table = known_truth.predictions(known)
@@ -76,8 +79,10 @@ def truth() -> list[str]:
 
 def regimes() -> list[str]:
     """Page 08: whether DCNet gains as faces, epochs and width grow, and where it is ahead."""
-    planned = experiments("regimes", REFERENCE)
-    found = Regimes(planned, comparison.planned("regimes"), comparison.planned("fig3"))
+    planned, made = experiments("regimes", REFERENCE), comparison.planned("regimes")
+    if not made:
+        return []
+    found = Regimes(planned, made, comparison.planned("fig3"))
     told = f"{regime_words.trends(found)}\n{regime_words.holds(found)}".splitlines()
     return [f"- {line[2:3].upper()}{line[3:]}" if line.startswith("- w") else line for line in told]
 
