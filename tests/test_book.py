@@ -626,3 +626,11 @@ def test_report_leaves_the_working_tree_clean(tmp_path):
     for name in WRITING:
         assert (clone / f"build/smoke/executed/{name}.ipynb").exists()
     assert git("status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_page_names_no_figure_of_another(path):
+    """Which may not be made where its runs are missing: then the strict build would stop."""
+    text = path.read_text()
+    named = set(re.findall(r"\{(?:num)?ref\}`[^`]*?(fig-[\w-]+)>?`", text))
+    assert named <= set(re.findall(r'"name": "([\w-]+)"', text))
