@@ -1,6 +1,5 @@
 """What else the book can be: one PDF, an archive, notebooks in Colab."""
 
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -8,6 +7,7 @@ import tarfile
 from types import SimpleNamespace
 
 import pytest
+import scripts
 import yaml
 
 from dclib import paths
@@ -71,9 +71,7 @@ def test_one_command_makes_an_archive_of_what_is_committed_and_the_built_book(cl
 
 def closing(url, path="04_2_mtfl.ipynb"):
     """What a page's body ends with, for the address of a repository."""
-    spec = importlib.util.spec_from_file_location("colab", ROOT / "book" / "_ext" / "colab.py")
-    colab = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(colab)
+    colab = scripts.module("book/_ext/colab.py")
     theme = {"repository_url": url, "repository_branch": "main"}
     app = SimpleNamespace(
         config=SimpleNamespace(html_theme_options=theme),

@@ -1,15 +1,13 @@
 """ImageNet weights from another package: a small graph laid out as the package's is."""
 
-import importlib.util
-
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import scripts
 import torch
 from onnx import helper, numpy_helper
 
-from dclib import paths
 from dclib.data.augment import IMAGENET_MEAN, normalise
 from dclib.underlying import blocks
 
@@ -60,11 +58,7 @@ class Graph:
 
 @pytest.fixture(scope="module")
 def recipe():
-    file = paths.root() / "data_scripts" / "imagenet_mlnet.py"
-    spec = importlib.util.spec_from_file_location("imagenet_mlnet", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return scripts.module("data_scripts/imagenet_mlnet.py")
 
 
 def test_weights_compute_what_the_graph_computes(recipe, tmp_path):

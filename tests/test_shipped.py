@@ -1,12 +1,12 @@
 """Weights that come with dclib: made by `ship`, used by `predict`, `detect` and `export`."""
 
-import importlib.util
 import json
 import re
 import shutil
 
 import numpy as np
 import pytest
+import scripts
 import torch
 from fake_cascades import fake_cascade
 from PIL import Image
@@ -159,19 +159,10 @@ def test_a_network_to_start_from_learns_on(run):
     assert any(not torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
 
 
-def recipe():
-    """`data_scripts/ship.py` as a module."""
-    file = paths.root() / "data_scripts" / "ship.py"
-    spec = importlib.util.spec_from_file_location("ship_script", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_one_command_ships_a_finished_run_with_its_card_and_page(
     run, photo, tmp_path, monkeypatch, capsys
 ):
-    script = recipe()
+    script = scripts.module("data_scripts/ship.py")
     monkeypatch.setattr(script, "LIVE", tmp_path)
     script.main(run.id[:8])
     assert capsys.readouterr().out.strip() == str(folder() / run.id)
@@ -192,7 +183,7 @@ def test_one_command_ships_a_finished_run_with_its_card_and_page(
 
 
 def test_one_command_ships_a_cascade_with_its_card(cascade, capsys):
-    recipe().main(cascade.id)
+    scripts.module("data_scripts/ship.py").main(cascade.id)
     card = (folder() / cascade.id / "README.md").read_text()
     assert f"{100 * cascade.findings.failure_rate(missed_fail=True):.1f} % where missed" in card
     assert pipeline.load(None).stages.keys() == {"P", "R", "O"}

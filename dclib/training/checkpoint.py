@@ -51,6 +51,8 @@ def read_checkpoint(path: Path, experiment: Experiment) -> dict[str, Any]:
     """
     state = read_state(path, experiment.to_json())
     with reading(f"{path} does not fit run {experiment.id}", REMEDY):
+        if lacking := {"device", "threads", "layout"} - state["how"].keys():
+            raise KeyError(*sorted(lacking))
         if state["how"]["device"] == "cuda" and not torch.cuda.is_available():
             state["how"] |= {"device": "cpu", "precision": "fp32", "compile": "no"}
             state["how"] |= {"optimiser": "plain"}  # whose state has the shapes of a GPU's

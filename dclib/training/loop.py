@@ -280,8 +280,8 @@ def train(experiment: Experiment, report: OnEpoch = lambda row: None) -> Record:
     state = read_checkpoint(checkpoint, experiment) if checkpoint.exists() else None
     before = runs.existing(experiment)
     if state:
+        run = Run(experiment, state["how"])  # what fails here, as for want of memory, is not its
         with reading(f"{checkpoint} does not fit run {experiment.id}", REMEDY, RuntimeError):
-            run = Run(experiment, state["how"])
             run.resume(state)
     else:
         how = _as_before(before) if before else None

@@ -80,6 +80,7 @@ def ship(shelf: Shelf[R], record: R, weights: Sequence[Path]) -> R:
             halves[file.name] = save(half(load(content)))
     said = {k: v for k, v in text.items() if k not in ("format", "experiment", "digests", "digest")}
     others = [file.parent for file in folder().glob(f"*/{shelf.mark}")]
+    further = {name: (source / name).read_bytes() for name in shelf.further}
     place = folder() / record.id
     with disk(place, "name a place for results in DCLIB_RESULTS", RunError):
         for other in others:
@@ -87,7 +88,6 @@ def ship(shelf: Shelf[R], record: R, weights: Sequence[Path]) -> R:
         place.mkdir(parents=True, exist_ok=True)
         for name, content in halves.items():
             write_atomically(place / name, content)
-        further = {name: (source / name).read_bytes() for name in shelf.further}
     return shelf.save(place, trained.experiment, further, said)
 
 

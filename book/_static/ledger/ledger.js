@@ -1,5 +1,5 @@
 // The ledger of claims: its rows are sorted, filtered and opened. Without this script it is whole.
-// jupyter-book loads every script of _static on every page, so it also runs where there is no ledger.
+// Only its page loads it; on any other it would do nothing.
 "use strict";
 (() => {
   const box = document.getElementById("ledger");

@@ -174,8 +174,8 @@ def price(record: dict[str, Any]) -> pd.DataFrame:
 
     Memory is what a training step keeps for the way back.
     """
-    frame = memory(record)[["parameters (M)"]]
-    timed, kept = steps(record)["least (ms)"], memory(record)["kept, plain (MB)"]
+    held, timed = memory(record), steps(record)["least (ms)"]
+    frame, kept = held[["parameters (M)"]].copy(), held["kept, plain (MB)"]
     predicting = inference(record)["least (ms)"].to_dict()
     for key in frame.index:
         name, method = key
