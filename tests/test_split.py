@@ -7,27 +7,43 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision import models
-from torchvision.models import get_model, get_model_weights, list_models
+from torchvision.models import get_model
 
 from dclib.splitting.series import align, shapes, split
 from dclib.underlying import UNDERLYING
 
 
-def network(name: str, **arguments) -> nn.Module:
+def network(name: str) -> nn.Module:
     """A torchvision network without weights' files; without classifiers half way up."""
-    if name in ("googlenet", "inception_v3"):
-        arguments |= {"aux_logits": False, "init_weights": False}
-    model = get_model(name, weights=None, **arguments)
+    halfway = name in ("googlenet", "inception_v3")
+    model = get_model(name, weights=None, **dict.fromkeys(HALFWAY if halfway else (), False))
     if name.startswith(("alexnet", "vgg")):  # classifiers of half a gigabyte
         features = 36 * 256 if name == "alexnet" else 49 * 512
         model.classifier = nn.Sequential(nn.Dropout(), nn.Linear(features, 10))
     return model
 
 
+HALFWAY = ("aux_logits", "init_weights")
+
+
+def drawn(name: str) -> nn.Module:
+    """The same with weights that take little time to draw."""
+    if name.startswith("regnet"):  # computes its widths with tensors
+        return network(name)
+    with torch.device("meta"):
+        model = network(name)
+    model.to_empty(device="cpu")
+    for p in model.parameters():
+        nn.init.kaiming_uniform_(p, nonlinearity="relu") if p.dim() > 1 else nn.init.ones_(p)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+    return model
+
+
 def assert_exact(model: nn.Module, size: int, **arguments) -> None:
     """Block after block and then the rest give what the network gives, in both modes."""
-    found = split(model, **arguments)
+    found = split(model, **{"resolution": size} | arguments)
     images = torch.randn(2, 3, size, size)
     for training in (False, True):
         for part in (model, found.blocks, found.rest):
@@ -49,77 +65,42 @@ def assert_exact(model: nn.Module, size: int, **arguments) -> None:
 
 # torchvision
 
-FAMILIES = [
-    "alexnet",
-    "convnext_tiny",
-    "densenet121",
-    "efficientnet_b0",
-    "efficientnet_v2_s",
-    "googlenet",
-    "inception_v3",
-    "mnasnet0_5",
-    "mobilenet_v2",
-    "mobilenet_v3_small",
-    "regnet_x_400mf",
-    "regnet_y_400mf",
-    "resnet18",
-    "resnext50_32x4d",
-    "shufflenet_v2_x0_5",
-    "squeezenet1_1",
-    "vgg11",
-    "vgg11_bn",
-]
+# The smallest with each kind of layers and wiring; transformers are refused, see below.
+KINDS = {
+    "alexnet": "large kernels, overlapping pooling",
+    "convnext_tiny": "depthwise 7x7, layer normalisation, stochastic depth",
+    "densenet121": "concatenations, normalised before the convolution",
+    "efficientnet_b0": "inverted residuals, squeeze-and-excitation, SiLU",
+    "efficientnet_v2_s": "the same with fused ones",
+    "googlenet": "branches, pooling that rounds up",
+    "inception_v3": "branches that part again, unpadded convolutions",
+    "mnasnet0_5": "inverted residuals, normalised at its own momentum",
+    "mobilenet_v2": "linear bottlenecks, ReLU6",
+    "mobilenet_v3_small": "squeeze-and-excitation in some, hard swish",
+    "regnet_x_400mf": "grouped bottlenecks",
+    "regnet_y_400mf": "with squeeze-and-excitation",
+    "resnet18": "residual sums, shortcuts with a convolution",
+    "resnext50_32x4d": "bottlenecks as in ResNet50 and Wide ResNet, grouped",
+    "shufflenet_v2_x0_5": "channels parted, shuffled and joined",
+    "squeezenet1_0": "fire modules, a convolution as classifier",
+    "squeezenet1_1": "pooled elsewhere",
+    "vgg11": "plain, a large classifier",
+    "vgg11_bn": "normalised",
+}
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", KINDS)
 def test_equal_to_the_bit(name):
-    assert_exact(network(name), size=80 if name == "inception_v3" else 64)
-
-
-def large(name: str) -> nn.Module:
-    """The same with weights that take little time to draw."""
-    if name.startswith("regnet"):  # computes its widths with tensors
-        return network(name)
-    with torch.device("meta"):
-        model = network(name)
-    model.to_empty(device="cpu")
-    for p in model.parameters():
-        nn.init.kaiming_uniform_(p, nonlinearity="relu") if p.dim() > 1 else nn.init.ones_(p)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()
-    return model
-
-
-def affordable(name: str) -> bool:
-    """Whether it is small, or made small by `network`, or refused before it is computed.
-
-    A larger one has the class of a smaller one.
-    """
-    made_small = name.startswith(("alexnet", "vgg", "vit", "swin"))
-    return made_small or get_model_weights(name).DEFAULT.meta["num_params"] < 50e6
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in list_models(module=models) if affordable(n)])
-def test_every_network_of_torchvision(name):
-    """All of them are equal to the bit, but the transformers, which are refused."""
-    if name.startswith(("maxvit", "swin", "vit")):
-        with torch.device("meta"):
-            model = network(name)
-        message = "no feature maps" if name.startswith("vit") else "no CNN"
-        with pytest.raises(ValueError, match=message):
-            split(model)
-    else:
-        assert_exact(large(name), size=80 if name == "inception_v3" else 64)
+    assert_exact(drawn(name), size=80 if name == "inception_v3" else 64)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "alexnet"])
 def test_the_authors_blocks(name):
     """What was cut by hand after the paper: the same number, and the same maps after each."""
-    official = network(name).eval()
-    ours, theirs = split(official).blocks, UNDERLYING[name].cut(official)
-    assert list(split(official).channels) == list(UNDERLYING[name].channels)
+    official = drawn(name).eval()
+    found = split(official, 96)
+    ours, theirs = found.blocks, UNDERLYING[name].cut(official)
+    assert list(found.channels) == list(UNDERLYING[name].channels)
     one = other = torch.randn(1, 3, 96, 96)
     for mine, their in zip(ours, theirs, strict=True):
         one, other = mine(one), their(other)
@@ -196,14 +177,14 @@ def test_table():
 
 def test_a_network_without_classifier_is_all_blocks():
     trunk = nn.Sequential(*list(network("resnet18").children())[:-2])
-    found = split(trunk)
+    found = split(trunk, 64)
     assert isinstance(found.rest, nn.Identity)
     assert len(found.blocks) == 5
     pooled = network("mobilenet_v2")
     pooled.classifier = nn.Identity()
-    assert split(pooled).channels == (16, 24, 32, 96, 1280)
+    assert split(pooled, 64).channels == (16, 24, 32, 96, 1280)
     weightless = nn.Sequential(nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    assert split(weightless).channels == (3,)
+    assert split(weightless, 64).channels == (3,)
 
 
 # Other cuts
@@ -211,21 +192,21 @@ def test_a_network_without_classifier_is_all_blocks():
 
 def test_every_so_many_layers():
     """16 + 1 layers on the main path of ResNet18 but its shortcuts are counted where they are."""
-    found = split(network("resnet18"), every=3)
+    found = split(drawn("resnet18"), 64, every=3)
     assert list(found.table["parts"])[:3] == [
         "conv1 – layer1.0",
         "layer1.1 – layer2.0",
         "layer2.1 – layer3.0",
     ]
     assert list(found.table["layers with weights"]) == [3, 5, 5, 5, 2]
-    assert_exact(network("mobilenet_v3_small"), 64, every=1)
+    assert_exact(drawn("mobilenet_v3_small"), 64, every=1)
 
 
 def test_after_named_modules():
-    found = split(network("resnet18"), after=["layer3", "conv1"])
+    found = split(drawn("resnet18"), 64, after=["layer3", "conv1"])
     assert list(found.table["parts"]) == ["conv1", "bn1 – layer3", "layer4"]
     assert found.channels == (64, 256, 512)
-    assert_exact(network("resnet18"), 64, after=["layer1.0"])
+    assert_exact(drawn("resnet18"), 64, after=["layer1.0"])
 
 
 @pytest.mark.parametrize(
@@ -409,6 +390,8 @@ class Odd(nn.Module):
         (lambda: nn.Sequential(nn.Conv2d(3, 3, 300), nn.ReLU()), "no images of 224 px"),
         (lambda: network("vit_b_32"), "no feature maps"),
         (lambda: network("swin_t"), "no CNN"),
+        (lambda: network("swin_v2_t"), "no CNN"),
+        (lambda: network("maxvit_t"), "no CNN"),
     ],
 )
 def test_networks_that_cannot_be_split(model, message):
