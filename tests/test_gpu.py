@@ -158,10 +158,12 @@ def test_without_a_gpu_nothing_is_trained(monkeypatch, capsys):
     assert "goes with --plan gpu" in capsys.readouterr().err
 
 
-def test_training_needs_no_package_of_books_and_clusters():
-    modules = "dclib.training.loop, dclib.study.speed.gpu, dclib.records.parcel"
+def test_training_and_predicting_need_no_package_of_books_clusters_and_files():
+    modules = "dclib.training.loop, dclib.use.prediction"
+    modules += ", dclib.study.speed.gpu, dclib.records.parcel"
     code = f"import sys, {modules}; print([*sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in ast.literal_eval(done.stdout)}
     unwanted = {"IPython", "dask", "distributed", "pandas", "seaborn", "matplotlib", "scipy"}
+    unwanted |= {"onnx", "onnxruntime", "onnxscript"}
     assert not unwanted & loaded
