@@ -74,7 +74,8 @@ def _resnet18(width: float) -> nn.ModuleList:
         ]
     )
     for module in blocks.modules():
-        if isinstance(module, nn.Conv2d):  # as torchvision starts its ResNets
+        # as torchvision starts its ResNets; where there are no values, drawing them takes long
+        if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     return blocks
 

@@ -1,6 +1,7 @@
 """The built book as a reader meets it in a browser: links, tables, widths, colours, keyboard."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -80,14 +81,28 @@ def visit(book: Path, script: str, virtual_ms: int = 60_000):
         return run(address, 1400, virtual_ms)
 
 
+FEW = 40  # of the pages of the API, which one template makes
+
+
 def pages(book: Path) -> list[str]:
-    found = (p.relative_to(book) for p in book.rglob("*.html"))
-    return sorted(str(p) for p in found if p.parts[0] != "_static" and p.stem != "search")
+    """All pages of the book, and of the API's those with the longest words and the most text.
+
+    Only what cannot be broken sticks out of a page.
+    """
+    found = [p for p in book.rglob("*.html") if p.stem != "search"]
+    found = [p for p in found if p.relative_to(book).parts[0] != "_static"]
+    ours = [p for p in found if "autoapi" not in p.parts]
+    theirs = [p for p in found if p not in ours]
+    texts = {p: re.sub(r"<[^>]*>", "", p.read_text().partition("<main")[2]) for p in theirs}
+    longest = sorted(theirs, key=lambda p: max(map(len, texts[p].split()), default=0))
+    fullest = sorted(theirs, key=lambda p: len(texts[p]))
+    kept = {*ours, *longest[-FEW // 2 :], *fullest[-FEW // 2 :]}
+    return sorted(str(p.relative_to(book)) for p in kept)
 
 
 def test_no_page_fails_or_sticks_out_on_a_phone_and_all_is_reached_and_readable(built_book):
     seen = pages(built_book)
-    assert len(seen) > 200
+    assert len(seen) > 50
     found = visit(
         built_book,
         f"""{OVERFLOW}{CONTRAST}{UNREACHED}

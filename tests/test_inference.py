@@ -155,10 +155,10 @@ def test_networks_in_faster_forms_fold_too(forms):
 
 
 def narrow() -> nn.ModuleList:
-    """Blocks with other numbers of maps than the toy's."""
+    """Blocks with other numbers and sizes of maps than the toy's, but for the last size."""
     return nn.ModuleList(
-        nn.Sequential(nn.Conv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after), nn.ReLU())
-        for before, after in ((3, 6), (6, 10), (10, 14))
+        nn.Sequential(nn.Conv2d(before, after, 3, stride, 1), nn.BatchNorm2d(after), nn.ReLU())
+        for before, after, stride in ((3, 6, 4), (6, 10, 2), (10, 14, 1))
     )
 
 
