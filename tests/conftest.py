@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import os
+import re
 import shutil
 from dataclasses import replace
 
@@ -15,37 +16,19 @@ os.environ["DCLIB_EXECUTION"] = "forms=stacked"
 
 
 # Files whose tests train, follow or export networks, or start processes: `make quick` does without.
-HEAVY = (
-    *("ablation", "book", "browser", "campaign", "cli", "cluster", "fast", "figures_architecture"),
-    *(
-        "figures_random",
-        "formats",
-        "gpu",
-        "inference",
-        "labels_only",
-        "live",
-        "methods",
-        "mtcnn_run",
-    ),
-    *(
-        "networks",
-        "pretraining",
-        "shipped",
-        "speed",
-        "split",
-        "stacked",
-        "sweep",
-        "template",
-        "train",
-    ),
-    "winograd",
+HEAVY = re.compile(
+    "ablation|book|browser|campaign|cli|cluster|fast|figures_(architecture|random)|formats|gpu"
+    "|inference|labels_only|live|methods|mtcnn_run|networks|pretraining|shipped|speed|split|stacked"
+    "|sweep|template|train|winograd"
 )
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.path.stem.removeprefix("test_").startswith(HEAVY):
+        if HEAVY.match(item.path.stem.removeprefix("test_")):
             item.add_marker(pytest.mark.slow)
+    # what waits for the book, the longest, comes first, so that no process is alone with it at last
+    items.sort(key=lambda item: "built_book" not in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(autouse=True)

@@ -103,16 +103,6 @@ def test_resnet_starts_as_torchvisions():
         assert weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.05)
 
 
-def test_batched_equals_single_in_evaluation():
-    net = build("DCNet", tasks=mtfl_tasks(64), resolution=64, width=0.125).double().eval()
-    images = torch.randn(3, 3, 64, 64, dtype=torch.double)
-    together = net(images)["profile"]
-    for k in range(3):
-        torch.testing.assert_close(
-            net(images[k : k + 1])["profile"][0], together[k], atol=1e-10, rtol=0
-        )
-
-
 def test_columns_start_differently_and_share_nothing():
     net = build("DCNet", tasks=mtfl_tasks(64), resolution=64, width=0.125)
     first, second = net.columns[0], net.columns[1]
