@@ -6,7 +6,6 @@ the last five as in Fig. 3: five epochs are the end of a long training and half 
 would compare networks at different stages. What Fig. 3's average would say can be asked for.
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -146,15 +145,6 @@ class Regimes:
         if not self.has(point, METHOD, other):
             return None
         return side(self.gap(point, other, d, last) for d in DECODERS)
-
-    def turns(self, axis: str, other: str) -> list[tuple[Point, Point]]:
-        """Neighbours along an axis between which the better of the two changes.
-
-        Points between them, at which neither is better, are stepped over.
-        """
-        sides = [(point, self.side(point, other)) for point in self.axes[axis]]
-        clear = itertools.pairwise((point, side) for point, side in sides if side)
-        return [(one, two) for (one, before), (two, after) in clear if before != after]
 
     def trend(self, axis: str, other: str) -> Trend | None:
         """How DCNet's difference to another moves along an axis; None with fewer than three points.
