@@ -158,13 +158,13 @@ class TestWords:
         text = maps.words(ablations, EXPERIMENT)
         assert text.startswith("**MTFL, preset `cpu`, 2 tries.**")
         assert "in 2 of 25 cells and lower it in 1; another face's features raise it in 2" in text
-        assert "Both raise it at profile 5. Zeros change it most at profile 5: +85.0 % (" in text
+        assert "Both raise it at profile 5. Zeros raise it most at profile 5: +85.0 % (" in text
         assert text.endswith("In the paper that is profile 5.")
 
     def test_zeros_alone_are_no_evidence_of_shared_information(self):
         text = maps.words([made_up({("gender", 4): 400})], EXPERIMENT)
         assert "one try" in text
-        assert "Both raise it at none. Zeros change it most at gender 4" in text
+        assert "Both raise it at none. Zeros raise it most at gender 4" in text
 
     def test_decoders_must_agree(self):
         one = made_up({("gender", 4): 400})

@@ -93,11 +93,8 @@ def maps(
 def printed() -> dict[Cell, float]:
     """What the paper prints of Fig. 6: relative changes in %, here positive where worse."""
     rows = paper.reported("fig6")
-    found = {}
-    for condition, value in zip(rows["condition"], rows["value"], strict=True):
-        _, task, _, _, _, block = condition.split()  # zero TASK features at block N
-        found[{"landmark": "landmarks"}.get(task, task), int(block)] = -float(value)
-    return found
+    cells = rows["ours"].str.split()
+    return {(t, int(d)): -value for (t, d), value in zip(cells, rows["value"], strict=True)}
 
 
 def tries(ablations: Sequence[Ablation]) -> Figure:
@@ -161,7 +158,7 @@ def words(ablations: Sequence[Ablation], experiment: Experiment) -> str:
         f" decoders, zeros raise the failure rate in {(zeros > 0).sum()} of {zeros.size} cells and"
         f" lower it in {(zeros < 0).sum()}; another face's features raise it in"
         f" {(other > 0).sum()} and lower it in {(other < 0).sum()}. Both raise it at"
-        f" {listed(both) or 'none'}. Zeros change it most at {task} {block}:"
+        f" {listed(both) or 'none'}. Zeros raise it most at {task} {block}:"
         f" {spanned(own[largest[0]][largest[1]], form='+.1f')}."
     )
     if experiment.dataset == "mtfl":

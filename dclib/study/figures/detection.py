@@ -21,7 +21,7 @@ from dclib.study.analysis.cascades import Cascades, score
 from dclib.study.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, plots
 from dclib.study.figures.curves import cumulative
 from dclib.study.figures.words import listed
-from dclib.study.verdicts.cascades import FACES, METRICS, NAMES
+from dclib.study.verdicts.cascades import FACES, METRICS
 
 References = Mapping[str, Findings]  # what public detectors found, by their names
 
@@ -40,13 +40,11 @@ HELD_OUT = {"trained on": {"linestyle": "-"}, "held-out photos": {"linestyle": "
 
 def printed(method: str) -> dict[str, float]:
     """What the paper prints of a method, by our metric and in its unit; nothing of others."""
-    names = {ours: theirs for theirs, ours in NAMES.items()}
-    if method not in names:
-        return {}
-    return {
-        ours: parts * paper.number("mtcnn", method=names[method], metric=metric)
+    found = {
+        ours: (paper.beside("mtcnn", method, metric=metric), parts)
         for metric, (ours, parts) in METRICS.items()
     }
+    return {ours: parts * value for ours, (value, parts) in found.items() if value is not None}
 
 
 def entries(group: Cascades, references: References) -> dict[str, list[Findings]]:
