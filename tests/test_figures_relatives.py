@@ -336,15 +336,6 @@ def test_rates_of_methods_on_networks_of_their_own():
         results.rates([])
 
 
-def test_rates_of_methods_without_runs():
-    fig = results.rates(fake_records({"RN": 3.0, "DCNet": 2.0}, faces=50), also=["NDDR", "RN"])
-    for ax in fig.axes:
-        said = [(t.get_text(), t.get_position()[1]) for t in ax.texts]
-        assert said == [("not run", 1)]
-    rows = [label.get_text() for label in fig.axes[0].get_yticklabels()]
-    assert rows == ["RN", "NDDR", "DCNet"]
-
-
 def test_the_league_table_and_its_title():
     """Rates by counting, sizes of the networks themselves, 16 steps of 33 faces by 3 epochs."""
     changes = {"faces": 50, "width": 0.125, "epochs": 3, "batch": 2}

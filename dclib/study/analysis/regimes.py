@@ -163,9 +163,9 @@ class Regimes:
         own = sorted((try_, r) for (name, try_), r in self.tries.items() if name == method)
         return {t: float(scores([r], "failure rate", decoder, 1).mean()) for t, r in own}
 
-    def base_gaps(self, other: str, decoder: str = "bin") -> list[float]:
+    def base_gaps(self, other: str) -> list[float]:
         """DCNet's difference to another in each try at the base that both have, in points."""
-        one, two = (self.base_rates(method, decoder) for method in (METHOD, other))
+        one, two = (self.base_rates(method) for method in (METHOD, other))
         return [one[try_] - two[try_] for try_ in one.keys() & two.keys()]
 
 

@@ -122,18 +122,18 @@ def front(frame: pd.DataFrame, decoder: str, cost: str = ADDS) -> list[str]:
     return list(ordered.index[kept])
 
 
-def better(group: Comparison, frame: pd.DataFrame, method: str = "DCNet") -> list[str]:
-    """The methods that cost no more than another one and fail less often, by both intervals.
+def better(group: Comparison, frame: pd.DataFrame) -> list[str]:
+    """The methods that cost no more than DCNet and fail less often, by both intervals.
 
     Cost is multiply-adds; and parameters, of which up to 2 % more do not count, since widened
     networks cannot be matched exactly.
     """
-    own = frame.loc[method]
+    own = frame.loc["DCNet"]
     cheap = (frame[ADDS] <= own[ADDS]) & (frame[PARAMETERS] <= 1.02 * own[PARAMETERS])
     return [
         other
         for other in frame.index[cheap]
-        if other != method and side(group.gaps(other, method).values()) < 0
+        if other != "DCNet" and side(group.gaps(other, "DCNet").values()) < 0
     ]
 
 

@@ -89,11 +89,11 @@ def ratios(record: dict[str, Any], part: str = "steps") -> Figure:
             str(contender),
             f"{method}\n{setting(record, name)}",
             f"times as fast as {against}",
-            each=race.loc[against] / race.loc[contender],
+            each=race[against] / race[contender],
         )
         for against in ("plain", "LibMTL")
         for (name, method), race in races(record[part]).items()
-        if against in race.index
+        if against in race
         for contender, one in faster(race, against).drop(index=against).iterrows()
         if (against, contender) != ("plain", "LibMTL")
     ]
