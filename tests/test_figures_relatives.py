@@ -308,12 +308,13 @@ def test_whose_columns_may_be_different_cnns():
 
 def test_table_joins_sizes_and_cost(monkeypatch):
     monkeypatch.setattr(relatives, "gallery", lambda: ["DCNet", "RN"])
-    cost = pd.DataFrame({"step (ms)": [2.0, 9.0], "kept (MB)": [3.0, 4.0]}, index=["RN", "DCNet"])
+    cost = pd.DataFrame({"plain (ms)": [2.0, 9.0], "kept (MB)": [3.0, 4.0]}, index=["RN", "DCNet"])
     frame = relatives.table(mtfl_tasks(112), cost)
     assert list(frame.index) == ["RN", "DCNet"]
     assert frame.loc["RN", "parameters (M)"] == pytest.approx(13.044570)
     assert frame.loc["DCNet", "parameters (M)"] == pytest.approx(84.745818)
     assert frame["may differ"].tolist() == ["–", "yes"]
+    assert frame["step (ms)"].tolist() == [2, 9]
     assert frame["kept (MB)"].tolist() == [3, 4]
 
 

@@ -1,6 +1,5 @@
 """The chapter "How fast": what its figures and tables show is what the records say."""
 
-import copy
 import re
 
 import numpy as np
@@ -191,17 +190,6 @@ def test_both_forms_of_every_method_and_their_ratio():
     told = speed_words.methods(frame)
     assert "XS-single most, 2.00 times" in told
     assert "A step of DCNet costs 7.5 times one of RN" in told
-
-
-def test_older_records_have_plain_steps_only():
-    older = copy.deepcopy(COST)
-    for own in older["methods"].values():
-        del own["ours"], own["forms"]
-    left, right = speed.methods(older).axes
-    assert [line.get_label() for line in left.lines] == ["plain"]
-    assert left.lines[0].get_xdata().tolist() == pytest.approx([40, 500, 300])
-    assert len(right.lines) == 1  # where both are equally fast
-    assert "Only plain" in speed_words.methods(speed_tables.every_method(older))
 
 
 # Under the roof

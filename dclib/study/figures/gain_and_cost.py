@@ -99,9 +99,7 @@ def table(group: Comparison, measured: Mapping[str, Any] | None = None) -> pd.Da
     """
     frame = gains(group).join(costs(group))
     if measured:
-        steps = {
-            m: 1e3 * sum(own.get("ours", own["seconds"])) for m, own in measured["methods"].items()
-        }
+        steps = {m: 1e3 * sum(own["ours"]) for m, own in measured["methods"].items()}
         at = frame.columns.get_loc(TIME)
         frame.insert(at, "training step (ms)", pd.Series(steps).reindex(frame.index))
     on_front = {d: front(frame, d) for d in DECODERS}

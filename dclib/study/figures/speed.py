@@ -110,8 +110,7 @@ def methods(record: dict[str, Any]) -> Figure:
     """A step of every method, plain and ours, and how many times as fast it is.
 
     Args:
-        record: of `dclib.study.speed.cost`; without "ours" in it, plain steps are all there is to
-            see.
+        record: of `dclib.study.speed.cost`.
     """
     frame = every_method(record)
     panels = {

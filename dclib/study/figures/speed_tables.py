@@ -19,7 +19,7 @@ from dclib.records.runs import Record
 from dclib.study import plans
 from dclib.study.figures import sizes
 from dclib.study.figures.results import in_order
-from dclib.study.speed import bench, roofline, survey
+from dclib.study.speed import bench, cost, roofline, survey
 
 Races = dict[tuple[str, str], pd.DataFrame]  # by setting and method: a column for each contender
 
@@ -83,22 +83,10 @@ def every_method(record: dict[str, Any]) -> pd.DataFrame:
     """One row per method: a step in plain form and in ours, all stages together, and their ratio.
 
     Args:
-        record: of `dclib.study.speed.cost`; what it lacks is NaN.
+        record: of `dclib.study.speed.cost`.
     """
-    own = record["methods"]
-    rows = {
-        name: {
-            "forms": own[name].get("forms", "–"),
-            "plain (ms)": 1e3 * sum(own[name]["seconds"]),
-            "ours (ms)": 1e3 * sum(own[name].get("ours", [nan])),
-        }
-        for name in in_order(list(own))
-    }
-    frame = _table(rows, "method")
-    frame["ratio"] = frame["plain (ms)"] / frame["ours (ms)"]
-    for contender in ("plain", "ours"):
-        frame[f"images/s, {contender}"] = 1e3 * record["batch"] / frame[f"{contender} (ms)"]
-    return frame
+    frame = cost.table(record).drop(columns=["stages", "kept (MB)"])
+    return frame.loc[in_order(list(frame.index))]
 
 
 def convolutions(record: dict[str, Any]) -> pd.DataFrame:
