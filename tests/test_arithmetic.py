@@ -19,6 +19,15 @@ def test_doctests():
     assert doctest.testmod(chance).failed == 0
 
 
+RATIOS = (0.1, 0.3, 0.5, 0.7, 0.9)
+
+
+def table1(ratio):
+    """The failure rates of Table 1 at a share of training faces, by method."""
+    rows = paper.reported("table1", condition=f"train_ratio={ratio}")
+    return rows.set_index("method")["value"]
+
+
 def signed(value):
     return f"{value:.2f}".replace("-", "−")
 
@@ -41,7 +50,7 @@ def improvements():
 
 
 def scarce():
-    at = {r: chance.table1(r) for r in chance.RATIOS}
+    at = {r: table1(r) for r in RATIOS}
     gaps = [rates[m] - rates["DCNet"] for r, rates in at.items() if r > 0.1 for m in rates.index]
     low, high = sorted(gaps)[4], max(gaps)  # beside four zeros, DCNet's own
     told = f"{low:.2f} and {high:.2f} points"
@@ -122,8 +131,32 @@ class TestChance:
         one, other = rng.binomial(211, [[0.1082], [0.1280]], (2, 20_000)) / 2.11
         assert chance.half(10.82, 12.80, 211) == pytest.approx(1.96 * (one - other).std(), rel=0.03)
 
-    def test_test_faces_of_table_1(self):
-        assert [chance.faces(r) for r in chance.RATIOS] == [1900, 1478, 1056, 633, 211]
+    def test_differences_and_bounds_are_what_the_ledger_makes(self):
+        expected = []
+        for on, short in (("AlexNet", "AN"), ("ResNet18", "RN")):
+            for start in (False, True):
+                pairs = [("DCNet", m) for m in (short, f"{short}x", "HF", "XS", "XSx")]
+                for pair in [*pairs, (f"{short}x", short)]:
+                    rates = [paper.failure_rate(method, on, start) for method in pair]
+                    if None not in rates:
+                        what = f"{on}, {'pre-trained' if start else 'from scratch'}"
+                        expected.append(("Fig. 3", what, pair, *rates, 2995))
+        for ratio, faces in zip(RATIOS, (1900, 1478, 1056, 633, 211), strict=True):  # of 2,111
+            rates = table1(ratio)
+            for other in ("RN-S", "RN", "XS"):
+                row = ("DCNet", other), rates["DCNet"], rates[other], faces
+                expected.append(("Table 1", f"{100 * ratio:.0f} % to train on", *row))
+        pair = "MTCNN + block", "MTCNN"
+        expected.append(("§4.5", "MTFL", pair, 28.97, 37.85, 2995))
+        frame = chance.chance().reset_index()
+        assert len(frame) == len(expected)
+        for row, (where, on, pair, one, other, faces) in zip(
+            frame.itertuples(index=False), expected, strict=True
+        ):
+            assert row[:3] == (where, on, " − ".join(pair))
+            bound = 196 * sum(p * (1 - p) for p in (one / 100, other / 100)) ** 0.5 / faces**0.5
+            assert row[3] == pytest.approx(one - other)
+            assert (row[4], row[5]) == (faces, pytest.approx(bound, rel=1e-3))
 
     def test_which_differences_are_beyond_it(self):
         frame = chance.chance()

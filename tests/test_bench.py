@@ -1,6 +1,5 @@
 """The benchmark: what it compares is the same work, and its table is the arithmetic it says."""
 
-import pandas as pd
 import pytest
 import rival_code
 import torch
@@ -61,18 +60,12 @@ def test_work_has_as_many_tasks_as_asked(tasks):
 
 
 def test_ratios_by_hand():
-    seconds = pd.DataFrame({0: [2.0, 1.0], 1: [3.0, 2.0]}, index=["plain", "ours"])
+    seconds = {"plain": [2.0, 3.0], "ours": [1.0, 2.0]}
     columns = ["least (ms)", "median (ms)", "ratio", "low", "high"]
     frame = bench.table(seconds)
     assert list(frame) == columns
     assert frame.loc["ours"].tolist() == [1000, 1500, 2, 1.5, 2]
     assert bench.table(seconds, "ours").loc["plain"].tolist() == [2000, 2500, 0.5, 0.5, 2 / 3]
-
-
-def test_measured_seconds_are_a_row_for_each_contender():
-    seconds = bench.measure({"plain": lambda: None, "ours": lambda: None}, rounds=3)
-    assert list(seconds.index) == ["plain", "ours"]
-    assert list(seconds.columns) == [0, 1, 2]
 
 
 def test_settings_are_found_by_name():

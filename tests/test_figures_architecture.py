@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from dclib import CollaborativeBlock, build, count_parameters, mtfl_tasks
-from dclib.methods import METHODS
 from dclib.study.figures import architecture, layers, sizes
 from dclib.tasks import Angle, Classes, Landmarks
 
@@ -118,26 +117,9 @@ def test_fig2_follows_width_and_resolution():
     assert {"3 × 48 × 48", "16 × 12 × 12", "128 × 2 × 2", "$z$: 20 maps"} <= set(told)
 
 
-def test_fig2_tells_what_joins_the_columns():
-    slim = {"width": 0.25, "resolution": 64}
-    assert r"$\alpha$: 5×5×128" in words(architecture.fig2(network("XS", **slim), 64))
-    hard = words(architecture.fig2(network("RN", **slim), 64))
-    assert not [w for w in hard if "$" in w]
-    assert hard.count("head") == 5
-    single = words(architecture.fig2(network("RN-S", **slim), 64))
-    assert single.count("head") == 1
-    assert "gender" not in single
-
-
-@pytest.mark.parametrize(
-    ("method", "name", "tasks"),
-    [
-        *(("DCNet", "alexnet", 1), ("DCNet", "alexnet", 2), ("DCNet", "resnet18", 5)),
-        *(("XS", "alexnet", 7), ("AN-S", None, 1), ("AN", None, 5)),
-    ],
-)
-def test_fig2_is_legible(method, name, tasks):
-    assert_legible(architecture.fig2(network(method, name, tasks)))
+@pytest.mark.parametrize(("name", "tasks"), [("alexnet", 1), ("alexnet", 2), ("resnet18", 5)])
+def test_fig2_is_legible(name, tasks):
+    assert_legible(architecture.fig2(network("DCNet", name, tasks)))
 
 
 def test_drawing_leaves_the_module_as_it_was():
@@ -203,21 +185,16 @@ def test_multiply_adds_by_hand():
     """AN-S: each convolution's output positions times its weights, and the head's weights."""
     frame = sizes.by_method((Landmarks(64),), "alexnet", resolution=64, width=0.25)
     net = network("AN-S", width=0.25, resolution=64, tasks=1)
-    found = layers.shapes(net, torch.zeros(1, 3, 64, 64))
-    expected = sum(
-        part.weight.numel() * (shape[1] * shape[2] if isinstance(part, nn.Conv2d) else 1)
-        for part, shape in found.items()
-        if isinstance(part, nn.Conv2d | nn.Linear)
-    )
+    added = []
+    for part in net.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            part.register_forward_hook(
+                lambda part, _, made: added.append(part.weight.numel() * made[0, 0].numel())
+            )
+    with torch.no_grad():
+        net.eval()(torch.zeros(1, 3, 64, 64))
+    expected = sum(added)
     assert 1e6 * frame.loc["AN-S", "multiply-adds (M)"] == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("method", [name for name, m in METHODS.items() if not m.widened])
-def test_every_method_can_be_drawn(method):
-    net = network(method, width=0.125, resolution=64)
-    told = words(architecture.fig2(net, 64))
-    assert "3 × 64 × 64" in told
-    assert told.count("head") == len(net.tasks)
 
 
 @pytest.mark.parametrize("underlying", ["mobilenet_v3_small", "resnet18+alexnet"])
@@ -226,3 +203,8 @@ def test_fig2_is_refused_where_it_would_be_wrong(underlying):
         net = build("DCNet", tasks=mtfl_tasks(64)[:2], underlying=underlying, resolution=64)
     with pytest.raises(ValueError, match="columns that are alike"):
         architecture.fig2(net, 64)
+
+
+def test_fig2_is_refused_of_another_method():
+    with pytest.raises(ValueError, match="a DCNet"):
+        architecture.fig2(network("XS", width=0.25, resolution=64), 64)

@@ -22,7 +22,7 @@ def faces(count: int = 5) -> FaceSet:
 
 
 def test_a_sheet_shows_the_window_with_its_points_and_words() -> None:
-    fig = sheet(faces(), count=3, columns=2)
+    fig = sheet(faces(), count=3)
     shown = [ax for ax in fig.axes if ax.images]
     assert len(shown) == 3
     picture = np.asarray(shown[0].images[0].get_array())

@@ -1,4 +1,4 @@
-"""What the figures, tables and words of section 4.5 show, against cascades made up by hand."""
+"""What the figures and tables of section 4.5 show, against cascades made up by hand."""
 
 import doctest
 from dataclasses import replace
@@ -16,7 +16,7 @@ from dclib.mtcnn import records, reference
 from dclib.study.analysis import cascades
 from dclib.study.analysis.cascades import Cascades, gaps, paired, score
 from dclib.study.analysis.stats import Interval, difference, verdict
-from dclib.study.figures import detection, detection_pictures, detection_tables, detection_words
+from dclib.study.figures import detection, detection_pictures, detection_tables
 from dclib.study.paper import reported
 
 SCALES = {"MTCNNx": (1.0, 40), "DC-MTCNN": (0.9, 25), "MTCNN": (1.2, 60)}
@@ -33,7 +33,6 @@ def detectors():
 
 
 def test_doctests():
-    assert doctest.testmod(detection_words).failed == 0
     assert doctest.testmod(detection_tables).failed == 0
 
 
@@ -418,21 +417,6 @@ class TestTables:
         assert detection_tables.best(nothing) is None
 
 
-class TestWords:
-    def test_who_is_better(self, group):
-        told = detection_words.marks(group)
-        better = "is better in failure rate, mean error and missed faces."
-        assert told == f"Beside MTCNNx, DC-MTCNN {better} Beside MTCNN, MTCNNx {better}"
-        reverse = Cascades(fake_cascades({"MTCNNx": (0.9, 25), "DC-MTCNN": (1.0, 40)}))
-        assert "DC-MTCNN is worse in failure rate" in detection_words.marks(reverse)
-        same = Cascades(fake_cascades({"MTCNNx": (1.0, 25), "DC-MTCNN": (1.0, 25)}, tries=1))
-        assert "cannot be told apart in mean error and missed" in detection_words.marks(same)
-
-    def test_smoke_says_that_it_proves_nothing(self):
-        made = fake_cascades(SCALES, tries=1, preset="smoke", on="scenes", heldout="scenes")
-        assert "none of this speaks of the paper" in detection_words.marks(Cascades(made))
-
-    def test_what_is_lacking(self, group):
-        assert "4 of the 6 cascades" in detection_words.missing(group.records[:2], 6, "cpu")
-        assert "--preset paper" in detection_words.missing([], 9, "paper")
-        assert detection_words.missing(group.records, 6, "cpu").startswith("All 6")
+def test_what_was_trained_and_scored(group):
+    told = detection.about(group)
+    assert told.startswith("**Preset `cpu`**: 2 tries of MTCNN, MTCNNx and DC-MTCNN, trained on")

@@ -37,14 +37,6 @@ def test_differences_are_those_of_the_rates():
         assert 0 < row["bin low"] < row["bin"] < row["bin high"]  # errors are a fifth larger
 
 
-def test_only_intervals_beside_zero_are_put_into_words():
-    """Errors a fifth larger, a fifth smaller, and the same."""
-    records = [*both("RN", 1.2), *both("XS", 0.8), *both("DCNet", 1.0)]
-    assert precision.words(records) == (
-        "With the paper’s decoder, the interval lies above zero for RN, and below for XS."
-    )
-
-
 def test_the_figure_shows_the_table():
     records = [*both("RN", 0.8), *both("RN", 0.8, try_=1)]
     (ax,) = precision.figure(records).axes

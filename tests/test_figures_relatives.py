@@ -308,12 +308,13 @@ def test_whose_columns_may_be_different_cnns():
 
 def test_table_joins_sizes_and_cost(monkeypatch):
     monkeypatch.setattr(relatives, "gallery", lambda: ["DCNet", "RN"])
-    cost = pd.DataFrame({"step (ms)": [2.0, 9.0], "kept (MB)": [3.0, 4.0]}, index=["RN", "DCNet"])
+    cost = pd.DataFrame({"plain (ms)": [2.0, 9.0], "kept (MB)": [3.0, 4.0]}, index=["RN", "DCNet"])
     frame = relatives.table(mtfl_tasks(112), cost)
     assert list(frame.index) == ["RN", "DCNet"]
     assert frame.loc["RN", "parameters (M)"] == pytest.approx(13.044570)
     assert frame.loc["DCNet", "parameters (M)"] == pytest.approx(84.745818)
     assert frame["may differ"].tolist() == ["–", "yes"]
+    assert frame["step (ms)"].tolist() == [2, 9]
     assert frame["kept (MB)"].tolist() == [3, 4]
 
 
@@ -334,15 +335,6 @@ def test_rates_of_methods_on_networks_of_their_own():
             assert any(x == score.value and abs(at - y) < 0.5 for x, at in drawn), metric
     with pytest.raises(ValueError, match="no run"):
         results.rates([])
-
-
-def test_rates_of_methods_without_runs():
-    fig = results.rates(fake_records({"RN": 3.0, "DCNet": 2.0}, faces=50), also=["NDDR", "RN"])
-    for ax in fig.axes:
-        said = [(t.get_text(), t.get_position()[1]) for t in ax.texts]
-        assert said == [("not run", 1)]
-    rows = [label.get_text() for label in fig.axes[0].get_yticklabels()]
-    assert rows == ["RN", "NDDR", "DCNet"]
 
 
 def test_the_league_table_and_its_title():

@@ -11,7 +11,6 @@ from matplotlib.colors import to_rgba
 
 from dclib.study.analysis import random_draws
 from dclib.study.figures import BLUE, random_weights, scarcity, scarcity_slices, tables
-from dclib.study.figures import scarcity_words as words
 from dclib.study.plans.section4 import drawn_weights
 
 SCALES = {"DCNet": 0.8, "XS": 1.0, "RN": 1.0, "RN-S": 1.2}
@@ -151,7 +150,6 @@ class TestTable1:
         assert scarcity.differences([]).empty
         assert scarcity_slices.related([]).empty
         assert "no run yet" in scarcity.rates([])._suptitle.get_text()
-        assert words.table1([]) == "Nothing is run yet."
 
 
 class TestFigures:
@@ -307,69 +305,15 @@ class TestFig5:
         assert list(rows.index) == list(TASKS)
         assert (rows["soft low"] < rows["soft"]).all()
 
-
-class TestWords:
-    def test_doctests(self):
-        for module in (scarcity, words):
-            assert doctest.testmod(module).failed == 0
-
-    def test_of_our_table(self, records):
-        text = words.table1(records)
-        assert text.startswith(
-            "Of 1 ratio with all four methods, DCNet fails least often at 1 with"
-        )
-        assert "1 with the decoder bin and 1 with the decoder soft. 4 of 8 cells are of" in text
-        assert text.endswith("not of how tries differ.")
-
-    def test_of_decoders_that_disagree(self):
-        own = [aflw(10, m, s) for m, s in SCALES.items()]
-        own[0].outcomes.errors["soft"] *= 3  # DCNet
-        assert "at 1 with the decoder bin and 0 with the decoder soft." in words.table1(own)
-
-    def test_of_smoke(self, smoke, draws):
-        assert words.SMOKE in words.table1(smoke)
-        assert words.against(smoke) == words.SMOKE
-        assert words.SMOKE in words.fig5(draws[:2], "smoke")
-
-    def test_of_differences(self, records):
-        lines = words.against(records).split("\n")
-        assert lines[0] == "- against RN-S: supported at 0.1 / 0.9"
-        assert lines[2] == ("- against XS: supported at 0.1 / 0.9; unclear at 0.5 / 0.5")
-
-    def test_of_our_draws(self, draws):
-        text = words.fig5(draws, "cpu")
+    def test_words(self, draws):
+        text = random_weights.words(draws, "cpu")
         for decoder in ("bin", "soft"):
             one = random_draws.summary(draws, decoder)
             assert f"{one.better} ({decoder})" in text
             assert f"{one.mean.value:.2f}".replace("-", "−") + " (" in text
-        assert text.startswith("Of 20 draws, all conditional on one split, DCNet fails less often")
-        assert text.endswith("Of 100 draws 20 have both of their runs so far.")
-        assert "nan" not in words.fig5(draws[:2], "cpu")
+        assert text.startswith("Of 20 draws with both of their runs, 100 are planned, DCNet fails")
+        assert "nan" not in random_weights.words(draws[:2], "cpu")
 
-    def test_of_the_weights(self):
-        """The gain grows with the first weight, falls with the second; the third is unrelated."""
-        third = [5, 1, 8, 3, 10, 6, 2, 9, 4, 7, 11, 0]
-        made = [
-            random_draws.Draw(
-                n,
-                {"gender": 10.0**n, "glasses": 10.0**-n, "orientation": 10.0 ** third[n]},
-                {d: {"DCNet": np.zeros(3), "XS": np.full(3, n + 1.0)} for d in ("bin", "soft")},
-            )
-            for n in range(12)
-        ]
-        text = words.dependence(made)
-        assert "grows with the weight of gender; it falls with the weight of glasses" in text
-        assert "does not clearly depend on the weight of orientation" in text
-        assert "too few" in words.dependence(made[:5])
 
-    def test_of_weights_on_which_the_decoders_do_not_agree(self):
-        made = [
-            random_draws.Draw(
-                n,
-                {"gender": 10.0**n},
-                {"bin": {"DCNet": np.zeros(3), "XS": np.full(3, n + 1.0)}}
-                | {"soft": {"DCNet": np.zeros(3), "XS": np.full(3, 1.0 + n % 3)}},
-            )
-            for n in range(12)
-        ]
-        assert "does not clearly depend on the weight of gender." in words.dependence(made)
+def test_doctests():
+    assert doctest.testmod(scarcity).failed == 0

@@ -203,9 +203,6 @@ class TestWorth:
         told = gain_and_cost.answer(small_runs(), frame)
         assert told.startswith("**Yes, if failures matter more than cost:**")
         assert "RNx" not in gain_and_cost.better(small_runs(), frame)
-        adds = frame["multiply-adds (M)"]
-        assert adds["DCNet"] <= adds["XSx"]
-        assert gain_and_cost.better(small_runs(), frame, "XSx") == ["DCNet"]
 
     def test_a_better_and_cheaper_method_is_named(self):
         tries = small_runs().tries

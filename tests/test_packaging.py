@@ -147,8 +147,8 @@ def test_tables_of_the_package_are_installed_with_it():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     patterns = settings["package-data"]["dclib"]
     tables = [path for end in ("csv", "toml") for path in (ROOT / "dclib").rglob(f"*.{end}")]
-    names = {"reported.csv", "claims.csv", "rules.csv", "sums.csv", "selection.csv"}
-    assert {path.name for path in tables} == {*names, "presets.toml"}
+    names = {"reported", "claims", "rules", "sums", "chance", "selection", "presets"}
+    assert {path.stem for path in tables} == names
     for path in tables:
         assert any(path.relative_to(ROOT / "dclib").match(pattern) for pattern in patterns)
 

@@ -38,7 +38,6 @@ def test_what_is_kept_is_drawn_and_holds_no_face():
     found = shift.read()
     fig = pictures.figure(found)
     assert len(fig.axes) == 2
-    assert "px" in pictures.words(found)
     assert pictures.table(found).notna().all().all()
     assert max(map(len, found["bin"]["shift"])) == 2
     assert shift.path().stat().st_size < 20_000

@@ -41,7 +41,7 @@ def measure_cost(options: argparse.Namespace) -> None:
     },
 )
 def run_benchmark(options: argparse.Namespace) -> None:
-    from dclib.study.speed import bench
+    from dclib.study.speed import bench, measuring
 
     rivals = {"authors": options.authors_code, "libmtl": options.libmtl}
     if options.record:
@@ -58,7 +58,7 @@ def run_benchmark(options: argparse.Namespace) -> None:
         contenders = bench.contenders(setting, options.method, **rivals)
         width, size, batch, _ = setting
         print(f"{options.method}, {name}: width {width:g}, {size} px, batch {batch}")
-        print(bench.table(bench.measure(contenders, options.rounds)).round(2).to_string())
+        print(bench.table(measuring.turns(contenders, options.rounds)).round(2).to_string())
 
 
 @command(

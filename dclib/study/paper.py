@@ -70,6 +70,19 @@ def number(item: str | None = None, **conditions: Any) -> float:
     return float(rows["value"].iloc[0])
 
 
+def beside(item: str, ours: str, **conditions: Any) -> float | None:
+    """The number of the ledger beside which one of ours stands; None if the paper prints none.
+
+    Args:
+        ours: what of ours, such as a method or a cell of Fig. 6.
+
+    >>> beside("table1", "DCNet", faces="aflw-10"), beside("fig6", "profile 5")
+    (60.64, -83.87)
+    """
+    rows = reported(item, ours=ours, **conditions)["value"]
+    return float(rows.iloc[0]) if len(rows) else None
+
+
 def failure_rate(method: str, underlying: str, pretrained: bool = False) -> float | None:
     """The landmark failure rate in % that section 4.2 prints for a method; None if it does not.
 

@@ -17,6 +17,7 @@ from dclib.mtcnn.records import CascadeRecord
 from dclib.study.analysis.comparison import REFERENCE
 from dclib.study.analysis.stats import (
     DECODERS,
+    NOWHERE,
     Chance,
     Interval,
     Verdict,
@@ -25,8 +26,6 @@ from dclib.study.analysis.stats import (
     verdict,
 )
 from dclib.study.analysis.tries import Tries
-
-NOWHERE = Interval(np.nan, np.nan, np.nan)  # where no face counts
 
 # What each face scores: its failure in %, its error in % of the interocular distance; a missed face
 # as many points as there are faces, so that the mean is their number. NaN where it does not count.

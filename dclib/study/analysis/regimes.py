@@ -6,7 +6,6 @@ the last five as in Fig. 3: five epochs are the end of a long training and half 
 would compare networks at different stages. What Fig. 3's average would say can be asked for.
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -147,15 +146,6 @@ class Regimes:
             return None
         return side(self.gap(point, other, d, last) for d in DECODERS)
 
-    def turns(self, axis: str, other: str) -> list[tuple[Point, Point]]:
-        """Neighbours along an axis between which the better of the two changes.
-
-        Points between them, at which neither is better, are stepped over.
-        """
-        sides = [(point, self.side(point, other)) for point in self.axes[axis]]
-        clear = itertools.pairwise((point, side) for point, side in sides if side)
-        return [(one, two) for (one, before), (two, after) in clear if before != after]
-
     def trend(self, axis: str, other: str) -> Trend | None:
         """How DCNet's difference to another moves along an axis; None with fewer than three points.
 
@@ -173,9 +163,9 @@ class Regimes:
         own = sorted((try_, r) for (name, try_), r in self.tries.items() if name == method)
         return {t: float(scores([r], "failure rate", decoder, 1).mean()) for t, r in own}
 
-    def base_gaps(self, other: str, decoder: str = "bin") -> list[float]:
+    def base_gaps(self, other: str) -> list[float]:
         """DCNet's difference to another in each try at the base that both have, in points."""
-        one, two = (self.base_rates(method, decoder) for method in (METHOD, other))
+        one, two = (self.base_rates(method) for method in (METHOD, other))
         return [one[try_] - two[try_] for try_ in one.keys() & two.keys()]
 
 

@@ -57,6 +57,9 @@ class Interval:
         return Interval.by_t(self.value + by, self.error, self.freedom)
 
 
+NOWHERE = Interval(math.nan, math.nan, math.nan)  # where nothing counts
+
+
 @dataclass(frozen=True)
 class Chance:
     """How much tries of a method differ, pooled over the methods of one setting.

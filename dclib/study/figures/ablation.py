@@ -8,11 +8,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from dclib.records.experiment import Experiment
 from dclib.study import paper
 from dclib.study.analysis.ablation import CONTENTS, Ablation, accuracy_changes, effects
-from dclib.study.analysis.stats import DECODERS, Interval
+from dclib.study.analysis.stats import DECODERS, Interval, side
 from dclib.study.figures import BLUE, VERMILION, WIDTH, plots
 from dclib.study.figures.plots import columns, signed
+from dclib.study.figures.results import data_name
+from dclib.study.figures.words import SMOKE, listed, spanned
 
 Cell = tuple[str, int]  # task and block; blocks count from 1, as in the paper
 Map = Sequence[Sequence[Interval]]  # by task and block
@@ -90,11 +93,8 @@ def maps(
 def printed() -> dict[Cell, float]:
     """What the paper prints of Fig. 6: relative changes in %, here positive where worse."""
     rows = paper.reported("fig6")
-    found = {}
-    for condition, value in zip(rows["condition"], rows["value"], strict=True):
-        _, task, _, _, _, block = condition.split()  # zero TASK features at block N
-        found[{"landmark": "landmarks"}.get(task, task), int(block)] = -float(value)
-    return found
+    cells = rows["ours"].str.split()
+    return {(t, int(d)): -value for (t, d), value in zip(cells, rows["value"], strict=True)}
 
 
 def tries(ablations: Sequence[Ablation]) -> Figure:
@@ -129,6 +129,57 @@ def accuracy(ablations: Sequence[Ablation]) -> Figure:
     }
     height = 0.26 * len(first.tasks) * len(cells) + 1.2
     return maps(first, cells, "loss of accuracy (points)", height, letters=6.5, harm=-1)
+
+
+# Words
+
+
+def sides(ablations: Sequence[Ablation], content: str) -> np.ndarray:
+    """Cells (T, D) where more fail, 1, or fewer, -1, by the intervals of both decoders; else 0."""
+    maps = [effects(ablations, content, decoder) for decoder in DECODERS]
+    rows = zip(*maps, strict=True)
+    return np.array([[side(cell) for cell in zip(*row, strict=True)] for row in rows])
+
+
+def words(ablations: Sequence[Ablation], experiment: Experiment) -> str:
+    """What the maps say: how many cells matter, where zeros and the control do, and which most.
+
+    Args:
+        ablations: of the tries of one experiment.
+        experiment: of one of these tries.
+    """
+    tasks, own = ablations[0].tasks, effects(ablations)
+    zeros, other = (sides(ablations, content) for content in CONTENTS)
+    both = [f"{tasks[t]} {d + 1}" for t, d in np.argwhere((zeros > 0) & (other > 0))]
+    largest = max(np.ndindex(zeros.shape), key=lambda at: own[at[0]][at[1]].value)
+    task, block = tasks[largest[0]], largest[1] + 1
+    told = (
+        f"**{data_name(experiment)}, preset `{experiment.preset}`, {_tries(ablations)}.** By both"
+        f" decoders, zeros raise the failure rate in {(zeros > 0).sum()} of {zeros.size} cells and"
+        f" lower it in {(zeros < 0).sum()}; another face's features raise it in"
+        f" {(other > 0).sum()} and lower it in {(other < 0).sum()}. Both raise it at"
+        f" {listed(both) or 'none'}. Zeros raise it most at {task} {block}:"
+        f" {spanned(own[largest[0]][largest[1]], form='+.1f')}."
+    )
+    if experiment.dataset == "mtfl":
+        told += " In the paper that is {} {}.".format(*max(printed(), key=printed().__getitem__))
+    return f"{told} {SMOKE}" if experiment.preset == "smoke" else told
+
+
+def about(ablations: Sequence[Ablation]) -> str:
+    """What was evaluated, where and by which code."""
+    first, made = ablations[0], [a.environment for a in ablations]
+    commits = [f"{m['commit'][:10]}{'' if m['clean'] else ' with changes'}" for m in made]
+    machines = dict.fromkeys(m["processor"] for m in made)
+    return (
+        f"{len(first.tasks)} tasks and {first.blocks} blocks, each cell evaluated on"
+        f" {len(first.intact['bin']):,} faces with the last weights of {_tries(ablations)}, on"
+        f" {listed([*machines])}, by commit {listed([*dict.fromkeys(commits)])}."
+    )
+
+
+def _tries(ablations: Sequence[Ablation]) -> str:
+    return "one try" if len(ablations) == 1 else f"{len(ablations)} tries"
 
 
 # Tables

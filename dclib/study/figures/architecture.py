@@ -1,7 +1,7 @@
 """Section 3: Fig. 1 and Fig. 2, drawn from the modules that are trained.
 
-Names, numbers of maps, kernels and sizes are read from the modules, and sizes are found by running
-them: what changes in the code changes in the picture. On the meta device that costs nothing.
+Names, numbers of maps and kernels are read from the modules, and sizes are found by running them on
+the meta device, which costs nothing: what changes in the code changes in the picture.
 """
 
 import math
@@ -10,14 +10,14 @@ from collections.abc import Sequence
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import fx, nn
+from torch import fx
 
 from dclib.block import CollaborativeBlock
-from dclib.methods.cross_stitch import CrossStitch
-from dclib.network import Apart, Network
+from dclib.network import Network
+from dclib.splitting.series import shapes
 from dclib.study.figures import layers, sketch
 from dclib.study.figures.collaboration import fig1
-from dclib.study.figures.layers import Residual, Shape, Step
+from dclib.study.figures.layers import Residual, Step
 from dclib.study.figures.sketch import (
     CARD,
     LINE,
@@ -48,92 +48,67 @@ Columns = Sequence[tuple[float, str]]  # the height and the colour of each
 
 
 def fig2(net: Network, resolution: int = 112, detail: int = 3) -> Figure:
-    """Fig. 2: the blocks of each column, interleaved with what joins them, up to the heads.
+    """Fig. 2: the blocks of each column, interleaved with collaborative blocks, up to the heads.
 
     Below, one block and the head of the first task in detail.
 
     Args:
-        net: any network of `dclib.build`.
+        net: a DCNet of `dclib.build`.
         resolution: side of its input in pixels.
         detail: which block to show in detail, counted from 1.
 
     Raises:
-        ValueError: columns that differ, or blocks that torch.fx has cut, whose layers do not tell
-            the order in which they run.
+        ValueError: another method; columns that differ, or blocks that torch.fx has cut, whose
+            layers do not tell the order in which they run.
     """
     kinds = {tuple(type(part) for part in column.modules()) for column in net.columns}
-    if len(kinds) > 1 or fx.GraphModule in next(iter(kinds)):
+    joined = all(isinstance(mixer, CollaborativeBlock) for mixer in net.mixers)
+    if not joined or len(kinds) > 1 or fx.GraphModule in next(iter(kinds)):
         raise ValueError(
-            "Fig. 2 is drawn for columns that are alike and made of layers in the order of their"
-            " use: see the table of `dclib.splitting.series.split` for others"
+            "Fig. 2 is drawn for a DCNet, of columns that are alike and made of layers in the order"
+            " of their use: see the table of `dclib.splitting.series.split` for others"
         )
-    images = torch.zeros(1, 3, resolution, resolution, device=layers.device(net))
-    found = layers.shapes(net, images)
     blocks = list(net.columns[0].children())
+    found = shapes(net.columns[0], resolution)  # type: ignore[arg-type]
     tasks, depths = len(net.tasks), len(net.mixers)
-    shared = len(net.columns) < tasks
-    ys = [ROWS + TASK * (tasks - t - 0.5) for t in range(tasks)]
-    middle = (ys[0] + ys[-1]) / 2
-    columns = [(middle, SHARED)] if shared else [(y, task_colour(t)) for t, y in enumerate(ys)]
-    last = FIRST + depths * PITCH + (0.75 if shared else 0)  # where the heads stand
+    columns = [(ROWS + TASK * (tasks - t - 0.5), task_colour(t)) for t in range(tasks)]
+    middle = (columns[0][0] + columns[-1][0]) / 2
+    last = FIRST + depths * PITCH  # where the heads stand
     block = layers.parts(blocks[detail - 1])
     fig, ax = sketch.sheet(max(last + 1.6, _width(block)), ROWS + tasks * TASK + 0.5)
 
     _, edge = maps(ax, 0.36, middle, 0.5, [(SHARED, 0.05)])
-    label(ax, 0.48, middle, 0.5, "image", tuple(images.shape[1:]))
+    label(ax, 0.48, middle, 0.5, "image", (3, resolution, resolution))
     for y, _ in columns:
         arrow(ax, turned((edge, middle), 1.0, (FIRST, y)), SHARED)
     above = ROWS + tasks * TASK + 0.32
     text(ax, 0.08, above - LINE, "maps × h × w", SHARED, ha="left")
     for d, mixer in enumerate(net.mixers):
-        x, shape = FIRST + d * PITCH, found[blocks[d]]
+        x, shape = FIRST + d * PITCH, found[d]
         text(ax, x + 0.14, above, f"Block {d + 1}", fontweight="bold")
         text(ax, x + 0.14, above - LINE, layers.by(shape))
-        front = 0.14 + 0.22 * shape[1] / found[blocks[0]][1]
-        joined = not isinstance(mixer, Apart)
-        onward = not shared or d < depths - 1
+        front = 0.14 + 0.22 * shape[1] / found[0][1]
         for y, colour in columns:
             _, edge = maps(ax, x, y, front, [(colour, 0.05 * math.log2(shape[0]) - 0.16)])
-            before, after = (x + JOIN - BAR / 2, x + JOIN + BAR / 2) if joined else (edge, edge)
-            if joined:
-                arrow(ax, [(edge, y), (before, y)], colour)
-            arrow(ax, [(after, y), (x + PITCH, y)], colour, head=joined or onward)
-        if joined:
-            _mixer(ax, mixer, x + JOIN, columns, found)
-    for t, y in enumerate(ys):
-        colour, name = task_colour(t), net.tasks[t].name
-        if shared:
-            arrow(ax, turned((edge, middle), last - 0.85, (last, y)), colour)
-        left = last - 0.78 if shared else 1.07
-        text(ax, left, y + 0.1, name, dark(colour), ha="left", fontweight="bold")
-        _head(ax, last, y, net.tasks[t], colour)
-    if shared:
-        arrow(ax, [(edge, middle), (last - 0.92, middle)], SHARED, head=False)
+            arrow(ax, [(edge, y), (x + JOIN - BAR / 2, y)], colour)
+            arrow(ax, [(x + JOIN + BAR / 2, y), (x + PITCH, y)], colour)
+        _mixer(ax, x + JOIN, columns, mixer.central[0].out_channels)  # type: ignore[index,union-attr]
+    low = columns[-1][0] - 0.43
+    text(ax, FIRST + JOIN - 0.41, low, "collaborative block", SHARED, ha="right")
+    for task, (y, colour) in zip(net.tasks, columns, strict=True):
+        text(ax, 1.07, y + 0.1, task.name, dark(colour), ha="left", fontweight="bold")
+        _head(ax, last, y, task, colour)
     _details(ax, net, block, detail, columns[0][1])
     return fig
 
 
-def _mixer(
-    ax: Axes, mixer: nn.Module, x: float, columns: Columns, found: dict[nn.Module, Shape]
-) -> None:
-    """What joins the columns at a depth: aggregations, or linear combinations."""
+def _mixer(ax: Axes, x: float, columns: Columns, central: int) -> None:
+    """A collaborative block at a depth: its central aggregation, with so many maps, and others."""
     high, low = columns[0][0] + 0.24, columns[-1][0] - 0.24
     box(ax, x, (high + low) / 2, BAR, high - low, SHARED, fill=0.25, zorder=4)
-    words = ""
-    if isinstance(mixer, CollaborativeBlock):
-        words = f"$z$: {found[mixer.central][0]} maps"
-        for y, colour in columns:
-            box(ax, x, y, BAR - 0.08, BAR - 0.04, colour, fill=0.6, edge=1.0, zorder=5)
-    elif isinstance(mixer, CrossStitch):
-        words = rf"$\alpha$: {'×'.join(map(str, mixer.alpha.shape))}"
-        for y, _ in columns:
-            for other, colour in columns:
-                ends = ([x - BAR / 2, x + BAR / 2], [other, y])
-                ax.plot(*ends, color=colour, linewidth=0.9, zorder=5)
-    text(ax, x, low - 0.19, words)
-    if x < FIRST + PITCH:
-        kind = sketch.words(type(mixer).__name__)
-        text(ax, x - 0.41, low - 0.19, kind, SHARED, ha="right")
+    for y, colour in columns:
+        box(ax, x, y, BAR - 0.08, BAR - 0.04, colour, fill=0.6, edge=1.0, zorder=5)
+    text(ax, x, low - 0.19, f"$z$: {central} maps")
 
 
 def _head(ax: Axes, x: float, y: float, task: Task, colour: str) -> None:
@@ -151,8 +126,7 @@ def _details(
     ax: Axes, net: Network, block: Sequence[Step | Residual], detail: int, colour: str
 ) -> None:
     right = ax.get_xlim()[1] - 0.08
-    which = "each column" if len(net.columns) > 1 else "the column"
-    sketch.heading(ax, 0.08, right, DETAIL + 0.92, f"Block {detail} of {which}")
+    sketch.heading(ax, 0.08, right, DETAIL + 0.92, f"Block {detail} of each column")
     _flow(ax, 0.2, DETAIL, block, colour)
     sketch.heading(ax, 0.08, right, HEAD + 0.55, f"Head of {net.tasks[0].name}")
     half = pill(ax, 0.72, HEAD, "spatial mean", colour)

@@ -128,7 +128,7 @@ def why(bar: Bar, preset: str) -> tuple[str, str]:
 
 
 def command(wanted: Bar, preset: str) -> str:
-    """What makes the runs of a bar: the plan that has them, or one run where none has."""
+    """What makes the runs of a bar: the plan that has them."""
     for plan in PLANS:
         try:
             planned = experiments(plan, preset)
@@ -136,9 +136,7 @@ def command(wanted: Bar, preset: str) -> str:
             continue
         if any(bar(e) == wanted for e in planned):
             return f"python -m dclib train --plan {plan} --preset {preset}"
-    start = f" --pretrained {wanted.start}" if wanted.start else ""
-    one = f"--method {wanted.method} --underlying {wanted.underlying}{start}"
-    return f"python -m dclib train --preset {preset} {one}"
+    return ""
 
 
 def table(records: Sequence[Record], preset: str) -> pd.DataFrame:
@@ -171,7 +169,6 @@ def missing(records: Sequence[Record], preset: str) -> str:
         own = len(one.runs(found))
         if own < PRESETS[preset].tries:
             reason, how = ("not all tries yet", command(one, preset)) if own else why(one, preset)
-            how = how.replace(f"--method {one.method} ", "--method METHOD ")  # one line for all
             lacking.setdefault((one.section, reason, how), []).append(one.label)
     if not lacking:
         return "Nothing is missing."

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -77,9 +77,8 @@ def fig1(block: CollaborativeBlock, size: int | Sequence[int] = 28) -> Figure:
     channels, tasks = block.channels, len(block.channels)
     sides = [size] * tasks if isinstance(size, int) else list(size)
     fronts = [FRONT * max(0.4, side / max(sides)) for side in sides]
-    device = layers.device(block)
-    inputs = [torch.zeros(1, c, s, s, device=device) for c, s in zip(channels, sides, strict=True)]
-    shape = layers.shapes(block, inputs)[block.central]
+    first: Any = block.central[0]
+    shape = (first.out_channels, min(sides), min(sides))
     scale = min(0.5 / sum(channels), 0.3 / (max(channels) + shape[0]))
     z = Maps(shape, scale * shape[0], min(fronts))
     top = tasks * ROW + LANE + MARGIN
@@ -87,10 +86,10 @@ def fig1(block: CollaborativeBlock, size: int | Sequence[int] = 28) -> Figure:
     above = (tasks + 1) // 2
     lane = MARGIN + (tasks - above) * ROW + LANE / 2
     rows = []
-    for t, x in enumerate(inputs):
+    for t, (count, side) in enumerate(zip(channels, sides, strict=True)):
         out = 1 if t < above else -1
         y = lane + out * (LANE + ROW) / 2 + (above - t - (out > 0)) * ROW
-        rows.append(Row(tuple(x.shape[1:]), scale * channels[t], fronts[t], t, y, out))
+        rows.append(Row((count, side, side), scale * count, fronts[t], t, y, out))
     for number, (left, right, words) in enumerate(STAGES, 1):
         sketch.heading(ax, left, right, top + 0.24, f"({number}) {words}")
     _central(ax, block, rows, lane, z)

@@ -13,10 +13,11 @@ from dclib.study.figures import BLUE, GREEN, GREY, VERMILION, WIDTH
 
 Labels = Mapping[str, Sequence[str]]
 HALVES = {"training": BLUE, "test": VERMILION}
+COLUMNS = 8  # of a sheet
 LINE = 0.12  # inches that a line of text below a picture takes
 
 
-def sheet(faces: FaceSet, count: int, columns: int = 8, labels: Labels = MTFL_WORDS) -> Figure:
+def sheet(faces: FaceSet, count: int, labels: Labels = MTFL_WORDS) -> Figure:
     """The first faces of a set, as the network sees them, with their landmarks and labels.
 
     Args:
@@ -28,7 +29,7 @@ def sheet(faces: FaceSet, count: int, columns: int = 8, labels: Labels = MTFL_WO
     count = min(count, len(faces))
     if count < 1:
         raise ValueError(f"a sheet of {count} faces shows nothing")
-    columns = min(columns, count)
+    columns = min(COLUMNS, count)
     rows = -(-count // columns)
     height = WIDTH / columns + len(_named(faces, labels)) * LINE + 0.08
     tight = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from dclib import metrics
 from dclib.mtcnn.experiment import STAGES
@@ -20,7 +20,8 @@ from dclib.study.analysis import comparison
 from dclib.study.analysis.cascades import Cascades, score
 from dclib.study.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, plots
 from dclib.study.figures.curves import cumulative
-from dclib.study.verdicts.cascades import FACES, METRICS, NAMES
+from dclib.study.figures.words import listed
+from dclib.study.verdicts.cascades import FACES, METRICS
 
 References = Mapping[str, Findings]  # what public detectors found, by their names
 
@@ -39,13 +40,11 @@ HELD_OUT = {"trained on": {"linestyle": "-"}, "held-out photos": {"linestyle": "
 
 def printed(method: str) -> dict[str, float]:
     """What the paper prints of a method, by our metric and in its unit; nothing of others."""
-    names = {ours: theirs for theirs, ours in NAMES.items()}
-    if method not in names:
-        return {}
-    return {
-        ours: parts * paper.number("mtcnn", method=names[method], metric=metric)
+    found = {
+        ours: (paper.beside("mtcnn", method, metric=metric), parts)
         for metric, (ours, parts) in METRICS.items()
     }
+    return {ours: parts * value for ours, (value, parts) in found.items() if value is not None}
 
 
 def entries(group: Cascades, references: References) -> dict[str, list[Findings]]:
@@ -74,6 +73,20 @@ def look(name: str, references: Sequence[str] = ()) -> dict[str, Any]:
 def not_run(preset: str = comparison.REFERENCE) -> Figure:
     """A figure that says how to make what it would show."""
     return plots.nothing(f"Not run: {verdicts.command_for(verdicts.cascades.PLAN, preset)}")
+
+
+def about(group: Cascades) -> str:
+    """What was trained on which photos, and what it is scored on."""
+    first, e = group.records[0], group.about
+    tries = sorted({len(own) for own in group.tries.values()})
+    counted = "one try" if tries == [1] else f"{'–'.join(map(str, tries))} tries"
+    return (
+        f"**Preset `{e.preset}`**: {counted} of {listed(group.methods)}, trained on"
+        f" {first.environment['trained_on']:,} photos of {listed(list(e.datasets))} and scored on"
+        f" {len(first.findings.scores):,} faces ({e.faces}) and {len(first.findings.overlaps):,}"
+        f" annotated faces of other photos ({e.heldout}). Faces are looked for from"
+        f" {e.minimum:g} pixels on."
+    )
 
 
 def marks(group: Cascades, references: References) -> Figure:
@@ -183,9 +196,7 @@ def training(group: Cascades) -> Figure:
     fig = plots.curves(mean, looks, 5.2, x="epoch", dashes=HELD_OUT, sharex=True)
     for ax in fig.axes:
         ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        ax.yaxis.set_minor_formatter(NullFormatter())
+        plots.decades(ax.yaxis)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.tick_params(labelsize="x-small", labelbottom=True)  # below it there may be nothing
         if not ax.lines:

@@ -18,32 +18,30 @@ WORST = math.sqrt(0.5)  # from a corner
 
 # Interocular distance as a share of the image's width: the median of MTFL's test faces.
 INTEROCULAR = 0.298
+RESOLUTIONS = (48, 64, 96, 112, 150, 224)  # widths of inputs, in pixels
 
 
-def bin_distances(points: int = 200_000, seed: int = 0) -> np.ndarray:
+def bin_distances() -> np.ndarray:
     """Distances, in pixels, of uniformly drawn points to the centres of the bins they fall in.
 
     The bins are those of the landmark task: encoded and decoded again, two axes a point.
 
     Returns:
-        Distances (points,).
+        Distances (200,000,).
     """
-    task = Landmarks(bins=112, points=points)
-    truth = torch.from_numpy(np.random.default_rng(seed).uniform(0, 112, (1, points, 2)))
+    task = Landmarks(bins=112, points=200_000)
+    truth = torch.from_numpy(np.random.default_rng(0).uniform(0, 112, (1, task.points, 2)))
     centres = task.encode(truth) + 0.5
     return (centres - truth).norm(dim=-1).flatten().numpy()
 
 
-def quantisation_floor(
-    resolutions: Sequence[int] = (48, 64, 96, 112, 150, 224), interocular: float = INTEROCULAR
-) -> pd.DataFrame:
+def quantisation_floor(resolutions: Sequence[int] = RESOLUTIONS) -> pd.DataFrame:
     """What 1-px bins cost at least, in % of the interocular distance, by input width.
 
     Args:
         resolutions: widths of the network's input, pixels.
-        interocular: distance between the eyes as a share of that width.
     """
-    eyes = np.asarray(resolutions) * interocular
+    eyes = np.asarray(resolutions) * INTEROCULAR
     return pd.DataFrame(
         {
             "mean error": 100 * FLOOR / eyes,
@@ -54,7 +52,7 @@ def quantisation_floor(
     )
 
 
-def floor(resolutions: Sequence[int] = (48, 64, 96, 112, 150, 224)) -> Figure:
+def floor() -> Figure:
     """How far a point lies from its bin's centre, and what that costs at each input width."""
     fig = Figure(figsize=(WIDTH, 3.0), layout="constrained")
     left, right = fig.subplots(1, 2)
@@ -71,8 +69,8 @@ def floor(resolutions: Sequence[int] = (48, 64, 96, 112, 150, 224)) -> Figure:
     right.fill_between(width, 0, curve["largest error"], color=SKY, alpha=0.4, linewidth=0)
     right.plot(width, curve["largest error"], color=SKY, label="largest")
     right.plot(width, curve["mean error"], color=BLUE, label="mean, formula")
-    simulated = [100 * distances.mean() / (INTEROCULAR * r) for r in resolutions]
-    right.plot(resolutions, simulated, "o", color=BLUE, markersize=4, label="mean, simulated")
+    simulated = [100 * distances.mean() / (INTEROCULAR * r) for r in RESOLUTIONS]
+    right.plot(RESOLUTIONS, simulated, "o", color=BLUE, markersize=4, label="mean, simulated")
     right.axhline(100 * metrics.THRESHOLD, color=VERMILION, linestyle="--", label="failure")
     right.set(xlabel="input width (px)", ylabel="error (% of interocular distance)")
     right.set(xlim=(32, 240), ylim=(0, 11))

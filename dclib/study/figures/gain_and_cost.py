@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator
 
 from dclib import data
 from dclib.network import count_parameters
@@ -18,7 +17,6 @@ from dclib.study.analysis.comparison import REFERENCE, Comparison
 from dclib.study.analysis.stats import DECODERS, Interval, side
 from dclib.study.figures import GREY, plots, sizes
 from dclib.study.figures.results import DECODER_NAMES, in_order, look
-from dclib.study.figures.speed_tables import inference
 from dclib.study.figures.words import listed
 from dclib.study.paper import Claim
 from dclib.study.verdicts import evidence
@@ -101,9 +99,7 @@ def table(group: Comparison, measured: Mapping[str, Any] | None = None) -> pd.Da
     """
     frame = gains(group).join(costs(group))
     if measured:
-        steps = {
-            m: 1e3 * sum(own.get("ours", own["seconds"])) for m, own in measured["methods"].items()
-        }
+        steps = {m: 1e3 * sum(own["ours"]) for m, own in measured["methods"].items()}
         at = frame.columns.get_loc(TIME)
         frame.insert(at, "training step (ms)", pd.Series(steps).reindex(frame.index))
     on_front = {d: front(frame, d) for d in DECODERS}
@@ -124,18 +120,18 @@ def front(frame: pd.DataFrame, decoder: str, cost: str = ADDS) -> list[str]:
     return list(ordered.index[kept])
 
 
-def better(group: Comparison, frame: pd.DataFrame, method: str = "DCNet") -> list[str]:
-    """The methods that cost no more than another one and fail less often, by both intervals.
+def better(group: Comparison, frame: pd.DataFrame) -> list[str]:
+    """The methods that cost no more than DCNet and fail less often, by both intervals.
 
     Cost is multiply-adds; and parameters, of which up to 2 % more do not count, since widened
     networks cannot be matched exactly.
     """
-    own = frame.loc[method]
+    own = frame.loc["DCNet"]
     cheap = (frame[ADDS] <= own[ADDS]) & (frame[PARAMETERS] <= 1.02 * own[PARAMETERS])
     return [
         other
         for other in frame.index[cheap]
-        if other != method and side(group.gaps(other, method).values()) < 0
+        if other != "DCNet" and side(group.gaps(other, "DCNet").values()) < 0
     ]
 
 
@@ -159,9 +155,7 @@ def figure(frame: pd.DataFrame) -> Figure:
         at, gain = best[cost], best[f"gain {decoder}"]
         ax.step(at, gain, where="post", color=GREY, linewidth=1, zorder=1)
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_major_formatter("{x:g}")
-        ax.xaxis.set_minor_formatter("")
+        plots.decades(ax.xaxis)
         ax.margins(x=0.1)
     for ax, decoder in zip(fig.axes[:: len(COSTS)], DECODERS, strict=True):
         ax.set_ylabel(f"gain over a single task (points)\n{DECODER_NAMES[decoder]}")
@@ -219,29 +213,3 @@ def answer(group: Comparison, frame: pd.DataFrame) -> str:
     if group.limits:
         told += f" The runs are {listed(group.limits)}, so longer training may change this answer."
     return told
-
-
-def on_front(frame: pd.DataFrame) -> str:
-    """The methods that none beats at no higher cost, by decoder."""
-    best = " and ".join(f"{listed(front(frame, d))} (*{d}*)" for d in DECODERS)
-    return f"On the front in multiply-adds are {best}."
-
-
-def deployment(frame: pd.DataFrame) -> str:
-    """What a network must keep where only landmarks are wanted."""
-    parts = []
-    for method, one in frame[frame.index.isin(["RNx", "ANx", "XS", "DCNet"])].iterrows():
-        small, cheap = (100 * one[f"landmarks alone: {c}"] / one[c] for c in (PARAMETERS, ADDS))
-        shares = f"{small:.1f} % of its parameters and {cheap:.1f} % of its multiply-adds"
-        parts.append(f"{method} must keep {shares}")
-    return f"Where only landmarks are wanted, {listed(parts)}." if parts else ""
-
-
-def predicting(record: Mapping[str, Any]) -> str:
-    """How long DCNet takes for an image, by setting, in the fastest way that was measured."""
-    by_setting = inference(dict(record))["images/s"].groupby(level=0, sort=False)
-    parts = [
-        f"{1e3 / rates.max():.1f} ms at `{name}` ({rates.droplevel(0).idxmax()})"
-        for name, rates in by_setting
-    ]
-    return f"On one core, DCNet takes for an image {listed(parts)}."

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dclib.study.analysis.ablation import effects
 from dclib.study.analysis.known_truth import PREDICTIONS, SETS, Known
-from dclib.study.analysis.stats import DECODERS, Interval, Verdict, average
+from dclib.study.analysis.stats import DECODERS, NOWHERE, Verdict, average
 from dclib.study.figures import BLUE, GREEN, GREY, ORANGE, plots
 from dclib.study.figures.ablation import CONTENT_NAMES, LOOKS
 from dclib.study.figures.ablation import maps as ablation_maps
@@ -90,7 +89,7 @@ def predictions(known: Known) -> pd.DataFrame:
 
     Negative where the prediction is right; "of" says that none of them is the paper's.
     """
-    nowhere = dict.fromkeys(DECODERS, Interval(np.nan, np.nan, np.nan))
+    nowhere = dict.fromkeys(DECODERS, NOWHERE)
     rows = [
         {
             "prediction": prediction.statement,

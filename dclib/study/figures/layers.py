@@ -1,10 +1,9 @@
-"""What a module computes, read from the module itself: its layers in words, its output shapes."""
+"""What a module computes, read from the module itself: its layers in words."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models.resnet import BasicBlock
 
@@ -77,34 +76,6 @@ def _step(layer: nn.Module) -> Step:
     if isinstance(layer, nn.Conv2d):
         return Step(f"Conv {size}", (f"{layer.in_channels} → {layer.out_channels}", *strides))
     return Step("MaxPool", (size, *strides))
-
-
-def shapes(module: nn.Module, inputs: Tensor | list[Tensor]) -> dict[nn.Module, Shape]:
-    """The output shape of every part of a module, without the batch, found by running it.
-
-    A module on the meta device runs at no cost.
-    """
-    found: dict[nn.Module, Shape] = {}
-
-    def note(part: nn.Module, _: object, output: object) -> None:
-        if isinstance(output, Tensor):
-            found[part] = tuple(output.shape[1:])
-
-    training = module.training
-    hooks = [part.register_forward_hook(note) for part in module.modules()]
-    try:
-        with torch.no_grad():
-            module.eval()(inputs)
-    finally:
-        module.train(training)
-        for hook in hooks:
-            hook.remove()
-    return found
-
-
-def device(module: nn.Module) -> torch.device:
-    """Where a module is."""
-    return next(module.parameters()).device
 
 
 def by(shape: Shape) -> str:

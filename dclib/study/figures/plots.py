@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 from dclib.study.analysis.stats import Interval
 from dclib.study.figures import BLACK, BLUE, GREY, VERMILION, WIDTH
@@ -70,6 +72,7 @@ def intervals(
     up: bool = False,
     step: float = 0.34,
     zero: bool = False,
+    single: str = "one try",
     more: Sequence[Line2D] = (),
     **layout: Any,
 ) -> Figure:
@@ -80,6 +83,7 @@ def intervals(
         up: values go up, not to the right.
         step: how far series lie apart, so that they do not hide each other.
         zero: whether there is a line at the value zero.
+        single: what each of a value's ticks is.
         more: further entries of the legend.
     """
     if not rows:
@@ -106,7 +110,7 @@ def intervals(
     handles = _handles(frame, looks, MARK)
     if frame["each"].map(len).max() > 1:
         tick = "_" if up else "|"
-        handles.append(Line2D([], [], color=GREY, marker=tick, linestyle="", label="one try"))
+        handles.append(Line2D([], [], color=GREY, marker=tick, linestyle="", label=single))
     if frame["printed"].notna().any():
         handles.append(Line2D([], [], **PRINTED))
     key(fig, [*handles, *more])
@@ -253,6 +257,13 @@ def key(fig: Figure, handles: Sequence[Any]) -> None:
     columns = math.ceil(len(handles) / math.ceil(letters / 150))  # so many fit a line
     place: Any = "outside upper center" if fig.get_supxlabel() else "outside lower center"
     fig.legend(handles=handles, loc=place, ncols=columns, frameon=False)
+
+
+def decades(axis: Axis) -> None:
+    """Numbers as one writes them on a logarithmic axis."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:,g}")
+    axis.set_minor_formatter("")
 
 
 def nothing(told: str = "Not run.") -> Figure:

@@ -10,7 +10,6 @@ from dclib.study.analysis.comparison import Comparison
 from dclib.study.analysis.stats import Interval
 from dclib.study.figures import plots
 from dclib.study.figures.results import LOOKS, in_order
-from dclib.study.figures.words import listed
 
 PRECISION = "bf16"
 
@@ -45,20 +44,6 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
         for method, gaps in differences(group).items()
     ]
     return plots.table(rows, "method")
-
-
-def words(records: Sequence[Record]) -> str:
-    """Which methods fail more in bf16, or less, by an interval that does not hold zero.
-
-    >>> words([])
-    'With the paper’s decoder, the interval lies above zero for no method, and below for none.'
-    """
-    found = differences(Comparison(pairs(records)))
-    more = listed([m for m, gaps in found.items() if gaps["bin"].low > 0]) or "no method"
-    less = listed([m for m, gaps in found.items() if gaps["bin"].high < 0]) or "none"
-    return (
-        f"With the paper’s decoder, the interval lies above zero for {more}, and below for {less}."
-    )
 
 
 def figure(records: Sequence[Record]) -> Figure:

@@ -1,26 +1,11 @@
 """Chapter "Where the ranking holds" in words: sentences that are made from the records."""
 
-from dclib.study import verdicts
 from dclib.study.analysis.regimes import METHOD, Regimes
-from dclib.study.figures.regimes import NAMES, called, order, signed, titles
+from dclib.study.figures.regimes import NAMES, order, signed, titles
 from dclib.study.figures.words import SMOKE, grouped, listed
 
 SIDES = {-1: "fails less often at", 1: "fails more often at", 0: "cannot be told apart from it at"}
 TRENDS = {-1: "gains on", 1: "loses ground to", 0: "has no clear trend against"}
-
-
-def progress(regimes: Regimes) -> str:
-    """How much of the plan was run, and the settings at which methods are missing."""
-    planned, there = len(regimes.planned), len(regimes.records)
-    if there == planned:
-        return f"All {planned} runs of the plan are there, one try each."
-    command = f"`{verdicts.command_for('regimes', regimes.preset)}`"
-    if not there:
-        return f"Not run: {command}."
-    return (
-        f"{there} of the plan's {planned} runs are there, one try each. Not run: the others,"
-        f" {command}."
-    )
 
 
 def holds(regimes: Regimes) -> str:
@@ -35,27 +20,6 @@ def holds(regimes: Regimes) -> str:
         lines.append(f"- **{other}**: {METHOD} {told}")
     lines += ["", SMOKE] if regimes.preset == "smoke" else []
     return "\n".join(lines)
-
-
-def turns(regimes: Regimes) -> str:
-    """Between which settings the better of DCNet and another method changes, and which it is."""
-    found = [
-        f"{METHOD} fails {_often(regimes.side(one, other))} often than {other} at"
-        f" {called(one, axis)}, and {_often(regimes.side(two, other))} often at {called(two, axis)}"
-        for axis in regimes.axes
-        for other in order(regimes)
-        for one, two in regimes.turns(axis, other)
-    ]
-    if found:
-        return "; ".join(found) + "."
-    return (
-        f"Along no axis does the better of {METHOD} and another method change, as far as the"
-        " settings that were run, and both decoders, can tell."
-    )
-
-
-def _often(side: int | None) -> str:
-    return "less" if side == -1 else "more"
 
 
 def trends(regimes: Regimes) -> str:

@@ -58,7 +58,9 @@ def table(tasks: Sequence[Task], cost: pd.DataFrame | None = None) -> pd.DataFra
             "multiply-adds (M)": sizes.multiply_adds(net) / 1e6,
         }
     frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
-    return frame if cost is None else frame.join(cost[["step (ms)", "kept (MB)"]])
+    if cost is None:
+        return frame
+    return frame.join(cost[["plain (ms)", "kept (MB)"]].rename(columns={"plain (ms)": "step (ms)"}))
 
 
 def league(records: Sequence[Record]) -> pd.DataFrame:

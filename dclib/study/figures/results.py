@@ -95,16 +95,16 @@ def fig3(reference: Sequence[Record], records: Sequence[Record]) -> Figure:
     return _scores(groups)
 
 
-def rates(records: Sequence[Record], also: Sequence[str] = ()) -> Figure:
-    """The same of runs whatever network they stand for; methods in `also` need no run."""
-    return _scores({"": records} if records else {}, also)
+def rates(records: Sequence[Record]) -> Figure:
+    """The same of runs whatever network they stand for."""
+    return _scores({"": records} if records else {})
 
 
-def _scores(groups: Mapping[str, Sequence[Record]], also: Sequence[str] = ()) -> Figure:
+def _scores(groups: Mapping[str, Sequence[Record]]) -> Figure:
     if not groups:
         raise ValueError("there is no run to be shown: give at least one")
     compared = {name: Comparison(records) for name, records in groups.items()}
-    methods = in_order([*also, *(m for group in compared.values() for m in group.methods)])
+    methods = in_order([m for group in compared.values() for m in group.methods])
     alone = len(compared) == 1  # both metrics fit one row
     rows = []
     for metric, (name, group), method in product(AXES, compared.items(), methods):
@@ -121,19 +121,18 @@ def _scores(groups: Mapping[str, Sequence[Record]], also: Sequence[str] = ()) ->
 
 
 def marks(
-    group: Comparison | None, method: str, metric: Metric, printed: float | None, *where: Any
+    group: Comparison, method: str, metric: Metric, printed: float | None, *where: Any
 ) -> list[dict[str, Any]]:
     """Rows of `plots.intervals`: a method by both decoders, or that it was not run.
 
     Args:
-        group: the runs; none where all of them are missing.
+        group: the runs.
         printed: the paper's failure rate.
         where: rows stand, and in which panel.
     """
     beside = printed if metric == "failure rate" else None
-    if group is None or method not in group.tries:
-        note = "not run" if group else ""
-        return [plots.entry(None, "bin", *where, printed=beside, note=note)]
+    if method not in group.tries:
+        return [plots.entry(None, "bin", *where, printed=beside, note="not run")]
     return [
         plots.entry(score, decoder, *where, each=each.mean(axis=1), printed=beside)
         for decoder in DECODERS

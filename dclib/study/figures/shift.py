@@ -1,8 +1,7 @@
-"""Failure rates with and without the shift that all methods share, drawn and in words."""
+"""Failure rates with and without the shift that all methods share."""
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -49,21 +48,3 @@ def table(found: dict[str, Any]) -> pd.DataFrame:
         if method != METHOD
     ]
     return plots.table(rows, index)
-
-
-def words(found: dict[str, Any]) -> str:
-    """How large the shift is, and whether the ranking is the same without it."""
-    right, down = np.mean(found["soft"]["shift"], axis=0)
-    same = []
-    for decoder in DECODERS:
-        orders = []
-        for name in LOOKS:
-            rates = {m: own["rate"][0] for m, own in found[decoder][name].items()}
-            orders.append(list(pd.Series(rates).sort_values().index))
-        same.append(f"{'the same' if orders[0] == orders[1] else 'another'} ({decoder})")
-    across = f"{abs(right):.2f} px to the {'right' if right > 0 else 'left'}"
-    return (
-        f"Of an input of {found['pixels']} px, the points are shifted by {across} and"
-        f" {abs(down):.2f} px {'down' if down > 0 else 'up'} on average. Without it the order of"
-        f" the methods is {' and '.join(same)}."
-    )

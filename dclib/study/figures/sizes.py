@@ -12,8 +12,8 @@ from dclib.block import CollaborativeBlock
 from dclib.factory import build
 from dclib.methods import METHODS
 from dclib.network import Apart, Network, count_parameters
+from dclib.splitting.series import shapes
 from dclib.study import paper
-from dclib.study.figures import layers
 from dclib.study.figures.results import in_order
 from dclib.study.plans.presets import FIG3
 from dclib.tasks import Task
@@ -71,11 +71,10 @@ def by_method(
     rows = {}
     for name in in_order(methods or FIG3[underlying]):
         net = on_meta(name, tasks, underlying, resolution, width)
-        first = next(net.columns[0].children())
         printed = paper.reported("params", method=name, underlying=underlying)["value"]
         rows[name] = {
             "networks": len(net.columns),
-            "maps of block 1": layers.shapes(first, _image(net, resolution))[first][0],
+            "maps of block 1": shapes(net.columns[0], resolution)[0][0],  # type: ignore[arg-type]
             "parameters (M)": count_parameters(net) / 1e6,
             "between networks (M)": count_parameters(net.mixers) / 1e6,
             "multiply-adds (M)": multiply_adds(net, resolution) / 1e6,
@@ -127,7 +126,7 @@ def needed(net: Network, resolution: int = 112) -> int:
 
 
 def _image(net: Network, resolution: int) -> Tensor:
-    return torch.zeros(1, 3, resolution, resolution, device=layers.device(net))
+    return torch.zeros(1, 3, resolution, resolution, device=next(net.parameters()).device)
 
 
 def _kept(net: Network, resolution: int) -> list[nn.Parameter]:

@@ -3,28 +3,47 @@
 Whatever stands in one panel was computed in one process, all in turn.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullLocator
 
-from dclib.study.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, WIDTH
-from dclib.study.figures.speed_tables import Races, every_method, faster, races, spent
+from dclib.study.analysis.stats import Interval
+from dclib.study.figures import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    WIDTH,
+    plots,
+)
+from dclib.study.figures.results import in_order
+from dclib.study.figures.speed_tables import (
+    convolutions,
+    every_method,
+    exponents,
+    faster,
+    races,
+    spent,
+)
 
-# By contender: colour, marker, name; in the order in which they stand.
-CONTENDERS = {
-    "plain": (GREY, "o", "plain"),
-    "authors": (VERMILION, "s", "authors' code"),
-    "LibMTL": (PURPLE, "s", "LibMTL"),
-    "ours": (BLUE, "o", "ours"),
-    "ours, bf16": (ORANGE, "D", "ours, bf16"),
-    "folded": (BLUE, "o", "folded"),
-    "onnxruntime": (GREEN, "^", "onnxruntime"),
+LOOKS: plots.Looks = {  # of contenders
+    "plain": {"color": GREY, "markerfacecolor": "none"},
+    "authors": {"color": VERMILION, "marker": "s", "label": "authors' code"},
+    "LibMTL": {"color": PURPLE, "marker": "s"},
+    "ours": {"color": BLUE},
+    "ours, bf16": {"color": ORANGE, "marker": "D"},
+    "folded": {"color": BLUE},
+    "onnxruntime": {"color": GREEN, "marker": "^"},
 }
 KINDS = {  # colour of the bars, and of the numbers in them
     "convolution": (BLUE, "white"),
@@ -33,15 +52,20 @@ KINDS = {  # colour of the bars, and of the numbers in them
     "optimiser": (ORANGE, BLACK),
     "rest": ("#b8b8b8", BLACK),
 }
-ROW = 0.24  # inches
 LEAST = 6  # % of a bar that can bear its number
-
-Line = tuple[str, str, str]  # setting, method, contender
-
-
-def named(contender: str) -> tuple[str, str, str]:
-    """Colour, marker and name; what is not known goes by its own name."""
-    return CONTENDERS.get(contender, (BLACK, "v", contender))
+SMALLEST, LARGEST = 12, 300  # area of a convolution's mark, for none and for all of the time
+METHODS = {"DCNet": (GREEN, "o"), "XS": (ORANGE, "s"), "RN": (BLUE, "^")}
+AXES = {
+    "width": "width of the network",
+    "resolution": "side of the images (px)",
+    "tasks": "tasks",
+    "batch": "images in a batch",
+}
+# By part of the record: what it is, and how many of its units are one of the axis.
+QUANTITIES = {
+    "seconds": ("time", "time of a step (ms)", 1e-3),
+    "kept": ("kept", "kept for the way back (MB)", 1e6),
+}
 
 
 def setting(record: dict[str, Any], name: str) -> str:
@@ -51,7 +75,7 @@ def setting(record: dict[str, Any], name: str) -> str:
 
 
 def ratios(record: dict[str, Any], part: str = "steps") -> Figure:
-    """How many times as fast as the plain one each contender is, setting by setting.
+    """How many times as fast as the plain one each contender is, by setting and method.
 
     Marks are ratios of the least times, lines the range of the ratios round by round, ticks single
     rounds. Where LibMTL's Cross-Stitch was measured, a second panel compares with that.
@@ -59,104 +83,54 @@ def ratios(record: dict[str, Any], part: str = "steps") -> Figure:
     Args:
         part: "steps" or "inference".
     """
-    found = races(record[part])
-    panels = {against: _lines(found, against) for against in ("plain", "LibMTL")}
-    panels = {against: lines for against, lines in panels.items() if lines}
-    slots = [len(lines) + len({name for name, *_ in lines}) for lines in panels.values()]
-    fig = Figure(figsize=(WIDTH, ROW * sum(slots) + 0.6 * len(slots)), layout="constrained")
-    grid = fig.subplots(len(panels), 1, squeeze=False, height_ratios=slots, sharex=True)[:, 0]
-    for ax, (against, lines) in zip(grid, panels.items(), strict=True):
-        ax.axvline(1, color=BLACK, linewidth=0.8)
-        y, ticks, before = -1, {}, ""
-        for name, method, contender in lines:
-            if name != before:  # a row for the name of the setting
-                y, before = y + 1, name
-                _heading(ax, y, setting(record, name))
-            y += 1
-            ticks[y] = f"{method}, {named(contender)[2]}"
-            _mark(ax, y, found[name, method], contender, against)
-        ax.set_yticks(list(ticks), list(ticks.values()))
-        ax.set_ylim(y + 0.5, -0.5)
-        ax.grid(axis="y", visible=False)
-        ax.tick_params(labelbottom=True)
-        ax.set_xlabel(f"times as fast as {named(against)[2]}")
-    return fig
-
-
-def _lines(found: Races, against: str) -> list[Line]:
-    """What stands in a panel, from top to bottom: all that took turns with one of them."""
-    order = list(CONTENDERS)
-    return [
-        (name, method, contender)
-        for (name, method), race in found.items()
-        if against in race.index
-        for contender in sorted(race.index, key=lambda c: order.index(c) if c in order else 99)
-        if contender != against and (against, contender) != ("plain", "LibMTL")
+    rows = [
+        plots.entry(
+            Interval(*one),
+            str(contender),
+            f"{method}\n{setting(record, name)}",
+            f"times as fast as {against}",
+            each=race[against] / race[contender],
+        )
+        for against in ("plain", "LibMTL")
+        for (name, method), race in races(record[part]).items()
+        if against in race
+        for contender, one in faster(race, against).drop(index=against).iterrows()
+        if (against, contender) != ("plain", "LibMTL")
     ]
-
-
-def _heading(ax: Axes, y: float, words: str) -> None:
-    ax.axhspan(y - 0.5, y + 0.5, color="#f0f0f0", zorder=3)
-    place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "zorder": 4}
-    ax.annotate(words, (0.01, y), va="center", fontsize="small", **place)
-
-
-def _mark(ax: Axes, y: float, race: pd.DataFrame, contender: str, against: str) -> None:
-    colour, marker, _ = named(contender)
-    one, each = faster(race, against).loc[contender], race.loc[against] / race.loc[contender]
-    ax.plot([one["low"], one["high"]], [y, y], color=colour, linewidth=1.6)
-    ax.plot(each, [y] * len(each), "|", color=colour, markersize=7, markeredgewidth=1.0)
-    ax.plot(one["ratio"], y, marker, color=colour, markersize=5, zorder=3)
+    drawn = {row["series"] for row in rows}
+    looks = {contender: look for contender, look in LOOKS.items() if contender in drawn}
+    height = 0.5 * len({row["at"] for row in rows}) + 1.0
+    fig = plots.intervals(rows, looks, height, below=True, step=0.2, single="one round")
+    for ax in fig.axes:
+        ax.axvline(1, color=BLACK, linewidth=0.8)
+    return fig
 
 
 def methods(record: dict[str, Any]) -> Figure:
     """A step of every method, plain and ours, and how many times as fast it is.
 
     Args:
-        record: of `dclib.study.speed.cost`; without "ours" in it, plain steps are all there is to
-            see.
+        record: of `dclib.study.speed.cost`.
     """
     frame = every_method(record)
-    at = np.arange(len(frame))
-    fig = Figure(figsize=(WIDTH, 0.22 * len(frame) + 1.2), layout="constrained")
-    left, right = fig.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-    for ax in (left, right):
-        for y in at[::2]:
-            ax.axhspan(y - 0.5, y + 0.5, color="#f5f5f5", zorder=0)
-        ax.grid(axis="y", visible=False)
-    left.hlines(at, frame["ours (ms)"], frame["plain (ms)"], color=BLUE, linewidth=0.8)
-    for contender in ("plain", "ours"):
-        colour, marker, words = named(contender)
-        face = "white" if contender == "plain" else colour
-        steps = frame[f"{contender} (ms)"]
-        left.plot(steps, at, marker, color=colour, markerfacecolor=face, markersize=5, label=words)
-    left.set(xscale="log", xlabel="a training step (ms)")
-    left.legend(loc="best", fontsize="small")
-    above = left.twiny()  # the same points, read the other way round
-    above.set(xscale="log", xlabel="images a second")
-    above.set_xlim([1e3 * record["batch"] / x for x in left.get_xlim()])
-    above.grid(visible=False)
-    numbers(left.xaxis)
-    numbers(above.xaxis)
-    left.set_yticks(at, frame.index)
-    left.set_ylim(len(frame) - 0.5, -0.5)
-    right.axvline(1, color=BLACK, linewidth=0.8)
-    right.plot(frame["ratio"], at, "o", color=BLUE, markersize=5)
-    right.set_xlabel("ours: times as fast as plain")
+    panels = {
+        "a training step (ms)": {"plain": frame["plain (ms)"], "ours": frame["ours (ms)"]},
+        "ours: times as fast as plain": {"ours": frame["ratio"]},
+    }
+    rows = [
+        plots.entry(Interval(value, value, value), series, str(method), panel)
+        for panel, each in panels.items()
+        for series, values in each.items()
+        for method, value in values.items()
+    ]
+    looks = {contender: LOOKS[contender] for contender in ("plain", "ours")}
+    layout: dict[str, Any] = {"below": True, "width_ratios": (3, 2)}
+    fig = plots.intervals(rows, looks, 0.22 * len(frame) + 1.2, step=0, **layout)
+    steps, ratio = fig.axes
+    steps.set_xscale("log")
+    plots.decades(steps.xaxis)
+    ratio.axvline(1, color=BLACK, linewidth=0.8)
     return fig
-
-
-def numbers(axis: Axis) -> None:
-    """Numbers as one writes them on a logarithmic axis, some more of them where it is short."""
-
-    def written(value: float) -> str:
-        return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
-
-    low, high = sorted(axis.get_view_interval())
-    first = "235" if high < 12 * low else "25" if high < 60 * low else ""
-    between = FuncFormatter(lambda v, _: written(v) if f"{v:e}"[0] in first else "")
-    axis.set_major_formatter(FuncFormatter(lambda value, _: written(value)))
-    axis.set_minor_formatter(between if first else NullFormatter())
 
 
 def shares(record: dict[str, Any]) -> Figure:
@@ -165,32 +139,105 @@ def shares(record: dict[str, Any]) -> Figure:
     Parts that are wide enough bear their number.
     """
     frame = spent(record)
-    frame = frame[sorted(frame, key=lambda k: list(KINDS).index(k) if k in KINDS else 99)]
-    names = list(dict.fromkeys(frame.index.get_level_values("setting")))
-    slots = len(frame) + 1.2 * len(names)
-    fig = Figure(figsize=(WIDTH, 0.32 * slots + 0.8), layout="constrained")
+    plain = frame.xs("plain", level="contender").sum(axis=1)
+    own = 100 * frame.div(plain, axis=0, level="setting")[[k for k in KINDS if k in frame]]
+    own.index = pd.Index([f"{setting(record, name)}\n{contender}" for name, contender in own.index])
+    fig = Figure(figsize=(WIDTH, 0.45 * len(own) + 1.0), layout="constrained")
     ax = fig.subplots()
-    y, ticks = 0.0, {}
-    for name in names:
-        ax.text(0, y, setting(record, name), fontsize="small", va="center")
-        own = 100 * frame.loc[name] / frame.loc[name, "plain"].sum()
-        for contender, row in own.iterrows():
-            y += 1
-            ticks[y] = named(str(contender))[2]
-            left = row.cumsum() - row
-            for kind, width in row.items():
-                colour, ink = KINDS.get(kind, (BLACK, "white"))
-                bar = ax.barh(y, width, 0.8, left=left[kind], color=colour, edgecolor="white")
-                if width >= LEAST:
-                    ax.bar_label(
-                        bar, [f"{width:.0f}"], label_type="center", color=ink, size="small"
-                    )
-        y += 1.2
-    ax.set_yticks(list(ticks), list(ticks.values()))
-    ax.set_ylim(y - 0.6, -0.6)
-    ax.set_xlim(left=0)
+    colours = [KINDS[kind][0] for kind in own]
+    bars: dict[str, Any] = {"stacked": True, "width": 0.8, "edgecolor": "white", "legend": False}
+    own.plot.barh(ax=ax, color=colours, **bars)
+    for (kind, widths), parts in zip(own.items(), ax.containers, strict=True):
+        told = [f"{width:.0f}" if width >= LEAST else "" for width in widths]
+        ink = KINDS[str(kind)][1]
+        ax.bar_label(parts, told, label_type="center", color=ink, size="small")  # type: ignore[arg-type]
+    ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     ax.set_xlabel("% of the plain step's time")
-    key = [Patch(color=KINDS.get(kind, (BLACK, ""))[0], label=kind) for kind in frame]
-    fig.legend(handles=key, loc="outside lower center", ncols=len(key), frameon=False)
+    fig.legend(loc="outside lower center", ncols=len(colours), frameon=False)
     return fig
+
+
+def roofline(record: dict[str, Any]) -> Figure:
+    """Each convolution of DCNet under the roof that matrix products and memory make.
+
+    A mark's area grows with its share of all convolutions' time; a thin line joins the plain and
+    our form of one convolution. Short lines at the right are whole steps.
+    """
+    every = convolutions(record)
+    every["panel"] = [setting(record, name) for name in every["setting"]]
+    gemm, copy = record["limits"]["gemm"]["fp32"] / 1e9, record["limits"]["copy"] / 1e9
+    edge = gemm / copy  # FLOP a byte where the roof bends
+    ends = min(every["intensity"].min(), edge) / 2, 3 * max(every["intensity"].max(), edge)
+    at = np.array([ends[0], edge, ends[1]])
+    shared = {"sharex": True, "sharey": True}
+    fig, each = plots.panels(every, 3.8, "FLOP a byte", "GFLOP/s", **shared)
+    for ax, own in each:
+        ax.plot(at, np.minimum(gemm, copy * at), color=BLACK, linewidth=1.2)
+        _under_roof(ax, own)
+        ax.set(xscale="log", yscale="log", xlim=ends)
+        ax.tick_params(labelsize="x-small")
+        plots.decades(ax.xaxis)
+        plots.decades(ax.yaxis)
+    drawn = every["contender"].unique()
+    marks = [Line2D([], [], **{"label": c, **plots.MARK, **LOOKS[c]}) for c in drawn]
+    marks.append(Line2D([], [], color=BLACK, label=f"roof: {gemm:,.0f} GFLOP/s, {copy:,.0f} GB/s"))
+    marks.append(Line2D([], [], color=GREY, linewidth=2.2, label="at the right: the whole step"))
+    plots.key(fig, marks)
+    return fig
+
+
+def _under_roof(ax: Axes, own: pd.DataFrame) -> None:
+    """The convolutions of one setting, and its whole steps."""
+    for _, pair in own.groupby("name", sort=False):
+        ax.plot(pair["intensity"], pair["GFLOP/s"], color=GREY, linewidth=0.6, zorder=2)
+    for contender, some in own.groupby("contender", sort=False):
+        look = LOOKS[str(contender)]
+        sizes = SMALLEST + (LARGEST - SMALLEST) * some["share"]
+        face = look.get("markerfacecolor", look["color"])
+        style = {"facecolors": face, "edgecolors": look["color"], "alpha": 0.75, "zorder": 3}
+        ax.scatter(some["intensity"], some["GFLOP/s"], s=sizes, **style)
+        ax.axhline(some["whole"].iloc[0], 0.88, 1, color=look["color"], linewidth=2.2)
+
+
+def growth(record: dict[str, Any], quantity: str = "seconds") -> Figure:
+    """How a step grows along each axis, log–log, with the lines that are fitted.
+
+    The key names the exponents, with standard errors where there are more than two points.
+
+    Args:
+        quantity: "seconds", or "kept" for the memory that a step fills on the way forward.
+    """
+    name, words, unit = QUANTITIES[quantity]
+    every = pd.DataFrame(record["scaling"])
+    every["measured"] = every[quantity].map(np.min) / unit
+    every["panel"] = every["axis"].map(AXES)
+    fits = exponents(record)
+    height = 2.4 * math.ceil(every["axis"].nunique() / 2)
+    fig, each = plots.panels(every, height, y=words, wrap=2, below=True, sharey=True)
+    low, high = every["measured"].min(), every["measured"].max()
+    for ax, own in each:
+        for method in reversed(in_order(list(own["method"]))):
+            fit = fits.loc[(own["axis"].iloc[0], method)]
+            _fitted(ax, own[own["method"] == method].sort_values("value"), fit, name)
+        # leaves room for the keys
+        ax.set(xscale="log", yscale="log", ylim=(0.7 * low, high * (high / low) ** 0.45))
+        plots.decades(ax.xaxis)
+        plots.decades(ax.yaxis)
+        ax.xaxis.set_major_locator(FixedLocator(sorted(set(own["value"]))))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.legend(loc="upper left", fontsize="small", handletextpad=0.3)
+    return fig
+
+
+def _fitted(ax: Axes, own: pd.DataFrame, fit: pd.Series, name: str) -> None:
+    """The points of a method and, where there are several, the line through their middle."""
+    label = str(own["method"].iloc[0])
+    colour, marker = METHODS[label]
+    values, measured = own["value"].to_numpy(float), own["measured"].to_numpy()
+    slope, error = fit[name], fit[f"{name} ±"]
+    if np.isfinite(slope):
+        label += f": {slope:.2f}" + (f" ± {error:.2f}" if np.isfinite(error) else "")
+        middle = np.log(measured).mean() - slope * np.log(values).mean()
+        ax.plot(values, np.exp(middle + slope * np.log(values)), color=colour, linewidth=1.0)
+    ax.plot(values, measured, marker, color=colour, markersize=5, label=label)

@@ -19,9 +19,9 @@ from dclib.records.runs import Record
 from dclib.study import plans
 from dclib.study.figures import sizes
 from dclib.study.figures.results import in_order
-from dclib.study.speed import bench, roofline, survey
+from dclib.study.speed import bench, cost, roofline, survey
 
-Races = dict[tuple[str, str], pd.DataFrame]  # by setting and method: seconds (contender, round)
+Races = dict[tuple[str, str], pd.DataFrame]  # by setting and method: a column for each contender
 
 
 def races(entries: Sequence[Mapping[str, Any]]) -> Races:
@@ -34,7 +34,7 @@ def races(entries: Sequence[Mapping[str, Any]]) -> Races:
     for entry in entries:
         race = found.setdefault((entry["setting"], entry["method"]), {})
         race[entry["contender"]] = entry["seconds"]
-    return {key: pd.DataFrame(race).T for key, race in found.items()}
+    return {key: pd.DataFrame(race) for key, race in found.items()}
 
 
 def faster(race: pd.DataFrame, than: str) -> pd.DataFrame:
@@ -60,7 +60,7 @@ def inference(record: dict[str, Any]) -> pd.DataFrame:
     tables = {}
     for (name, _), race in races(record["inference"]).items():
         tables[name] = bench.table(race)
-        images = record["settings"][name]["batch"] / race.min(axis=1)
+        images = record["settings"][name]["batch"] / race.min()
         tables[name].insert(2, "images/s", images)
     return pd.concat(tables, names=["setting", "contender"])
 
@@ -72,8 +72,8 @@ def halves(record: dict[str, Any]) -> pd.DataFrame:
     """
     rows = {}
     for key, race in races(record["steps"]).items():
-        if {"ours", "ours, bf16"} <= set(race.index):
-            fp32, bf16 = 1e3 * race.min(axis=1)[["ours", "ours, bf16"]]
+        if {"ours", "ours, bf16"} <= set(race):
+            fp32, bf16 = 1e3 * race.min()[["ours", "ours, bf16"]]
             ratio = faster(race, "ours").loc["ours, bf16"]
             rows[key] = {"fp32 (ms)": fp32, "bf16 (ms)": bf16, **ratio}
     return _table(rows, "setting", "method")
@@ -83,22 +83,10 @@ def every_method(record: dict[str, Any]) -> pd.DataFrame:
     """One row per method: a step in plain form and in ours, all stages together, and their ratio.
 
     Args:
-        record: of `dclib.study.speed.cost`; what it lacks is NaN.
+        record: of `dclib.study.speed.cost`.
     """
-    own = record["methods"]
-    rows = {
-        name: {
-            "forms": own[name].get("forms", "–"),
-            "plain (ms)": 1e3 * sum(own[name]["seconds"]),
-            "ours (ms)": 1e3 * sum(own[name].get("ours", [nan])),
-        }
-        for name in in_order(list(own))
-    }
-    frame = _table(rows, "method")
-    frame["ratio"] = frame["plain (ms)"] / frame["ours (ms)"]
-    for contender in ("plain", "ours"):
-        frame[f"images/s, {contender}"] = 1e3 * record["batch"] / frame[f"{contender} (ms)"]
-    return frame
+    frame = cost.table(record).drop(columns=["stages", "kept (MB)"])
+    return frame.loc[in_order(list(frame.index))]
 
 
 def convolutions(record: dict[str, Any]) -> pd.DataFrame:
@@ -132,7 +120,7 @@ def rates(record: dict[str, Any]) -> pd.DataFrame:
         flops = float(sum(c["count"] * c["flops"] for c in own if c["contender"] == "plain"))
         if method != survey.METHOD or not flops:
             continue
-        for contender, seconds in race.min(axis=1).items():
+        for contender, seconds in race.min().items():
             limit = record["limits"]["gemm"]["bf16" if "bf16" in str(contender) else "fp32"]
             rows[name, contender] = {
                 "GFLOP a step": flops / 1e9,
@@ -258,28 +246,27 @@ def rerun(records: Sequence[Record], wanted: Mapping[str, Sequence[Experiment]])
         records: the runs.
         wanted: the runs of each figure; one that several figures need counts once in "all".
     """
-    hours = {r.id: _core_hours(r) for r in records}
-    made = {figure: {e.id for e in own} & hours.keys() for figure, own in wanted.items()}
-    groups = {figure: [hours[i] for i in ids] for figure, ids in made.items()}
-    return _hours(groups | {"all": list(hours.values())}, "figure")
+    hours = _core_hours(records)
+    made = {figure: hours[hours.index.isin([e.id for e in own])] for figure, own in wanted.items()}
+    return _hours(made | {"all": hours}, "figure")
 
 
 def rerun_by_method(records: Sequence[Record]) -> pd.DataFrame:
     """One row per method: its runs, their core-hours, and the median minutes of one."""
-    hours: dict[str, list[float]] = {}
-    for r in records:
-        hours.setdefault(r.experiment.method, []).append(_core_hours(r))
-    return _hours({method: hours[method] for method in in_order(list(hours))}, "method")
+    groups = _core_hours(records).groupby([r.experiment.method for r in records])
+    return _hours({m: groups.get_group(m) for m in in_order(list(groups.groups))}, "method")
 
 
-def _hours(groups: Mapping[str, Sequence[float]], name: str) -> pd.DataFrame:
+def _hours(groups: Mapping[str, pd.Series], name: str) -> pd.DataFrame:
     rows = {
-        group: {"runs": len(own), "core-hours": sum(own), "median minutes": 60 * np.median(own)}
+        group: {"runs": len(own), "core-hours": sum(own), "median minutes": 60 * own.median()}
         for group, own in groups.items()
-        if own
+        if len(own)
     }
     return _table(rows, name)
 
 
-def _core_hours(record: Record) -> float:
-    return record.environment["seconds"] * record.environment["threads"] / 3600
+def _core_hours(records: Sequence[Record]) -> pd.Series:
+    """Of each run, by its id."""
+    took = {r.id: r.environment["seconds"] * r.environment["threads"] / 3600 for r in records}
+    return pd.Series(took, dtype=float)

@@ -23,8 +23,6 @@ def methods(frame: pd.DataFrame) -> str:
     Args:
         frame: as `dclib.study.figures.speed_tables.every_method` makes it.
     """
-    if frame["ratio"].isna().all():
-        return "Only plain steps were measured so far."
     least, most = frame["ratio"].idxmin(), frame["ratio"].idxmax()
     told = (
         f"Of {len(frame)} methods {least} gains least, {frame.loc[least, 'ratio']:.2f} times, and"

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.autograd.functional import jacobian
 
 from dclib.block import CollaborativeBlock
 from dclib.methods import METHODS
@@ -113,7 +114,7 @@ def structure(method: str, tasks: int = 3) -> Structure:
         [(c, d) for c in {min(t, private - 1), *range(private, columns)} for d in range(DEPTHS)]
         for t in range(heads)
     ]
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         mixer = (chosen.mixer if chosen.mixer is not Apart else sharing.mixer)([MAPS] * columns)
         joins = columns > 1 and not isinstance(mixer, Apart)
@@ -136,25 +137,24 @@ def structure(method: str, tasks: int = 3) -> Structure:
 
 
 def _tried(mixer: nn.Module, order: Sequence[int]) -> tuple[Hears, int, bool]:
-    """What a mixer makes of maps, by moving them one by one; and whether all get the same of it.
+    """What a mixer makes of maps, by its slopes; and whether all columns get the same of it.
 
     Args:
         order: in which it gets the columns.
     """
     for p in mixer.eval().parameters():  # a weight that starts at zero would hide a connection
-        p.add_(0.1 * torch.randn_like(p))
+        p.data.add_(0.1 * torch.randn_like(p))
     maps = [torch.randn(8, MAPS, 4, 4) for _ in order]
-    before, most = torch.stack(mixer(maps)), 0
-    hears = [[s == t for s in range(len(order))] for t in range(len(order))]
-    for s, x in zip(order, maps, strict=True):
-        made_of = torch.zeros(len(order), MAPS, dtype=torch.long)  # of how many maps of s
-        for one in range(MAPS):
-            other = x.clone()
-            other[:, one] += torch.randn(8, 4, 4)
-            after = torch.stack(mixer([other if y is x else y for y in maps]))
-            made_of += (after != before).any(dim=4).any(dim=3).any(dim=1)
-        most = max(most, int(made_of.max()))
-        for t, counts in zip(order, made_of, strict=True):
-            hears[t][s] |= bool(counts.any())
-    alike = bool((before == before[0]).all())
-    return tuple(map(tuple, hears)), most if most < MAPS else 0, alike
+    made = torch.stack(mixer(maps))
+
+    def total(*maps: Tensor) -> Tensor:
+        """Of each map that comes out (T, MAPS)."""
+        return torch.stack(mixer(list(maps))).sum(dim=(1, 3, 4))
+
+    slopes = torch.stack(jacobian(total, tuple(maps)))  # (S, T, MAPS, faces, MAPS, 4, 4)
+    moved = slopes.ne(0).any(dim=3).flatten(4).any(dim=4)  # (S, T, map out, map in)
+    most = int(moved.sum(dim=3).max())
+    hears = moved.flatten(2).any(dim=2).T | torch.eye(len(order), dtype=torch.bool)
+    back = torch.tensor(order).argsort()
+    rows = hears[back][:, back].tolist()
+    return tuple(map(tuple, rows)), most if most < MAPS else 0, bool((made == made[0]).all())

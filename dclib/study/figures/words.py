@@ -36,7 +36,7 @@ def spanned(one: Interval, unit: str = " %", form: str = ".2f") -> str:
     return f"{value}{unit} ({low} to {high})"
 
 
-def grouped(found: Mapping[str, Hashable], told: Mapping[Any, str], between: str = "; it ") -> str:
+def grouped(found: Mapping[str, Hashable], told: Mapping[Any, str]) -> str:
     """What is told of things, each of the sayings with those of which it is true.
 
     >>> grouped({"RN": -1, "XS": 0, "RNx": -1}, FAILS)
@@ -47,7 +47,7 @@ def grouped(found: Mapping[str, Hashable], told: Mapping[Any, str], between: str
         for key, saying in told.items()
         if (own := [name for name, value in found.items() if value == key])
     ]
-    return between.join(parts)
+    return "; it ".join(parts)
 
 
 def fig3(records: Sequence[Record], method: str = "DCNet") -> str:
@@ -78,9 +78,9 @@ def fig3(records: Sequence[Record], method: str = "DCNet") -> str:
     return "\n\n".join(lines)
 
 
-def verdicts(records: Sequence[Record], against: Sequence[Record], method: str = "DCNet") -> str:
-    """Whether two sets of runs, such as two weightings, lead to the same verdicts on `method`."""
-    one, other = Comparison(records), Comparison(against)
+def verdicts(records: Sequence[Record], against: Sequence[Record]) -> str:
+    """Whether two sets of runs, such as two weightings, lead to the same verdicts on DCNet."""
+    one, other, method = Comparison(records), Comparison(against), "DCNet"
     shared = [m for m in in_order(one.methods) if m in other.methods and m != method]
     if not shared or not {method} <= set(one.methods) & set(other.methods):
         return "There is nothing yet to compare."

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dclib import fast
 from dclib.errors import RunError
 from dclib.factory import build
-from dclib.study.speed import measuring, other_code
+from dclib.study.speed import other_code
 from dclib.tasks import Classes, Task, mtfl_tasks
 from dclib.training.optimiser import sgd
 
@@ -160,27 +160,26 @@ def find(names: Sequence[str]) -> dict[str, Setting]:
     return {name: SETTINGS[name] for name in names or SETTINGS}
 
 
-def measure(steps: Mapping[str, measuring.Step], rounds: int = 7) -> "pd.DataFrame":
-    """Seconds (contender, round) of `dclib.study.speed.measuring.turns`."""
-    import pandas as pd
-
-    return pd.DataFrame(measuring.turns(steps, rounds)).T
-
-
-def table(seconds: "pd.DataFrame", than: str = "plain") -> "pd.DataFrame":
+def table(
+    seconds: "Mapping[str, Sequence[float]] | pd.DataFrame", than: str = "plain"
+) -> "pd.DataFrame":
     """One row per contender: least and median step, and how many times as fast as one of them.
 
     `ratio` is of the least steps; `low` and `high` are the range of the ratios round by round.
+
+    Args:
+        seconds: of each contender, one a round, as `dclib.study.speed.measuring.turns` gives them.
     """
     import pandas as pd
 
-    least, each = seconds.min(axis=1), seconds.loc[than] / seconds
+    frame = pd.DataFrame(seconds)
+    least, each = frame.min(), frame.rdiv(frame[than], axis=0)
     return pd.DataFrame(
         {
             "least (ms)": 1e3 * least,
-            "median (ms)": 1e3 * seconds.median(axis=1),
+            "median (ms)": 1e3 * frame.median(),
             "ratio": least[than] / least,
-            "low": each.min(axis=1),
-            "high": each.max(axis=1),
+            "low": each.min(),
+            "high": each.max(),
         }
     )

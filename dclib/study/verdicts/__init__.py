@@ -69,11 +69,6 @@ class Finding(Judged):
         return rules.rule(self.claim)
 
     @property
-    def plan(self) -> str:
-        """The plan of these runs; "" where there is none."""
-        return self.claim.plan
-
-    @property
     def page(self) -> str:
         """The page of the book that shows the evidence."""
         return self.claim.page
@@ -86,7 +81,7 @@ class Finding(Judged):
         """
         waits = self.preset == comparison.REFERENCE and not self.records
         preset = (waits and self.claim.preset) or self.preset
-        return command_for(self.plan, preset) if self.plan else ""
+        return command_for(self.claim.plan, preset) if self.claim.plan else ""
 
 
 def command_for(figure: str, preset: str) -> str:

@@ -15,7 +15,6 @@ from dclib.study.verdicts.judgement import Gaps, Judged, Runs, both, count, span
 PLAN = "mtcnn"
 FACES = "mtfl-test"  # what the paper scores cascades on
 PAIR = ("DC-MTCNN", "MTCNNx")  # what it compares
-NAMES = {"MTCNN widened": "MTCNNx", "MTCNN + collaborative block": "DC-MTCNN"}  # in the ledger
 METRICS = {  # of the ledger: ours, and how many of ours make one of its units
     "landmark_failure_rate": ("failure rate", 1),
     "mean_error": ("mean error", 100),

@@ -13,14 +13,13 @@ import pandas as pd
 from dclib.study import paper, verdicts
 from dclib.study.analysis import comparison, random_draws
 from dclib.study.analysis.comparison import Comparison
-from dclib.study.analysis.stats import DECODERS, Interval
+from dclib.study.analysis.stats import DECODERS, NOWHERE, Interval
 from dclib.study.paper import Claim
 from dclib.study.verdicts import cascades, evidence, removal
 from dclib.study.verdicts.judgement import Gaps, Runs, opposite
 
 Printed = dict[str, Any]  # a row of the ledger
 SAME, OTHER = "as in the paper", "not as in the paper"
-NOWHERE = Interval(math.nan, math.nan, math.nan)
 
 
 class Ours(NamedTuple):

@@ -4,7 +4,6 @@ from dclib.study import paper
 from dclib.study.paper import Claim
 from dclib.study.verdicts import cascades
 from dclib.study.verdicts.judgement import number
-from dclib.study.verdicts.removal import cell_of
 
 UNPRINTED = "–"
 
@@ -53,24 +52,18 @@ def _difference(claim: Claim, pair: tuple[str, str]) -> str:
 def _score(claim: Claim, method: str) -> float | None:
     """What the paper prints of a method: in the claim's metric, data, backbone and start."""
     if claim.kind == "cascade":
-        names = {ours: printed for printed, ours in cascades.NAMES.items()}
         of = {ours: (printed, parts) for printed, (ours, parts) in cascades.METRICS.items()}
         metric, parts = of.get(claim.detail[0], ("", 1))
-        rows = paper.reported("mtcnn", method=names.get(method, ""), metric=metric)["value"] * parts
-    elif claim.metric != "failure rate" or claim.pretrained not in (True, False):
+        value = paper.beside("mtcnn", method, metric=metric)
+        return None if value is None else parts * value
+    if claim.metric != "failure rate" or claim.pretrained not in (True, False):
         return None
-    elif claim.dataset == "mtfl":
+    if claim.dataset == "mtfl":
         return paper.failure_rate(method, claim.underlying, bool(claim.pretrained))
-    else:
-        share = int(claim.dataset.removeprefix("aflw-")) / 100
-        condition = f"train_ratio={share:g}"
-        rows = paper.reported("table1", method=method, condition=condition)["value"]
-    return float(rows.iloc[0]) if len(rows) else None
+    return paper.beside("table1", method, faces=claim.dataset)
 
 
 def _removed(cell: str) -> str:
     """How much more fails without a cell's features, which the paper prints below zero."""
-    task, block = cell_of(cell)
-    name = f"zero {task.removesuffix('s')} features at block {block}"
-    rows = paper.reported("fig6", condition=name)["value"]
-    return f"{task}, block {block}: {number(-rows.iloc[0])} %" if len(rows) else ""
+    value = paper.beside("fig6", cell)
+    return "" if value is None else f"{cell.replace(' ', ', block ')}: {number(-value)} %"
