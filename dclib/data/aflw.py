@@ -44,10 +44,10 @@ from PIL import Image
 
 from dclib import paths
 from dclib.data import lists, mtfl, photo
-from dclib.data.archive import searched
+from dclib.data.archive import first, searched
 from dclib.data.cache import cached
-from dclib.data.dataset import Faces, Report, Words
-from dclib.data.faces import FaceSet, hold_out, mark
+from dclib.data.dataset import PREPARED, Faces, Report, Words
+from dclib.data.faces import FaceSet, hold_out, joined, mark, same
 from dclib.errors import DataError
 from dclib.tasks import Orientation, aflw_tasks
 
@@ -172,13 +172,7 @@ def groups(faces: FaceSet) -> np.ndarray:
     seen = np.array([_patch(*face) for face in zip(faces.images, five, strict=True)])
     seen -= seen.mean(axis=1, keepdims=True)
     seen /= np.linalg.norm(seen, axis=1, keepdims=True).clip(1e-9)
-    together = (seen @ seen.T > ALIKE) | (faces.groups[:, None] == faces.groups)
-    numbers = np.arange(len(faces))
-    while True:  # until each has the lowest number of those it is linked to, however indirectly
-        lowest = np.where(together, numbers, len(faces)).min(axis=1)
-        if (lowest == numbers).all():
-            return np.unique(numbers, return_inverse=True)[1]
-        numbers = lowest
+    return joined(len(faces), [*np.argwhere(seen @ seen.T > ALIKE), *same(faces.groups)])
 
 
 def _patch(image: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -201,8 +195,8 @@ def divide(faces: FaceSet, percent: int) -> tuple[FaceSet, FaceSet]:
     for face in sorted(range(len(faces)), key=faces.names.__getitem__):
         members.setdefault(int(faces.groups[face]), []).append(face)
     together = list(members.values())
-    first = [faces.names[own[0]] for own in together]
-    shuffled = hold_out(first, np.arange(len(first)), len(first), purpose="aflw")  # all of them
+    named = [faces.names[own[0]] for own in together]
+    shuffled = hold_out(named, np.arange(len(named)), len(named), purpose="aflw")  # all of them
     order = [face for at in shuffled for face in together[at]]
     cut = round(percent / 100 * len(faces))
     while 0 < cut < len(order) and faces.groups[order[cut - 1]] == faces.groups[order[cut]]:
@@ -212,11 +206,11 @@ def divide(faces: FaceSet, percent: int) -> tuple[FaceSet, FaceSet]:
     return faces.subset(order[:cut]), faces.subset(order[cut:])
 
 
-def prepare(percent: int, source: Path | None = None, resolution: int = 48) -> Report:
+def prepare(percent: int, source: Path | None = None) -> Report:
     """Verify the table, which `source` is or has, and join it with MTFL's test crops."""
     path = find(source)
-    made = partial(_build, percent, resolution, _verified(path))
-    faces = cached(f"aflw-{percent}", resolution, fingerprint(percent), made)
+    made = partial(_build, percent, PREPARED, _verified(path))
+    faces = cached(f"aflw-{percent}", PREPARED, fingerprint(percent), made)
     return Report(f"AFLW from {path}", *faces, words(), classes)
 
 
@@ -257,10 +251,8 @@ def find(source: Path | None = None) -> Path:
     if source is not None and source.is_file():
         return source
     places = searched(source)
-    for place in places:
-        for path in (place / FOLDER / TABLE, place / TABLE):
-            if path.is_file():
-                return path
+    if found := first(places, (f"{FOLDER}/{TABLE}", TABLE)):
+        return found
     raise DataError(
         f"{TABLE} is not in {' or '.join(map(str, places))}. It gives AFLW's own annotations in the"
         " pixels of MTFL's test crops: it is for non-commercial use only, and no official download."

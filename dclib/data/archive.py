@@ -38,6 +38,11 @@ def absent(what: str, places: Sequence[Path], page: str, folder: Path | None = N
     )
 
 
+def first(places: Sequence[Path], names: Sequence[str]) -> Path | None:
+    """The first of some files and folders that is there, place by place."""
+    return next((p for place in places for name in names if (p := place / name).exists()), None)
+
+
 @dataclass(frozen=True)
 class Official:
     """An archive as its makers publish it."""
@@ -56,8 +61,7 @@ class Official:
 
     def open(self, places: Sequence[Path], fetch: bool = False) -> Folder:
         """Its top folder, in the first place that has it; else downloaded if `fetch`."""
-        candidates = [place / name for place in places for name in (self.name, *self.also)]
-        found = next((path for path in candidates if path.exists()), None)
+        found = first(places, (self.name, *self.also))
         if found is None:
             missing = absent(f"{self.name} is", places, self.page)
             if not fetch:

@@ -14,6 +14,7 @@ from dclib.data.faces import FaceSet
 if TYPE_CHECKING:
     from dclib.tasks import Task
 
+PREPARED = 48  # pixels for which `prepare` decodes faces
 Faces = tuple[FaceSet, FaceSet]  # training, test
 Words = dict[str, tuple[str, ...]]  # of the values of each label; of an angle, of its bins
 
@@ -31,7 +32,7 @@ class DataSet:
     load: Callable[[int], Faces]  # by resolution
     tasks: Callable[[int], "tuple[Task, ...]"]  # by resolution, the main one first
     identify: Callable[[], str]
-    # finds or downloads the data, verifies all of them and decodes the faces for 48 pixels, from an
+    # finds or downloads the data, verifies all of them and decodes the faces, from an
     # archive or folder that is named, or as `dclib.data.archive.searched` says; prints as a report
     prepare: Callable[[Path | None], object]
     words: Callable[[], Words] = dict

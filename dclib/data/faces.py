@@ -5,7 +5,7 @@ is i + 0.5, an image is [0, S). A mirror sends x to S - x, resizing by s sends x
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -84,19 +84,28 @@ def group(*keys: Sequence[str]) -> np.ndarray:
 
     Each argument gives one key per face: its photo, its person, the photo's content.
     """
-    leader = list(range(len(keys[0])))
+    return joined(len(keys[0]), [pair for column in keys for pair in same(column)])
+
+
+def same(keys: Iterable[Hashable]) -> Iterator[tuple[int, int]]:
+    """Each face, by one key per face, and the first that shares its key."""
+    seen: dict[Hashable, int] = {}
+    return ((seen.setdefault(key, face), face) for face, key in enumerate(keys))
+
+
+def joined(count: int, pairs: Iterable[Sequence[int]]) -> np.ndarray:
+    """One number (N,) per face; faces that pairs join, however indirectly, share it."""
+    leader = list(range(count))
 
     def first(face: int) -> int:
         while leader[face] != face:
             face = leader[face]
         return face
 
-    for column in keys:
-        seen: dict[str, int] = {}
-        for face, key in enumerate(column):
-            one, other = sorted((first(seen.setdefault(key, face)), first(face)))
-            leader[other] = one
-    return np.unique([first(face) for face in range(len(leader))], return_inverse=True)[1]
+    for pair in pairs:
+        one, other = sorted(map(first, pair))
+        leader[other] = one
+    return np.unique([first(face) for face in leader], return_inverse=True)[1]
 
 
 def split_validation(

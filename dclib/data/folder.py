@@ -24,7 +24,7 @@ from dclib import paths
 from dclib.data import photo, table
 from dclib.data.about import ABOUT
 from dclib.data.cache import cached
-from dclib.data.dataset import DataSet, Faces, Words
+from dclib.data.dataset import PREPARED, DataSet, Faces, Words
 from dclib.data.faces import FaceSet, group, hold_out, margin_of
 from dclib.data.folder_report import Report
 from dclib.data.progress import progress
@@ -65,7 +65,7 @@ def data_set(name: str) -> DataSet:
     )
 
 
-def prepare(name: str, source: Path | None = None, resolution: int = 48) -> Report:
+def prepare(name: str, source: Path | None = None) -> Report:
     """Check a folder, copy it to the data folder unless it is there, and decode its faces.
 
     Raises:
@@ -80,7 +80,7 @@ def prepare(name: str, source: Path | None = None, resolution: int = 48) -> Repo
     told = table.read(source)
     photos = digests(told)
     mark = content_fingerprint(source, photos)
-    faces = cached(name, resolution, mark, partial(build, told, photos, resolution, mark))
+    faces = cached(name, PREPARED, mark, partial(build, told, photos, PREPARED, mark))
     about_it = {"fingerprint": mark, "table": content_fingerprint(source), "copied": copied}
 
     def fill(folder: Path) -> None:

@@ -30,7 +30,7 @@ import numpy as np
 from dclib.data import lists, pack, photo
 from dclib.data.archive import Folder, Official, searched
 from dclib.data.cache import cached
-from dclib.data.dataset import Faces, Report, Words
+from dclib.data.dataset import PREPARED, Faces, Report, Words
 from dclib.data.faces import FaceSet, Symmetry, group, margin_of, mark
 from dclib.data.photo import Cut, Square
 from dclib.data.progress import progress
@@ -253,13 +253,13 @@ def words() -> Words:
     return WORDS
 
 
-def prepare(source: Path | None = None, resolution: int = 48) -> Report:
+def prepare(source: Path | None = None) -> Report:
     """Verify MTFL.zip, or a folder that has it or its content, and decode its faces."""
     content = read(*_official(source, fetch=source is None))
-    decode = partial(content.decode, resolution)
+    decode = partial(content.decode, PREPARED)
     if content.fingerprint != PUBLISHED:
         decode()  # raises, and says where the fault is
-    faces = cached("mtfl", resolution, PUBLISHED, decode)
+    faces = cached("mtfl", PREPARED, PUBLISHED, decode)
     skipped = sum(half.skipped for half in content.halves)
     where = f"MTFL from {str(content.folder).rstrip('/')}"
     return Report(where, *faces, WORDS, notes=(f"{skipped} blank lines skipped",))

@@ -14,6 +14,7 @@ import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ import numpy as np
 from dclib.data import lists, photo
 from dclib.data.archive import Folder, Official, content_of, contents
 from dclib.data.cache import cached
-from dclib.data.dataset import Faces, Report, Words
+from dclib.data.dataset import PREPARED, Faces, Report, Words
 from dclib.data.faces import FaceSet, Symmetry, group, mark
 from dclib.errors import DataError
 from dclib.tasks import Classes
@@ -55,6 +56,10 @@ class Photo:
     def name(self) -> str:
         return f"{self.part}/{self.kind}/{self.file.name}"
 
+    @cached_property
+    def digest(self) -> str:
+        return hashlib.sha256(content_of(self.file)).hexdigest()
+
 
 def tasks(resolution: int) -> tuple[Classes]:
     """The one task: what a photo shows."""
@@ -66,9 +71,9 @@ def words() -> Words:
     return {}
 
 
-def prepare(source: Path | None = None, resolution: int = 48) -> Report:
+def prepare(source: Path | None = None) -> Report:
     """Decode the archive, or a folder that has it or its content."""
-    faces = _load(find(source, fetch=source is None), resolution)
+    faces = _load(find(source, fetch=source is None), PREPARED)
     return Report(f"Tiny-ImageNet's subset, {CLASSES} classes", *faces, {})
 
 
@@ -79,10 +84,7 @@ def load(resolution: int) -> Faces:
 
 def fingerprint(photos: Sequence[Photo] | None = None) -> str:
     """Of the photos that `load` gives: their names, classes and content, however packed."""
-    told = (
-        (one.name, hashlib.sha256(content_of(one.file)).hexdigest()) for one in photos or find()
-    )
-    return mark("".join(f"{name} {digest}\n" for name, digest in told))
+    return mark("".join(f"{one.name} {one.digest}\n" for one in photos or find()))
 
 
 def find(source: Path | None = None, fetch: bool = False) -> list[Photo]:
@@ -138,31 +140,26 @@ def _files(folder: Folder) -> Iterator[tuple[str, Folder]]:
                 yield name.removeprefix(folder.at), zipfile.Path(folder.root, name)
 
 
+def _whole(one: Photo) -> photo.Cut:
+    picture = photo.read(content_of(one.file), str(one.file), upright=False)
+    if picture.size != (SIDE, SIDE):
+        raise DataError(f"{one.file}: not {SIDE} x {SIDE} pixels; get the archive anew")
+    return picture, np.empty((0, 2), dtype=np.float32), (0, 0, SIDE)
+
+
 def _load(photos: list[Photo], resolution: int) -> Faces:
     known = fingerprint(photos)
     labels = {kind: label for label, kind in enumerate(sorted({one.kind for one in photos}))}
-    nowhere = np.empty((0, 2), dtype=np.float32)
 
     def half(part: str) -> FaceSet:
         own = [one for one in photos if one.part == part]
-        digests: list[str] = []
-
-        def cut() -> Iterator[photo.Cut]:
-            for one in own:
-                content = content_of(one.file)
-                picture = photo.read(content, str(one.file), upright=False)
-                if picture.size != (SIDE, SIDE):
-                    raise DataError(f"{one.file}: not {SIDE} x {SIDE} pixels; get the archive anew")
-                digests.append(hashlib.sha256(content).hexdigest())
-                yield picture, nowhere, (0, 0, SIDE)
-
-        images, landmarks = photo.crops(cut(), (len(own), 0), resolution, 0, part)
+        images, landmarks = photo.crops(map(_whole, own), (len(own), 0), resolution, 0, part)
         return FaceSet(
             images=images,
             landmarks=landmarks,
             labels={LABEL: np.array([labels[one.kind] for one in own], dtype=np.int64)},
             names=tuple(one.name for one in own),
-            groups=group(digests),
+            groups=group([one.digest for one in own]),
             resolution=resolution,
             symmetry=Symmetry(points=(), classes={}),
             fingerprint=known,

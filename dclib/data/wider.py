@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dclib.data import lists
-from dclib.data.archive import Folder, Official, absent, contents, searched
+from dclib.data.archive import Folder, Official, absent, contents, first, searched
 from dclib.data.lists import Line
 from dclib.data.photos import Photos, PhotoSet, listed
 from dclib.errors import DataError
@@ -125,9 +125,8 @@ def _read_two(path: Path) -> Iterator[Annotated]:
 
 def _two(source: Path | None) -> Path:
     places = searched(source)
-    for place in places:
-        if (place / TWO).is_file():
-            return place / TWO
+    if found := first(places, [TWO]):
+        return found
     raise DataError(
         f"{TWO} is not in {' or '.join(map(str, places))}. It lists two photos of WIDER FACE beside"
         f" it, and is no official download: all of WIDER FACE is to be had from {PAGE}"
@@ -158,10 +157,9 @@ def _set(name: str, mark: str, told: Sequence[Annotated], folder: Folder) -> Pho
     lines = [one.line for one in told]
     missing = [line for line in lines if not (folder / line.photo()).exists()]
     if missing:
-        first = missing[0]
         raise DataError(
-            f"{first.where}: {len(missing):,} of {len(told):,} photos are not in {folder}, such as"
-            f" {first.photo()}; get all from {PAGE}"
+            f"{missing[0].where}: {len(missing):,} of {len(told):,} photos are not in {folder},"
+            f" such as {missing[0].photo()}; get all from {PAGE}"
         )
     faces, ignored = [one.faces for one in told], [one.ignored for one in told]
     return listed(name, mark, folder, lines, faces, ignored=ignored)

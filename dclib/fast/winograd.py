@@ -71,97 +71,90 @@ def _as_maps(rows: Tensor) -> Tensor:
 
 
 def _as_rows(maps: list[Tensor]) -> Tensor:
-    """Six maps (n, C, 1, w) as rows (6 n, w, C)."""
-    return torch.cat(maps).squeeze(2).transpose(1, 2)
+    """Six maps (n, C, 1, w) as rows (6, n, w, C)."""
+    return torch.cat(maps).squeeze(2).transpose(1, 2).unflatten(0, (6, -1))
 
 
-class _ByConvolutions(torch.autograd.Function):
-    """3x3 convolution of maps (B, C, h, w), whose six products are 1x3 convolutions."""
+def _convolved(v: Tensor, u: Tensor) -> Tensor:
+    """Rows (6, I B, w, C) and kernels (6, D, 3, C) to rows (6, I B, w, D): 1x3 convolutions."""
+    both = zip(_as_maps(v), _as_maps(u), strict=True)
+    return _as_rows([functional.conv2d(a, b, padding=(0, 1)) for a, b in both])
+
+
+def _of_convolved(m: Tensor, v: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of rows and kernels, of their shapes."""
+    of_v, of_u = [], []
+    for above, a, b in zip(*map(_as_maps, (m, v, u)), strict=True):
+        both = torch.ops.aten.convolution_backward(
+            above, a, b, None, (1, 1), (0, 1), (1, 1), False, (0, 0), 1, (True, True, False)
+        )
+        of_v.append(both[0])
+        of_u.append(both[1])
+    return _as_rows(of_v), _as_rows(of_u)
+
+
+def _multiplied(v: Tensor, u: Tensor) -> Tensor:
+    """Rows (6, w, B, C) and kernels (6, 3, D, C) to (6, w, B, D): matrix products by column."""
+    m = torch.bmm(v.flatten(1, 2), u[:, 1].mT).view(*v.shape[:3], -1)
+    for column, out, into in COLUMNS[1:]:
+        for product, a, b in zip(m, v, u, strict=True):
+            product[out].flatten(0, 1).addmm_(a[into].flatten(0, 1), b[column].t())
+    return m
+
+
+def _of_multiplied(m: Tensor, v: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of rows and kernels, of their shapes."""
+    of_v = torch.bmm(m.flatten(1, 2), u[:, 1]).view_as(v)
+    of_u = torch.empty_like(u)
+    for column, out, into in COLUMNS:
+        for above, a, b, of_a, of_b in zip(m, v, u, of_v, of_u, strict=True):
+            part = above[out].flatten(0, 1)
+            if column != 1:
+                of_a[into].flatten(0, 1).addmm_(part, b[column])
+            torch.mm(part.t(), a[into].flatten(0, 1), out=of_b[column])
+    return of_v, of_u
+
+
+class _WinogradConvolution(torch.autograd.Function):
+    """3x3 convolution of maps, as sums of rows, six products of these, and sums again.
+
+    On maps of up to four rows the products are matrix products by column, on others convolutions.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         """Maps (B, C, h, w) and weight (D, C, 3, 3) to (B, D, h, w)."""
-        batch, channels, height, width = x.shape
-        before, after, kernel = transforms(height, x.dtype, x.device)
-        v = before @ x.permute(2, 0, 3, 1).reshape(height, -1)
-        u = (kernel @ weight.permute(2, 0, 3, 1).reshape(3, -1)).view(6, -1, 3, channels)
-        v, u = _as_maps(v.view(6, -1, width, channels)), _as_maps(u)
-        m = _as_rows([functional.conv2d(a, b, padding=(0, 1)) for a, b in zip(v, u, strict=True)])
+        ctx.low = x.shape[2] <= LOW
+        ctx.order, ctx.back = (
+            ((2, 3, 0, 1), (2, 3, 0, 1)) if ctx.low else ((2, 0, 3, 1), (1, 3, 0, 2))
+        )
+        x, weight = x.permute(ctx.order), weight.permute(ctx.order)
+        before, after, kernel = transforms(len(x), x.dtype, x.device)
+        v = (before @ x.reshape(len(x), -1)).view(6, -1, *x.shape[2:])
+        u = (kernel @ weight.reshape(3, -1)).view(6, *weight.shape[1:])
         ctx.save_for_backward(v, u)
-        y = (after @ m.view(after.shape[1], -1)).view(height, batch, width, -1)
-        return y.permute(1, 3, 0, 2).contiguous(memory_format=torch.channels_last)
+        m = _multiplied(v, u) if ctx.low else _convolved(v, u)
+        y = (after @ m.view(after.shape[1], -1)).view(*x.shape[:3], -1)
+        return y.permute(ctx.back).contiguous(memory_format=torch.channels_last)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         """The gradients of maps and weight, of their shapes."""
         v, u = ctx.saved_tensors
-        batch, maps, height, width = gradients[0].shape
-        before, after, kernel = transforms(height, v.dtype, v.device)
-        m = after.t() @ gradients[0].permute(2, 0, 3, 1).reshape(height, -1)
-        m = _as_maps(m.view(6, -1, width, maps))
-        of_v, of_u = [], []
-        for above, a, b in zip(m, v, u, strict=True):
-            both = torch.ops.aten.convolution_backward(
-                above, a, b, None, (1, 1), (0, 1), (1, 1), False, (0, 0), 1, (True, True, False)
-            )
-            of_v.append(both[0])
-            of_u.append(both[1])
-        of_x = (before.t() @ _as_rows(of_v).view(before.shape[0], -1)).view(
-            height, batch, width, -1
-        )
-        of_weight = (kernel.t() @ _as_rows(of_u).view(6, -1)).view(3, maps, 3, -1)
+        above = gradients[0].permute(ctx.order)
+        before, after, kernel = transforms(len(above), v.dtype, v.device)
+        m = (after.t() @ above.reshape(len(above), -1)).view(6, -1, *above.shape[2:])
+        of_v, of_u = (_of_multiplied if ctx.low else _of_convolved)(m, v, u)
+        of_x = (before.t() @ of_v.view(before.shape[0], -1)).view(*above.shape[:3], -1)
+        of_weight = (kernel.t() @ of_u.view(6, -1)).view(3, *u.shape[1:])
         return (
-            of_x.permute(1, 3, 0, 2).contiguous(memory_format=torch.channels_last),
-            of_weight.permute(1, 3, 0, 2).contiguous(memory_format=torch.channels_last),
-        )
-
-
-class _ByMatrices(torch.autograd.Function):
-    """The same of maps of up to four rows, whose six products are matrix products by column."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
-        """Maps (B, C, h, w) and weight (D, C, 3, 3) to (B, D, h, w)."""
-        batch, channels, height, width = x.shape
-        before, after, kernel = transforms(height, x.dtype, x.device)
-        v = (before @ x.permute(2, 3, 0, 1).reshape(height, -1)).view(6, width, batch, channels)
-        u = (kernel @ weight.permute(2, 3, 0, 1).reshape(3, -1)).view(6, 3, -1, channels)
-        m = torch.bmm(v.flatten(1, 2), u[:, 1].mT).view(6, width, batch, -1)
-        for column, out, into in COLUMNS[1:]:
-            for product, a, b in zip(m, v, u, strict=True):
-                product[out].flatten(0, 1).addmm_(a[into].flatten(0, 1), b[column].t())
-        ctx.save_for_backward(v, u)
-        y = (after @ m.view(6, -1)).view(height, width, batch, -1)
-        return y.permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
-        """The gradients of maps and weight, of their shapes."""
-        v, u = ctx.saved_tensors
-        batch, maps, height, width = gradients[0].shape
-        before, after, kernel = transforms(height, v.dtype, v.device)
-        m = after.t() @ gradients[0].permute(2, 3, 0, 1).reshape(height, -1)
-        m = m.view(6, width, batch, maps)
-        of_v = torch.bmm(m.flatten(1, 2), u[:, 1]).view_as(v)
-        of_u = torch.empty_like(u)
-        for column, out, into in COLUMNS:
-            for above, a, b, of_a, of_b in zip(m, v, u, of_v, of_u, strict=True):
-                part = above[out].flatten(0, 1)
-                if column != 1:
-                    of_a[into].flatten(0, 1).addmm_(part, b[column])
-                torch.mm(part.t(), a[into].flatten(0, 1), out=of_b[column])
-        of_x = (before.t() @ of_v.view(6, -1)).view(height, width, batch, -1)
-        of_weight = (kernel.t() @ of_u.view(6, -1)).view(3, 3, maps, -1)
-        return (
-            of_x.permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last),
-            of_weight.permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last),
+            of_x.permute(ctx.back).contiguous(memory_format=torch.channels_last),
+            of_weight.permute(ctx.back).contiguous(memory_format=torch.channels_last),
         )
 
 
 def convolve(x: Tensor, weight: Tensor) -> Tensor:
     """3x3 convolution, padding 1, of maps (B, C, h, w), three rows or higher."""
-    way = _ByMatrices if x.shape[-2] <= LOW else _ByConvolutions
-    y: Tensor = way.apply(x, weight)
+    y: Tensor = _WinogradConvolution.apply(x, weight)
     return y

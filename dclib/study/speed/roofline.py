@@ -154,7 +154,7 @@ def layer(shape: Convolution, batch: int, how: Mapping[str, Any]) -> measuring.S
 # all steps within them.
 NAMES = {
     "optimiser": r"Optimizer\.",
-    "convolution": r"aten::conv|Convolution|_\w*Convolution|_ByMatrices|_Few|_Rows",
+    "convolution": r"aten::conv|Convolution|_\w*Convolution|_Few|_Rows",
     "normalisation": r"aten::batch_norm|NativeBatchNorm",
     "mixing and sums": (
         r"aten::(cat|stack|sum|add_?|mul_?)$|(Cat|Stack|Sum|Add|Mul)Backward|_Combinations"
