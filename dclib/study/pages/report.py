@@ -153,6 +153,7 @@ def _execute(source: Path, build: Path, preset: str, publish: bool) -> None:
                 {"preset": preset},
                 kernel_name="python3",
                 progress_bar=False,
+                start_timeout=600,  # seconds: on a busy machine importing alone takes minutes
                 stderr_file=sys.stderr,
                 cwd=str(partial.parent),
                 config=Config({"KernelManager": {"transport_encryption": "auto"}}),
