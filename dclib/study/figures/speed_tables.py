@@ -6,7 +6,7 @@ Where nothing else is said, a record is one of the survey.
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
-from math import nan
+from math import fsum, nan
 from typing import Any
 
 import numpy as np
@@ -259,7 +259,7 @@ def rerun_by_method(records: Sequence[Record]) -> pd.DataFrame:
 
 def _hours(groups: Mapping[str, pd.Series], name: str) -> pd.DataFrame:
     rows = {
-        group: {"runs": len(own), "core-hours": sum(own), "median minutes": 60 * own.median()}
+        group: {"runs": len(own), "core-hours": fsum(own), "median minutes": 60 * own.median()}
         for group, own in groups.items()
         if len(own)
     }
