@@ -2,6 +2,7 @@
 
 import doctest
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 from dclib.factory import build
 from dclib.study import paper, verdicts
 from dclib.study.analysis.comparison import Comparison
-from dclib.study.figures import gain_and_cost, ledger, sizes, trend
+from dclib.study.figures import gain_and_cost, ledger, sizes, training_map, trend
 from dclib.study.figures import verdicts as tables
 from dclib.study.pages import fragments
 from dclib.study.verdicts import evidence, finding, printed
@@ -147,6 +148,32 @@ def test_the_trend_has_a_mark_for_each_setting_and_the_papers_difference():
     own = [line for line in upper.get_lines() if line.get_label() == "2,000 faces"]
     assert own[0].get_ydata()[-1] == pytest.approx(first.difference("DCNet", "XS").value)
     assert trend.figure([]) is None
+
+
+def test_the_map_has_each_setting_at_its_place_and_colours_what_is_clear():
+    made = [
+        fake_records({"DCNet": scale, "XS": 1.0}, tries=2, epochs=epochs, train_faces=faces)
+        for scale, epochs, faces in ((0.2, 100, 2000), (1.0, 200, 2000), (0.4, 100, 8000))
+    ]
+    (claim,) = (c for c in paper.CLAIMS if c.key == "4.2-resnet18-stitch")
+    groups = evidence.of_claim(claim, [r for own in made for r in own])
+    by_setting = {(g.about.epochs, g.faces): g.gaps("DCNet", "XS") for g in groups}
+    for ax, decoder in zip(training_map.figure(groups).axes, ("bin", "soft"), strict=False):
+        discs = {tuple(d.get_offsets()[0]): d.get_array()[0] for d in ax.collections}
+        own = {where: gaps[decoder].value for where, gaps in by_setting.items()}
+        assert discs == pytest.approx(own | {(200, 2000): 0})  # where neither side is clear
+        (mark,) = (line for line in ax.get_lines() if line.get_label() == "printed in the paper")
+        assert (*mark.get_xdata(), *mark.get_ydata()) == (300, 10_000)
+        told = {text.get_text() for text in ax.texts}
+        assert ("−3.5" in told) == (decoder == "bin")
+        half = (by_setting[100, 8000]["soft"].high - by_setting[100, 8000]["soft"].low) / 2
+        assert decoder == "bin" or f"{own[100, 8000]:.1f}\n±{half:.1f}".replace("-", "−") in told
+    frame = training_map.trends(groups)
+    doublings = np.log2([100 * 2000, 200 * 2000, 100 * 8000])
+    gaps = [by_setting[where]["soft"].value for where in ((100, 2000), (200, 2000), (100, 8000))]
+    assert frame.loc["XS", "soft"] == pytest.approx(np.polyfit(doublings, gaps, 1)[0])
+    assert frame.loc["XS", "lengths"] == 3
+    assert training_map.figure([]) is None
 
 
 def small_runs():
