@@ -174,6 +174,9 @@ def test_the_map_has_each_setting_at_its_place_and_colours_what_is_clear():
     assert frame.loc["XS", "soft"] == pytest.approx(np.polyfit(doublings, gaps, 1)[0])
     assert frame.loc["XS", "lengths"] == 3
     assert training_map.figure([]) is None
+    slim = fake_records({"DCNet": 0.2}, epochs=800, width=0.5)  # longer, and of no method beside it
+    longest = evidence.of_claim(claim, [r for own in made for r in own] + slim)
+    assert {r.id for r in trend.records(longest)} == {r.id for own in made for r in own}
 
 
 def small_runs():

@@ -13,8 +13,8 @@ from dclib.study.analysis.comparison import Comparison
 from dclib.study.analysis.stats import DECODERS, Interval, side
 from dclib.study.figures import GREY, WIDTH, plots
 from dclib.study.figures.results import DECODER_NAMES
-from dclib.study.figures.trend import METHOD, OTHERS, SHARES
-from dclib.study.verdicts.evidence import alike, moves, word
+from dclib.study.figures.trend import METHOD, OTHERS, SHARES, settings
+from dclib.study.verdicts.evidence import moves, word
 
 EPOCHS, FACES = (10, 20, 40, 80, 160, 300), (500, 1000, 2000, 4000, 10_000)
 EPOCHS_SHOWN, FACES_SHOWN = (7, 500), (330, 18_000)
@@ -68,8 +68,7 @@ def differences(
     DCNet's difference."""
     found: dict[tuple[str, str], dict[tuple[int, int], tuple[bool, Interval]]] = {}
     for other in OTHERS:
-        chosen = next((g for g in groups if {METHOD, other} <= g.tries.keys()), None)
-        for group in alike(groups, chosen, (METHOD, other)) if chosen else []:
+        for group in settings(groups, other):
             gaps = group.gaps(METHOD, other)
             for decoder, gap in gaps.items():
                 own = found.setdefault((other, decoder), {})
@@ -81,11 +80,9 @@ def trends(groups: Sequence[Comparison]) -> pd.DataFrame:
     """One row per other method: points of difference for each doubling of training, by decoder."""
     rows: list[dict[str, Any]] = []
     for other in OTHERS:
-        pair = METHOD, other
-        chosen = next((g for g in groups if {*pair} <= g.tries.keys()), None)
-        if chosen is None:
+        if not (shown := settings(groups, other)):
             continue
-        lengths, slopes = moves(groups, chosen, pair, "failure rate")
+        lengths, slopes = moves(groups, shown[0], (METHOD, other), "failure rate")
         row = {f"{METHOD} minus": other, "lengths": lengths} | plots.columns(slopes)
         rows.append(row | {"so far": word(slopes) if slopes else "–"})
     return plots.table(rows, f"{METHOD} minus")

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from dclib.records.runs import Record
 from dclib.study import paper
 from dclib.study.analysis.comparison import Comparison
 from dclib.study.analysis.stats import DECODERS
@@ -28,13 +29,13 @@ def figure(groups: Sequence[Comparison]) -> Figure | None:
     rows, faces = [], set()
     for decoder, other in product(DECODERS, OTHERS):
         pair, panel = (METHOD, other), f"{METHOD} − {other}"
-        chosen = next((g for g in groups if {*pair} <= g.tries.keys()), None)
-        for group in alike(groups, chosen, pair) if chosen else []:
+        shown = settings(groups, other)
+        for group in shown:
             gap, at = group.difference(*pair, decoder=decoder), float(np.log2(group.training))
             rows.append(plots.entry(gap, _named(group.faces), at, panel, decoder))
             faces.add(group.faces)
-        if chosen and decoder == "bin":  # the paper has no other
-            told = paper.difference(*pair, chosen.about.underlying)
+        if shown and decoder == "bin":  # the paper has no other
+            told = paper.difference(*pair, shown[0].about.underlying)
             rows.append(plots.entry(None, "", 0.0, panel, decoder, printed=told))
     if not faces:
         return None
@@ -45,12 +46,32 @@ def figure(groups: Sequence[Comparison]) -> Figure | None:
     }
     x = "training: faces × epochs, as a share of the paper's"
     fig = plots.intervals(rows, looks, 5.4, x=x, up=True, step=0.16, zero=True)
-    shown = list(dict.fromkeys(row["panel"] for row in rows))
-    for ax, (decoder, panel) in zip(fig.axes, product(DECODERS, shown), strict=True):
+    panels = list(dict.fromkeys(row["panel"] for row in rows))
+    for ax, (decoder, panel) in zip(fig.axes, product(DECODERS, panels), strict=True):
         ax.set_xticks(np.log2(SHARES), [f"{100 * share:g} %" for share in SHARES])
         ax.set_xlim(np.log2(0.005), 0.6)
-        ax.set_ylabel(f"points\n{DECODER_NAMES[decoder]}" if panel == shown[0] else "")
+        ax.set_ylabel(f"points\n{DECODER_NAMES[decoder]}" if panel == panels[0] else "")
     return fig
+
+
+def settings(groups: Sequence[Comparison], other: str) -> list[Comparison]:
+    """Of these settings, the most training first: the first with both methods, and those that
+    differ from it in faces and epochs alone."""
+    pair = METHOD, other
+    chosen = next((g for g in groups if {*pair} <= g.tries.keys()), None)
+    return alike(groups, chosen, pair) if chosen else []
+
+
+def records(groups: Sequence[Comparison]) -> list[Record]:
+    """The runs that the figure of these settings shows, each once."""
+    found = {
+        record.id: record
+        for other in OTHERS
+        for group in settings(groups, other)
+        for method in (METHOD, other)
+        for record in group.tries[method]
+    }
+    return list(found.values())
 
 
 def _named(faces: int) -> str:
