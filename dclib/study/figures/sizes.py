@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from dclib.block import CollaborativeBlock
@@ -105,7 +108,7 @@ def multiply_adds(net: Network, resolution: int = 112, alone: bool = False) -> f
         resolution: of the image.
         alone: only of layers that the logits of the first task depend on.
     """
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, _Scaled(), torch.no_grad():
         net.eval()(_image(net, resolution))
     if not alone:
         return counter.get_total_flops() / 2
@@ -115,6 +118,19 @@ def multiply_adds(net: Network, resolution: int = 112, alone: bool = False) -> f
         for name, layer in net.named_modules()
         if isinstance(layer, nn.Conv2d | nn.Linear) and layer.weight in kept
     )
+
+
+class _Scaled(TorchFunctionMode):
+    """BatchNorm's two weights alone: its means are not counted, and slow on the meta device."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is not F.batch_norm or kwargs["weight"] is None:
+            return func(*args, **kwargs)
+        shape = (-1,) + (1,) * (args[0].dim() - 2)
+        return args[0] * kwargs["weight"].view(shape) + kwargs["bias"].view(shape)
 
 
 def needed(net: Network, resolution: int = 112) -> int:
@@ -131,6 +147,7 @@ def _image(net: Network, resolution: int) -> Tensor:
 
 def _kept(net: Network, resolution: int) -> list[nn.Parameter]:
     weights = [p for p in net.parameters() if p.requires_grad]
-    logits = net.eval()(_image(net, resolution))[net.tasks[0].name]
+    with _Scaled():
+        logits = net.eval()(_image(net, resolution))[net.tasks[0].name]
     slopes = torch.autograd.grad(logits.sum(), weights, allow_unused=True)
     return [weight for weight, slope in zip(weights, slopes, strict=True) if slope is not None]
