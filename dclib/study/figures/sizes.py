@@ -112,7 +112,7 @@ def multiply_adds(net: Network, resolution: int = 112, alone: bool = False) -> f
         net.eval()(_image(net, resolution))
     if not alone:
         return counter.get_total_flops() / 2
-    by_layer, kept = counter.get_flop_counts(), set(_kept(net, resolution))
+    by_layer, kept = counter.get_flop_counts(), _kept(net, resolution)
     return sum(
         sum(by_layer.get(f"{type(net).__name__}.{name}", {}).values()) / 2
         for name, layer in net.named_modules()
@@ -145,9 +145,14 @@ def _image(net: Network, resolution: int) -> Tensor:
     return torch.zeros(1, 3, resolution, resolution, device=next(net.parameters()).device)
 
 
-def _kept(net: Network, resolution: int) -> list[nn.Parameter]:
-    weights = [p for p in net.parameters() if p.requires_grad]
+def _kept(net: Network, resolution: int) -> set[nn.Parameter]:
+    """The weights at the leaves of the graph of the first task's logits."""
     with _Scaled():
         logits = net.eval()(_image(net, resolution))[net.tasks[0].name]
-    slopes = torch.autograd.grad(logits.sum(), weights, allow_unused=True)
-    return [weight for weight, slope in zip(weights, slopes, strict=True) if slope is not None]
+    waiting, met = [logits.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in met:
+            met.add(node)
+            waiting += [earlier for earlier, _ in node.next_functions]
+    return {node.variable for node in met if hasattr(node, "variable")}
