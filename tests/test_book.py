@@ -495,6 +495,25 @@ def test_ended_kernel_is_an_error_of_its_own(small):
         report.run("smoke")
 
 
+def test_kernels_begin_with_the_libraries_and_with_nothing_else(small, monkeypatch):
+    """One process after the other is forked from the same one."""
+    monkeypatch.setattr(report.os, "cpu_count", lambda: 1)
+    cells = (
+        "import builtins, os, sys",
+        "assert {'torch', 'seaborn', 'dclib.study.pages.book'} <= sys.modules.keys()",
+        "assert not hasattr(builtins, 'left') and 'LEFT' not in os.environ",
+        "builtins.left = os.environ['LEFT'] = 'behind'",
+        "assert os.getpgid(0) == os.getpid(), 'what it starts would outlive it'",
+        "assert os.environ['DCLIB_PUBLISH'] == '0'",
+        "import matplotlib\nassert 'inline' in matplotlib.get_backend()",
+    )
+    root = small(one=notebook(*cells), two=notebook(*cells))
+    monkeypatch.setattr(report, "build_strictly", lambda pages: pages)
+    report.run("smoke")
+    executed = root / "build/smoke/executed"
+    assert {page.name for page in executed.glob("*.ipynb")} == {"one.ipynb", "two.ipynb"}
+
+
 def test_two_reports_of_one_preset_do_not_mix(small):
     root = small(one=notebook())
     (root / "build/smoke").mkdir(parents=True)

@@ -31,7 +31,7 @@ from dclib.study.plans import presets
 
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "matplotlib", "papermill", "jupyter-book")
 AT_ONCE = 4  # notebooks at most, for each is a process of up to a gigabyte
-LONGEST = ("06_speed", "04_5_mtcnn", "04_3_aflw", "07_known_truth", "02_relatives", "01_own_data")
+LONGEST = ("02_relatives", "01_own_network", "04_5_mtcnn", "01_own_data", "04_3_aflw", "06_speed")
 BANNERS = {
     "smoke": "Smoke build: tiny networks trained for seconds on synthetic faces, to show that"
     " everything runs. No number in it says anything about the paper."
@@ -140,10 +140,14 @@ def _execute(source: Path, build: Path, preset: str, publish: bool) -> None:
     from papermill import PapermillExecutionError, execute_notebook
     from traitlets.config import Config
 
+    from dclib.study.pages import kernels
+
+    kernels.use()
     executed, partial = build / "executed", build / "running" / source.name
     for folder in (executed / OUTPUT, executed / fragments.FOLDER, partial.parent):
         folder.mkdir(parents=True, exist_ok=True)
     where = {"DCLIB_OUTPUT": str(executed / OUTPUT), "DCLIB_PUBLISH": "1" if publish else "0"}
+    where["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # as a kernel sets it, late
     began = time.time()
     try:
         with _environment(**where):
