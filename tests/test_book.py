@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from PIL import Image
 
@@ -512,6 +513,28 @@ def test_kernels_begin_with_the_libraries_and_with_nothing_else(small, monkeypat
     report.run("smoke")
     executed = root / "build/smoke/executed"
     assert {page.name for page in executed.glob("*.ipynb")} == {"one.ipynb", "two.ipynb"}
+
+
+def test_a_kernel_ends_with_the_process_that_started_it():
+    """Also where that is ended from outside, and can tell nobody."""
+    lines = (
+        "import time",
+        "from jupyter_client.manager import KernelManager",
+        "from dclib.study.pages import kernels",
+        "if __name__ == '__main__':",
+        "    kernels.use()",
+        "    manager = KernelManager()",
+        "    manager.start_kernel()",
+        "    print(manager.provisioner.pid, flush=True)",
+        "    time.sleep(600)",
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", "\n".join(lines)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as starter:
+        kernel = psutil.Process(int(starter.stdout.readline()))
+        assert kernel.parent().parent() == psutil.Process(starter.pid)  # forked, not started
+        starter.kill()
+    kernel.wait(timeout=60)
 
 
 def test_two_reports_of_one_preset_do_not_mix(small):

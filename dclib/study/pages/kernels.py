@@ -2,7 +2,8 @@
 
 import os
 from importlib.metadata import EntryPoint
-from multiprocessing import get_all_start_methods, get_context
+from multiprocessing import get_all_start_methods, get_context, parent_process
+from threading import Thread
 from typing import Any, cast
 
 from ipykernel import kernelapp
@@ -71,4 +72,13 @@ def _run(options: list[str], environment: dict[str, str], folder: str) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    Thread(target=_end_with_parent, daemon=True).start()
     kernelapp.launch_new_instance(options, parent_handle=os.getppid())
+
+
+def _end_with_parent() -> None:
+    """The process that both were forked from lives as long as one of them does."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
