@@ -157,6 +157,30 @@ def test_rows_of_the_front_table_lead_to_their_evidence(built_book):
         assert row["page"] != "/index.html", row
 
 
+def test_on_a_phone_each_claim_of_the_front_page_is_a_card(built_book):
+    cards = visit(
+        built_book,
+        """
+        const rows = [...(await open("index.html", 390)).querySelectorAll(".claims tbody tr")];
+        const box = (e) => e.getBoundingClientRect();
+        report(rows.map((row) => ({
+          text: row.textContent,
+          sideways: row.closest(".pst-scrollable-table-container").scrollWidth
+            - row.closest(".pst-scrollable-table-container").clientWidth,
+          verdict_above: box(row.lastElementChild).top < box(row.children[1]).top,
+          headings: [...row.querySelectorAll("td > p")].map((p) =>
+            p.checkVisibility() ? getComputedStyle(p, "::before").content.slice(1, -3) : null),
+        })));""",
+    )
+    for card in cards:
+        assert card["sideways"] <= 0, card
+        assert card["verdict_above"], card
+        untested = "not tested" in card["text"]
+        told = [None] * 3 if untested else ["here", "setting", "each doubling"]
+        assert card["headings"][1:-1] == ["paper", *told], card
+    assert len(cards) >= sum(f.claim.main for f in verdicts.findings())
+
+
 @pytest.mark.skipif(
     not [*(paths.root() / "book/_static").rglob("ledger.js")],
     reason="no table of the book sorts yet",

@@ -76,7 +76,7 @@ def answer(found: Sequence[Finding]) -> list[str]:
 
 def _held(main: Sequence[Finding]) -> str:
     """How often each verdict was given, and to which claims the clear ones."""
-    told = [f"Of {len(main)} main claims: {tables.counted(main)}."]
+    told = [f"Of the paper's {len(main)} main claims: {tables.counted(main)}."]
     for verdict in (Verdict.SUPPORTED, Verdict.CONTRADICTED):
         own = [f for f in main if f.verdict == verdict]
         told += [f"None is {verdict}."] if not own else []
