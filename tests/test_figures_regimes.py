@@ -102,13 +102,12 @@ def test_gaps_are_of_the_last_epoch_and_negative_where_dcnet_is_better():
     assert (one.side(BASE, "RN"), one.side(BASE, "RN", last=5)) == (-1, 1)
     told = words.averaging(one)
     assert told.endswith(
-        "otherwise (RN at §4.2's setting), and 1 the other way round (RN at §4.2's setting)."
+        "otherwise (RN at §4.2's setting), RN at §4.2's setting on the other side."
     )
     faded = [run(BASE, "DCNet", 60, earlier=80), run(BASE, "RN", 80, earlier=75)]  # 0 over five
     told = words.averaging(Regimes(plan((BASE, FEW)), faded))
     assert told.endswith(
-        "1 of 1 comparisons come out otherwise (RN at §4.2's setting), and 0 the other way"
-        " round (none)."
+        "1 of 1 comparisons ends otherwise (RN at §4.2's setting), none on the other side."
     )
 
 
@@ -190,7 +189,7 @@ def test_nothing_run_at_all():
     none = Regimes(plan(), [])
     assert words.trends(none).startswith("No three settings")
     assert "not run yet" in words.holds(none)
-    assert "0 of 0" in words.averaging(none)
+    assert "none of 0" in words.averaging(none)
     assert set(pictures.trends(none)["settings"]) == {0}
     with pytest.raises(ValueError, match="no run"):
         pictures.curves(none)

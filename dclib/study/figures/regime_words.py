@@ -61,8 +61,11 @@ def averaging(regimes: Regimes) -> str:
     }
     changed = [name for name, (last, five) in both.items() if last != five]
     turned = [name for name, (last, five) in both.items() if last and five == -last]
-    return (
-        f"Averaged over the last five epochs, {len(changed)} of {len(both)} comparisons come out"
-        f" otherwise ({listed(changed) or 'none'}), and {len(turned)} the other way round"
-        f" ({listed(turned) or 'none'})."
+    told = (
+        f"Averaged over the last five epochs, {len(changed) or 'none'} of {len(both)} comparisons"
     )
+    if not changed:
+        return f"{told} ends otherwise."
+    ends = "ends" if len(changed) == 1 else "end"
+    side = listed(turned) or "none"
+    return f"{told} {ends} otherwise ({listed(changed)}), {side} on the other side."
