@@ -192,6 +192,23 @@ class TestEvaluation:
         right = found["smile"].numpy() == scored.labels["smile"]
         assert evaluated.accuracy[content]["smile"][task, block] == right.mean()
 
+    @torch.no_grad()
+    def test_what_is_added_is_what_a_block_changes(self, store, evaluated):
+        """Without the ReLU of Eq. 1, F_t is y_t - x_t; with its BatchNorms at zero it is none."""
+        net, scored = trained_network(store.record), store.scored
+        seen = normalise(torch.from_numpy(np.array(scored.images)))
+        maps = [column[0](seen) for column in net.columns]
+        net.mixers[0].outer_relu = False
+        for task, (x, y) in enumerate(zip(maps, net.mixers[0](maps), strict=True)):
+            share = (y - x).flatten(1).norm(dim=1) / x.flatten(1).norm(dim=1)
+            assert evaluated.added[task, 0] == pytest.approx(share.mean().item(), rel=1e-4)
+        assert evaluated.added.shape == (5, 5)
+        for name, weights in net.mixers[3].specific[2].named_parameters():
+            weights.mul_("weight" in name and weights.dim() > 1)  # those of its BatchNorms
+        again = ablating.added(net, scored)
+        assert (again == 0).nonzero()[0].tolist() == [2]
+        assert again[2, 3] == 0
+
     def test_turned_faces_add_up_to_the_change_of_accuracy(self, evaluated):
         for content in CONTENTS:
             for label, turned in evaluated.turned[content].items():
@@ -216,6 +233,14 @@ class TestEvaluation:
 
 
 class TestFiles:
+    def test_earlier_ones_do_not_have_what_is_added(self, evaluated):
+        values = json.loads(evaluated.to_bytes())
+        np.testing.assert_array_equal(Ablation.from_dict(values).added, evaluated.added)
+        del values["added"]
+        earlier = Ablation.from_dict(values)
+        assert earlier.added is None
+        assert json.loads(earlier.to_bytes()) == values
+
     def test_what_is_kept_is_found_again_committed_first(self, store, evaluated):
         assert ablation.find([store.record]) == []
         (made,) = ablating.require([store.record])

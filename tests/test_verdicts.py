@@ -18,6 +18,7 @@ from dclib.metrics import THRESHOLD
 from dclib.mtcnn import stages
 from dclib.network import count_parameters
 from dclib.study import paper, plans, verdicts
+from dclib.study.analysis import stats
 from dclib.study.analysis.ablation import Ablation
 from dclib.study.analysis.comparison import fits
 from dclib.study.pages import fragments, report
@@ -389,6 +390,32 @@ class TestRemovedFeatures:
     )
     def test_words(self, ablated, key, extra, words):
         assert words in judge(f"4.4-{key}", fig6=ablated(extra)).measured
+
+    @pytest.mark.parametrize(
+        ("small", "verdict", "words"),
+        [
+            ({("smile", 2): (0.02, 0.03, 0.02)}, "supported", "1 of 25 add less"),
+            ({}, "contradicted", "0 of 25 add less"),
+            ({("smile", 2): (0.02, 0.3, 0.02)}, "unclear", "0 of 25 add less"),  # of one try not
+            ({("smile", d): (0.02, 0.03, 0.02) for d in range(1, 6)}, "unclear", "smile's"),
+        ],
+    )
+    def test_deactivated_is_what_adds_less_than_a_tenth_at_one_depth(self, small, verdict, words):
+        made = []
+        for number, others in enumerate((0.5, 0.55, 0.52)):
+            one = ablation(f"{number:012x}", {})
+            sizes = np.full((len(one.tasks), one.blocks), others)
+            for (task, block), values in small.items():
+                sizes[one.tasks.index(task), block - 1] = values[number]
+            made.append(dataclasses.replace(one, added=sizes))
+        gaps, told, _ = removal.Study(made, "zeros").deactivated(())
+        assert [stats.verdict(gap) for gap in gaps] == [verdict]
+        assert words in told[0]
+
+    def test_evaluations_without_the_size_of_what_is_added_test_nothing(self, ablated):
+        found = judge("3-deactivated", fig6=ablated({}))
+        assert found.verdict == "not tested"
+        assert not found.records
 
 
 class TestCascades:

@@ -11,6 +11,7 @@ hurt, the columns follow what these features say about a face.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -111,10 +112,11 @@ def evaluate(record: Record) -> Ablation:
     start = time.perf_counter()
     weights = inference.weights(record)
     net = inference.network(record).to(memory_format=torch.channels_last)
-    fast.apply(net, "fast")
     _, _, scored = face_sets(record.experiment)
+    sizes = added(net, scored)
+    fast.apply(net, "fast")
     outcomes = judge(predictions(net, scored), scored, net.tasks)
-    made = _summary(record.id, net, scored, outcomes)
+    made = replace(_summary(record.id, net, scored, outcomes), added=sizes)
     agree(made, beside(record, weights.parent))
     about = {"device": "cpu", "threads": torch.get_num_threads(), **environment.machine()}
     seconds = round(time.perf_counter() - start, 1)
@@ -136,9 +138,7 @@ def predictions(net: Network, scored: FaceSet) -> list[dict[str, np.ndarray]]:
     """Points by decoder and labels by task of all faces: intact, then with each ablation."""
     found, parts = [], batches(len(scored))
     for batch in parts:
-        images = torch.from_numpy(np.array(scored.images[batch]))
-        seen, _ = centre(images, torch.zeros(len(batch), 1, 2), scored.resolution)
-        seen = normalise(seen).contiguous(memory_format=torch.channels_last)
+        seen = _seen(scored, batch)
         with ablating(net, len(batch)):
             logits = net(seen)
         part = {name: own.argmax(dim=1) for name, own in label_logits(net.tasks, logits).items()}
@@ -149,6 +149,41 @@ def predictions(net: Network, scored: FaceSet) -> list[dict[str, np.ndarray]]:
     back = np.argsort(np.concatenate(parts))
     every = {name: np.concatenate([f[name] for f in found], axis=1)[:, back] for name in found[0]}
     return [dict(zip(every, of, strict=True)) for of in zip(*every.values(), strict=True)]
+
+
+@torch.no_grad()
+def added(net: Network, scored: FaceSet) -> NDArray[np.float64]:
+    """The size of what F_t adds beside that of x_t in Eq. 1, at each task and block (T, D).
+
+    The ratio of their norms over all channels and places, mean over faces.
+
+    Args:
+        net: in evaluation mode, in plain forms.
+    """
+    found: list[Tensor] = []  # (B,), block by block, and task by task within
+
+    def note(aggregate: nn.Module, given: tuple[Tensor], made: Tensor) -> None:
+        features = given[0][:, : made.shape[1]]  # x_t, before z
+        norms = [maps.flatten(1).norm(dim=1) for maps in (made, features)]
+        found.append(norms[0] / norms[1].clamp_min(torch.finfo(made.dtype).tiny))
+
+    blocks = [cast(CollaborativeBlock, mixer) for mixer in net.mixers]
+    hooks = [own.register_forward_hook(note) for block in blocks for own in block.specific]
+    total = np.zeros(len(hooks))
+    for batch in batches(len(scored)):
+        net(_seen(scored, batch))
+        total += torch.stack(found).double().sum(dim=1).numpy()
+        found.clear()
+    for hook in hooks:
+        hook.remove()
+    return (total / len(scored)).reshape(len(blocks), -1).T
+
+
+def _seen(scored: FaceSet, batch: NDArray[np.int64]) -> Tensor:
+    """Some faces as a network sees them (B, 3, R, R)."""
+    images = torch.from_numpy(np.array(scored.images[batch]))
+    cut, _ = centre(images, torch.zeros(len(batch), 1, 2), scored.resolution)
+    return normalise(cut).contiguous(memory_format=torch.channels_last)
 
 
 def _summary(run: str, net: Network, scored: FaceSet, outcomes: Outcomes) -> Ablation:

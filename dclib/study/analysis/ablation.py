@@ -53,6 +53,8 @@ class Ablation:
             those where it turns from wrong to right (T, D, 2).
         intact_errors, intact_accuracy: by decoder and by label, of the intact network.
         known: label -> number of faces where it is known.
+        added: the size of what F_t adds, as a share of x_t's (T, D): the ratio of their norms, mean
+            over faces. Earlier evaluations do not have it.
         environment: versions, device, commit, seconds.
     """
 
@@ -67,6 +69,7 @@ class Ablation:
     intact_errors: dict[str, float] = field(default_factory=dict)
     intact_accuracy: dict[str, float] = field(default_factory=dict)
     known: dict[str, int] = field(default_factory=dict)
+    added: Floats | None = None
     environment: dict[str, Any] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
@@ -87,6 +90,7 @@ class Ablation:
             "errors": self.errors,
             "accuracy": self.accuracy,
             "turned": self.turned,
+            **({} if self.added is None else {"added": self.added}),
             "failed": base64.b64encode(packed).decode(),
         }
         return (json.dumps(values, default=np.ndarray.tolist) + "\n").encode()
@@ -125,6 +129,7 @@ class Ablation:
             intact_errors=values["intact"]["errors"],
             intact_accuracy=values["intact"]["accuracy"],
             known=values["known"],
+            added=np.array(values["added"], dtype=float) if "added" in values else None,
             environment=values["environment"],
         )
 

@@ -15,6 +15,7 @@ from dclib.study.analysis.stats import (
     LEVEL,
     Interval,
     Verdict,
+    average,
     certainty,
     holm,
     relative_change,
@@ -24,6 +25,7 @@ from dclib.study.paper import Claim
 from dclib.study.verdicts.evidence import UNKNOWN, described, length, of_claim
 from dclib.study.verdicts.judgement import Gaps, Judged, Runs, both, opposite, span
 
+OFF = 0.1  # of x_t: a mapping that adds less is deactivated
 Cell = tuple[str, int]  # a task, and a block counted from 1 as the paper does
 # differences, below zero where a claim is borne out; words; what decides, in short
 Said = tuple[Sequence[Gaps], list[str], str]
@@ -59,6 +61,8 @@ def removed(claim: Claim, runs: Runs) -> Judged:
     if not found:
         return Judged()
     what, *cells, content = claim.detail
+    if what == "deactivated" and any(a.added is None for a in found):
+        return Judged(words=["no evaluation holds the size of what F adds"])
     gaps, words, decides = getattr(Study(found, content), what)([cell_of(text) for text in cells])
     group = Comparison(records)
     limited = group.too_short or len(records) == 1
@@ -152,3 +156,30 @@ class Study:
         told = f"{len(rising)} of {len(gaps)} cells raise it, by Holm's correction"
         most = f"most does {top[0]}, block {top[1]}: {both(opposite(gaps[top]))} %"
         return [gaps[top] if rising else UNKNOWN], [f"{told}; {most}"], told
+
+    def deactivated(self, cells: Sequence[Cell]) -> Said:
+        """Some F_t adds less than `OFF` of x_t at one block, and more at another.
+
+        Without intervals over faces, of which there are enough: tries decide. Holm's correction
+        for the number of cells decides whether one counts; none does where all add more.
+        """
+        sizes = np.stack([a.added for a in self.ablations if a.added is not None])  # (tries, T, D)
+        at = {cell: divmod(k, sizes.shape[2]) for k, cell in enumerate(self.cells)}
+        gaps = {
+            cell: dict.fromkeys(DECODERS, average(100 * sizes[:, t, d, None] - 100 * OFF))
+            for cell, (t, d) in at.items()
+        }
+        given = {cell: verdict(gap) for cell, gap in gaps.items()}
+        on = {task for (task, _), word in given.items() if word == Verdict.CONTRADICTED}
+        surer = holm(certainty([gap]) for gap in gaps.values())
+        off = [
+            cell
+            for (cell, word), p in zip(given.items(), surer, strict=True)
+            if p < 1 - LEVEL and word == Verdict.SUPPORTED and cell[0] in on
+        ]
+        least = min(off or gaps, key=lambda c: gaps[c]["bin"].value)
+        decided = off or given[least] == Verdict.CONTRADICTED
+        told = f"{len(off)} of {len(gaps)} add less than a tenth, by Holm's correction"
+        size = 100 * sizes[:, *at[least]].mean()
+        most = f"the least is {least[0]}'s at block {least[1]}: {size:.1f} % of x"
+        return [gaps[least] if decided else UNKNOWN], [f"{told}; {most}"], told
