@@ -13,7 +13,7 @@ from dclib.study.analysis.comparison import Comparison
 from dclib.study.analysis.stats import DECODERS
 from dclib.study.figures import plots
 from dclib.study.figures.results import DECODER_NAMES
-from dclib.study.verdicts.evidence import alike
+from dclib.study.verdicts.evidence import alike, best
 
 METHOD, OTHERS = "DCNet", ("RNx", "XS", "RN", "RN-S")
 SHARES = (0.01, 0.1, 1)  # of the paper's training, marked below the panels
@@ -58,7 +58,7 @@ def settings(groups: Sequence[Comparison], other: str) -> list[Comparison]:
     """Of these settings, the most training first: the first with both methods, and those that
     differ from it in faces and epochs alone."""
     pair = METHOD, other
-    chosen = next((g for g in groups if {*pair} <= g.tries.keys()), None)
+    chosen = best(groups, pair)
     return alike(groups, chosen, pair) if chosen else []
 
 

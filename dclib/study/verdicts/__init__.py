@@ -31,7 +31,6 @@ JUDGES: dict[str, Callable[[Claim, Runs], Judged]] = {
     "code": lambda claim, found: checks.judge(claim),
     "all": lambda claim, found: _together(claim, found),
     "none": lambda claim, found: Judged(given=Verdict.NOT_TESTABLE),
-    "later": lambda claim, found: Judged(),
 }
 ORDER = [*map(str, Verdict), checks.HOLDS, checks.FAILS]  # of verdicts, in tables
 

@@ -61,9 +61,9 @@ def removed(claim: Claim, runs: Runs) -> Judged:
     if not found:
         return Judged()
     what, *cells, content = claim.detail
-    if what == "deactivated" and any(a.added is None for a in found):
-        return Judged(words=["no evaluation holds the size of what F adds"])
     gaps, words, decides = getattr(Study(found, content), what)([cell_of(text) for text in cells])
+    if not gaps:
+        return Judged(words=words)
     group = Comparison(records)
     limited = group.too_short or len(records) == 1
     setting = described(group)
@@ -160,10 +160,13 @@ class Study:
     def deactivated(self, cells: Sequence[Cell]) -> Said:
         """Some F_t adds less than `OFF` of x_t at one block, and more at another.
 
-        Without intervals over faces, of which there are enough: tries decide. Holm's correction
-        for the number of cells decides whether one counts; none does where all add more.
+        Intervals are over tries alone. Holm's correction for the number of cells decides whether
+        one counts. Nothing is compared where an evaluation does not hold what was added.
         """
-        sizes = np.stack([a.added for a in self.ablations if a.added is not None])  # (tries, T, D)
+        each = [a.added for a in self.ablations if a.added is not None]
+        if len(each) < len(self.ablations):
+            return [], ["no evaluation holds the size of what F adds"], ""
+        sizes = np.stack(each)  # (tries, T, D)
         at = {cell: divmod(k, sizes.shape[2]) for k, cell in enumerate(self.cells)}
         gaps = {
             cell: dict.fromkeys(DECODERS, average(100 * sizes[:, t, d, None] - 100 * OFF))
