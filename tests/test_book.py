@@ -497,8 +497,8 @@ def test_ended_kernel_is_an_error_of_its_own(small):
 
 
 def test_kernels_begin_with_the_libraries_and_with_nothing_else(small, monkeypatch):
-    """One process after the other is forked from the same one."""
-    monkeypatch.setattr(report.os, "cpu_count", lambda: 1)
+    """Two of three at least are forked from one process; the one that asks keeps no child."""
+    monkeypatch.setattr(report.os, "cpu_count", lambda: 2)
     cells = (
         "import builtins, os, sys",
         "assert {'torch', 'seaborn', 'dclib.study.pages.book'} <= sys.modules.keys()",
@@ -508,11 +508,13 @@ def test_kernels_begin_with_the_libraries_and_with_nothing_else(small, monkeypat
         "assert os.environ['DCLIB_PUBLISH'] == '0'",
         "import matplotlib\nassert 'inline' in matplotlib.get_backend()",
     )
-    root = small(one=notebook(*cells), two=notebook(*cells))
+    names, before = ("one", "two", "three"), psutil.Process().children(recursive=True)
+    root = small(**{name: notebook(*cells) for name in names})
     monkeypatch.setattr(report, "build_strictly", lambda pages: pages)
     report.run("smoke")
     executed = root / "build/smoke/executed"
-    assert {page.name for page in executed.glob("*.ipynb")} == {"one.ipynb", "two.ipynb"}
+    assert {page.stem for page in executed.glob("*.ipynb")} == {*names}
+    assert psutil.Process().children(recursive=True) == before
 
 
 def test_a_kernel_ends_with_the_process_that_started_it():

@@ -108,6 +108,8 @@ def _execute_all(chosen: Sequence[Path], build: Path, preset: str, publish: bool
     What several of them need is made by whichever comes first: runs, cascades and face sets are
     locked one by one, so that two notebooks share the work.
     """
+    from dclib.study.pages import kernels
+
     cores = os.cpu_count() or 1
     side = min(len(chosen), cores, AT_ONCE)
     order = sorted(chosen, key=lambda s: LONGEST.index(s.stem) if s.stem in LONGEST else 99)
@@ -119,7 +121,8 @@ def _execute_all(chosen: Sequence[Path], build: Path, preset: str, publish: bool
     share = str(cores // side)
     shares = {n: os.environ.get(n) or share for n in ("DCLIB_WORKERS", "OMP_NUM_THREADS")}
     # forked, so that nothing is imported again, and a signal from the terminal reaches each
-    with _environment(**shares), ProcessPoolExecutor(side, get_context("fork")) as pool:
+    pool = ProcessPoolExecutor(side, get_context("fork"), initializer=kernels.use)
+    with _environment(**shares), pool:
         waiting = {pool.submit(_execute, s, build, preset, publish): s for s in order}
         try:
             for count, done in enumerate(as_completed(waiting), 1):
@@ -140,9 +143,6 @@ def _execute(source: Path, build: Path, preset: str, publish: bool) -> None:
     from papermill import PapermillExecutionError, execute_notebook
     from traitlets.config import Config
 
-    from dclib.study.pages import kernels
-
-    kernels.use()
     executed, partial = build / "executed", build / "running" / source.name
     for folder in (executed / OUTPUT, executed / fragments.FOLDER, partial.parent):
         folder.mkdir(parents=True, exist_ok=True)
